@@ -1,0 +1,1 @@
+//! One file a subcommand; turns arguments into calls, errors into exit codes.

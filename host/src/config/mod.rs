@@ -1,0 +1,181 @@
+//! The configuration: `config.yaml`, its defaults, and errors that name the place and the remedy. Knows nothing of the
+//! rest of the program.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::alert::Priority;
+use crate::safety::permissions::Permission;
+
+/// A place in the file, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Location {
+    pub line: u64,
+    pub column: u64,
+}
+
+/// A configuration that was read and is sound in itself. Whether its plugins exist and take their parameters is
+/// checked by those who know plugins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub path: PathBuf,
+    /// Of the file's bytes; lower-case hex.
+    pub sha256: String,
+    pub dryrun: bool,
+    pub allowed_namespaces: Vec<String>,
+    pub denied_namespaces: Vec<String>,
+    /// Kinds.
+    pub protected_owners: Vec<String>,
+    /// The built-in kinds and the configured ones.
+    pub owner_kinds: Vec<OwnerKind>,
+    pub required_tag: Option<String>,
+    pub minimum_priority: Priority,
+    pub identity: Identity,
+    pub max_alert_age: Duration,
+    pub max_recovery_age: Duration,
+    pub cluster_name: String,
+    /// `limits.concurrency`
+    pub concurrency: usize,
+    pub plugins: Plugins,
+    pub journal: PathBuf,
+    /// None when the file does not say; the command line and `FALCO_TOKEN` come into it then.
+    pub token_file: Option<PathBuf>,
+    pub listen: Option<SocketAddr>,
+    pub admin_listen: Option<SocketAddr>,
+    pub shutdown_delay: Duration,
+    pub audit: Audit,
+    pub paging: Paging,
+    pub rules: Vec<Rule>,
+    /// What loads but deserves a word: kube-system among the allowed, no Graylog, …
+    pub warnings: Vec<Warning>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    pub location: Location,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// Pod UID, container id, or name and time.
+    Name,
+    /// Pod UID or container id.
+    Strict,
+}
+
+/// A kind of controller that may be read on the way to the top.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerKind {
+    /// `apps/v1`
+    pub api_version: String,
+    pub kind: String,
+    pub plural: String,
+    /// Not read: the walk ends here.
+    pub top_level: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plugins {
+    pub dir: PathBuf,
+    /// None: beside the journal.
+    pub cache_dir: Option<PathBuf>,
+    /// Name → lower-case hex.
+    pub pins: BTreeMap<String, String>,
+    /// Name → further permissions.
+    pub grants: BTreeMap<String, Vec<Permission>>,
+    pub limits: PluginLimits,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginLimits {
+    pub timeout: Duration,
+    pub memory: u64,
+    pub calls: u32,
+    pub log: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Audit {
+    /// `http://graylog:12201/gelf`
+    pub graylog_url: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Paging {
+    pub pagerduty: Option<PagerDuty>,
+    /// Base URL; `/api/v2/alerts` is appended.
+    pub alertmanager_url: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PagerDuty {
+    pub url: String,
+    pub routing_key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    pub location: Location,
+    pub name: String,
+    pub audit_reason: String,
+    /// At least one; in order.
+    pub actions: Vec<ActionRef>,
+    pub dryrun: bool,
+    /// Narrows `allowed_namespaces`.
+    pub namespaces: Option<Vec<String>>,
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActionRef {
+    pub location: Location,
+    /// Where `parameters` stand, or the action where there are none.
+    pub parameters_location: Location,
+    pub action: String,
+    /// An object; `{}` when absent.
+    pub parameters: Value,
+    pub on_failure: OnFailure,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    Stop,
+    Continue,
+}
+
+/// One thing that is wrong with the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub location: Location,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {}: {message}", path.display())]
+    Read { path: PathBuf, message: String },
+    /// Displays one line for each problem: `config.yaml:3:1: unknown key …`.
+    #[error("{}", display_problems(path, problems))]
+    Invalid { path: PathBuf, problems: Vec<Problem> },
+}
+
+fn display_problems(path: &std::path::Path, problems: &[Problem]) -> String {
+    let lines = problems.iter().map(|problem| {
+        format!("{}:{}:{}: {}", path.display(), problem.location.line, problem.location.column, problem.message)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+impl Config {
+    /// # Errors
+    /// Every problem found, each with line, column and remedy.
+    pub fn load(_path: &std::path::Path) -> Result<Self, ConfigError> {
+        todo!("config")
+    }
+}

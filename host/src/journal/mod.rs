@@ -1,0 +1,218 @@
+//! The journal: one SQLite file with what was accepted (inbox), what was decided and done (a hash chain of records),
+//! and what has yet to leave (outbox).
+//!
+//! [`Store`] is synchronous and does the work; [`Journal`] is a handle to a thread that drives one, and commits in
+//! groups. A simulation calls the store inline. What the records mean is not known here.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+/// The closed set of record types in the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogType {
+    /// `falco-automated-response`: one for each action started.
+    Entry,
+    /// `falco-response-decision`
+    Decision,
+    /// `falco-response-followup`
+    Followup,
+    /// `falco-response-intent`: what is about to be sent. Not shipped.
+    Intent,
+    /// `falco-response-result`: how the API server answered it. Not shipped.
+    Result,
+}
+
+impl LogType {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Entry => "falco-automated-response",
+            Self::Decision => "falco-response-decision",
+            Self::Followup => "falco-response-followup",
+            Self::Intent => "falco-response-intent",
+            Self::Result => "falco-response-result",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Entry, Self::Decision, Self::Followup, Self::Intent, Self::Result]
+            .into_iter()
+            .find(|known| known.as_str() == text)
+    }
+}
+
+/// A record for the chain. `body`'s key order is kept and is what the hash covers (as compact JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    pub log_type: LogType,
+    pub event_id: String,
+    /// Of the action's entry; intents, results and follow-ups carry the same. Decisions have none.
+    pub entry_id: Option<String>,
+    pub body: Map<String, Value>,
+}
+
+/// One durable step. A batch of them is one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// A new alert that a rule wants. One whose `alert_uuid` is known already is not stored again.
+    Accept(NewAlert),
+    Record(Record),
+    /// Hands the batch's latest record to `destination` (`graylog`).
+    Ship {
+        destination: String,
+    },
+    /// Hands `payload` to `destination` (`pagerduty`, `alertmanager`).
+    Send {
+        destination: String,
+        payload: Value,
+    },
+    Attach {
+        entry_id: String,
+        name: String,
+        media_type: String,
+        sha256: String,
+        content: Vec<u8>,
+    },
+    /// The alert's last action ended or was decided against; it leaves the inbox.
+    Finish {
+        event_id: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewAlert {
+    pub event_id: String,
+    pub alert_uuid: Option<String>,
+    pub received_at: Timestamp,
+    /// Verbatim.
+    pub body: Arc<str>,
+}
+
+/// What a committed batch did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// How many `Accept`s were known already and not stored.
+    pub duplicates: usize,
+}
+
+/// An alert in the inbox, as found at start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unfinished {
+    pub alert: NewAlert,
+    /// The intents recorded for it, oldest first.
+    pub intents: Vec<UnfinishedIntent>,
+    /// The actions (by name) of which an entry or decision is in the chain already.
+    pub concluded: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnfinishedIntent {
+    pub entry_id: String,
+    pub intent: Map<String, Value>,
+    /// The result's body, where one was recorded.
+    pub result: Option<Map<String, Value>>,
+}
+
+/// Something that waits for delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parcel {
+    pub id: i64,
+    pub created_at: Timestamp,
+    pub content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// A record of the chain, with its place in it.
+    Record {
+        record: Record,
+        chain: ChainPlace,
+    },
+    Payload(Value),
+}
+
+/// Where a record stands in the hash chain; hashes are lower-case hex SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainPlace {
+    pub chain_id: String,
+    pub seq: u64,
+    pub hash: String,
+    pub prev_hash: String,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JournalError {
+    #[error("cannot open the journal {}: {message}", path.display())]
+    Open { path: PathBuf, message: String },
+    #[error("the journal {} has schema version {found}, newer than this program's {known}: use a newer program or another file", path.display())]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("cannot write the journal: {0}")]
+    Write(String),
+    #[error("cannot read the journal: {0}")]
+    Read(String),
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// A handle; cheap to clone. Every method waits until the work is on disk.
+#[derive(Clone)]
+pub struct Journal {}
+
+impl Journal {
+    /// Opens or creates the file and starts the thread that writes it.
+    ///
+    /// # Errors
+    /// When the file is no journal, is newer, or cannot be written.
+    pub fn open(_path: &Path, _ambient: &crate::ambient::Ambient) -> Result<Self, JournalError> {
+        todo!("journal")
+    }
+
+    /// Commits `writes` as one transaction (together with whatever else is waiting), and returns once it is on disk.
+    ///
+    /// # Errors
+    /// Nothing of the batch was stored.
+    pub async fn commit(&self, _writes: Vec<Write>) -> Result<Committed, JournalError> {
+        todo!("journal")
+    }
+
+    /// The inbox, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
+        todo!("journal")
+    }
+
+    /// The oldest `limit` parcels for `destination` that are not delivered yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn parcels(&self, _destination: &str, _limit: usize) -> Result<Vec<Parcel>, JournalError> {
+        todo!("journal")
+    }
+
+    /// Marks parcels as delivered (`error` none) or given up on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn settle(&self, _id: i64, _given_up: Option<String>) -> Result<(), JournalError> {
+        todo!("journal")
+    }
+
+    /// Woken whenever something for any destination was committed.
+    pub fn shipped(&self) -> Arc<tokio::sync::Notify> {
+        todo!("journal")
+    }
+
+    /// Whether the last write succeeded; readiness.
+    pub fn takes_writes(&self) -> bool {
+        todo!("journal")
+    }
+
+    /// Finishes what is waiting and closes the file.
+    pub async fn close(&self) {
+        todo!("journal")
+    }
+}

@@ -1,0 +1,19 @@
+//! The Falco response controller: takes Falco's alerts, decides whether it may act, runs the configured action as a
+//! sandboxed WebAssembly component, and keeps the record.
+//!
+//! An alert walks through the modules in one direction: `intake` → `journal` → `respond` → `plugins` → `safety` →
+//! `cluster`, and back through `journal` to `ship`. Nothing points back, and nothing changes the cluster but through
+//! [`safety::gate::Gate`].
+
+pub mod alert;
+pub mod ambient;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod intake;
+pub mod journal;
+pub mod plugins;
+pub mod respond;
+pub mod safety;
+pub mod ship;
+pub mod telemetry;

@@ -1,0 +1,169 @@
+//! Actions: WebAssembly components found in `plugins.dir`, each run in a sandbox of its own.
+//!
+//! What an action may reach is decided elsewhere ([`crate::safety::gate::Gate`]); this module loads components, bounds
+//! their time, memory, calls and words, and translates between the WIT contract and the gate. It knows no rules.
+
+pub mod manifest;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::alert::Alert;
+use crate::safety::gate::{Gate, Run};
+use manifest::Manifest;
+
+/// Bounds of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub timeout: Duration,
+    /// Bytes of linear memory.
+    pub memory: usize,
+    /// Calls to the host.
+    pub calls: u32,
+    /// Bytes of log text, notes included.
+    pub log: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(10), memory: 64 << 20, calls: 1000, log: 64 << 10 }
+    }
+}
+
+/// What the loader is told.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub dir: PathBuf,
+    /// Private to this process; holds compiled code.
+    pub cache_dir: Option<PathBuf>,
+    /// Name → lower-case hex SHA-256 (without `sha256:`) of the only file accepted for it.
+    pub pins: BTreeMap<String, String>,
+    pub limits: Limits,
+}
+
+/// A file that is no usable plugin. `name` when its manifest could still be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    pub file: PathBuf,
+    pub name: Option<String>,
+    pub reason: String,
+}
+
+/// What one scan of the directory found.
+#[derive(Clone, Default)]
+pub struct Plugins {
+    by_name: BTreeMap<String, Arc<Plugin>>,
+    pub unusable: Vec<Unusable>,
+}
+
+/// An action, compiled and ready to run.
+pub struct Plugin {
+    pub manifest: Manifest,
+    pub file: PathBuf,
+    /// Of the file; lower-case hex.
+    pub sha256: String,
+}
+
+/// What is wrong with a rule's parameters. `at` is a JSON Pointer, "" for the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterProblem {
+    pub at: String,
+    pub message: String,
+}
+
+/// What the action is asked, beside the target, which the [`Run`] holds.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub event_id: String,
+    pub attempt: u32,
+    /// JSON.
+    pub parameters: String,
+    /// The rule's `audit_reason`.
+    pub reason: String,
+    pub alert: Arc<Alert>,
+}
+
+/// How a run ended, and what it said. What it did is in the [`Run`].
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub end: End,
+    /// The action's own further fields for the entry; capped, not yet escaped.
+    pub notes: Vec<(String, String)>,
+    pub attachments: Vec<Attachment>,
+    pub duration: Duration,
+    /// Bytes of linear memory at its largest.
+    pub peak_memory: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    pub name: String,
+    pub media_type: String,
+    pub content: Vec<u8>,
+    /// Lower-case hex.
+    pub sha256: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Acted(String),
+    Skipped(String),
+    /// The action gave up. `retry` is its word that running again is safe.
+    Failed {
+        message: String,
+        retry: bool,
+    },
+    /// Trap, stack overflow, a broken component.
+    Trap(String),
+    Timeout,
+    Memory,
+    CallLimit,
+}
+
+impl Plugins {
+    /// Scans `source.dir` for `*.wasm`. A file that cannot be used is reported in `unusable` and leaves the others
+    /// alone; two files of one name are both refused.
+    ///
+    /// # Errors
+    /// Only when the directory cannot be read or the engine cannot be built.
+    pub fn load(_source: &Source) -> Result<Self, LoadError> {
+        todo!("plugins")
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Arc<Plugin>> {
+        self.by_name.get(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.by_name.values()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("cannot read the plugin directory {}: {source}", dir.display())]
+    Directory { dir: PathBuf, source: std::io::Error },
+    #[error("cannot set up the WebAssembly engine: {0}")]
+    Engine(String),
+}
+
+impl Plugin {
+    /// Asks the action whether `parameters` (JSON) suit it. Runs in a sandbox in which every host function traps.
+    pub async fn validate(&self, _parameters: &str) -> Result<(), Vec<ParameterProblem>> {
+        todo!("plugins")
+    }
+
+    /// Runs the action once, in a fresh store. Never fails: whatever goes wrong is an [`End`]. `timeout` narrows the
+    /// plugin limit's.
+    pub async fn run(&self, _request: Request, _run: Arc<Run>, _gate: Gate, _timeout: Option<Duration>) -> Report {
+        todo!("plugins")
+    }
+}
+
+impl Source {
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), cache_dir: None, pins: BTreeMap::new(), limits: Limits::default() }
+    }
+}

@@ -1,0 +1,1 @@
+//! The pipeline of one alert, and the queue that runs many.

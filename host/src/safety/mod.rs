@@ -1,0 +1,27 @@
+//! Whether something may be done: names, namespaces, freshness, identity, owners, permissions; and the one gate that
+//! asks all of it before anything changes.
+
+pub mod gate;
+pub mod permissions;
+
+/// Why a call of a plugin did not do what it asked; the WIT contract's `error`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallError {
+    pub reason: Reason,
+    /// For the plugin and the record: names the check or the permission, and how to allow it where that is possible.
+    pub message: String,
+}
+
+/// The WIT contract's `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Denied,
+    NotFound,
+    AlreadyExists,
+    Conflict,
+    Invalid,
+    Blocked,
+    TooLarge,
+    Unavailable,
+    Other,
+}

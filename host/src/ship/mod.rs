@@ -1,0 +1,29 @@
+//! What leaves the controller: audit records to Graylog, pages to PagerDuty and Alertmanager, all from the journal's
+//! outbox, in order, tried again until taken.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A page, the same for every channel. Written by the host alone; holds no text of the alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// One incident for each action and namespace: the same key folds into it.
+    pub dedup_key: String,
+    pub severity: Severity,
+    /// One line, 1024 characters at most.
+    pub summary: String,
+    /// RFC 3339.
+    pub timestamp: String,
+    /// Shown to the person on call, in this order: `rule`, `namespace`, `event_id`, `undo`, …
+    pub details: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Critical,
+    Error,
+    Warning,
+    Info,
+}

@@ -1,0 +1,4 @@
+//! Logs and metrics: what people and grep read.
+
+pub mod log;
+pub mod metrics;
