@@ -1,5 +1,17 @@
 //! The configuration: `config.yaml`, its defaults, and errors that name the place and the remedy. Knows nothing of the
 //! rest of the program.
+//!
+//! The file is read into a tree that knows places (`tree`), whose maps are walked key by key while problems pile up
+//! (`section`); `load` and its neighbours turn the tree into a [`Config`].
+
+mod durations;
+mod load;
+mod owners;
+mod plugins;
+mod rules;
+mod section;
+mod suggest;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -172,10 +184,17 @@ fn display_problems(path: &std::path::Path, problems: &[Problem]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-impl Config {
-    /// # Errors
-    /// Every problem found, each with line, column and remedy.
-    pub fn load(_path: &std::path::Path) -> Result<Self, ConfigError> {
-        todo!("config")
+/// Whether an alert's tag is the required one. Falco's tags are plain words; `autoresponse:true` is how people write
+/// the one of the runbook, in the configuration or as a tag, and both forms mean the same.
+pub fn tag_matches(required: &str, tag: &str) -> bool {
+    fn plain(text: &str) -> &str {
+        match text.split_once(':') {
+            Some((key, value)) if value.trim().eq_ignore_ascii_case("true") => key.trim(),
+            _ => text.trim(),
+        }
     }
+    !plain(required).is_empty() && plain(required) == plain(tag)
 }
+
+#[cfg(test)]
+mod tests;

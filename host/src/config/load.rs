@@ -1,0 +1,249 @@
+//! From the file's tree to a [`Config`]: defaults, and everything that can be wrong with the file by itself.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::section::{Problems, Section};
+use super::tree::{Content, Node, excerpt};
+use super::{Audit, Config, ConfigError, Identity, Location, PagerDuty, Paging, Warning};
+use super::{owners, plugins, rules, suggest};
+use crate::alert::Priority;
+use crate::cluster::names::Namespace;
+
+const KEYS: &[&str] = &[
+    "admin_listen",
+    "allowed_namespaces",
+    "audit",
+    "cluster_name",
+    "denied_namespaces",
+    "dryrun",
+    "identity",
+    "journal",
+    "limits",
+    "listen",
+    "max_alert_age",
+    "max_recovery_age",
+    "minimum_priority",
+    "owner_kinds",
+    "paging",
+    "plugins",
+    "protected_owners",
+    "required_tag",
+    "rules",
+    "shutdown_delay",
+    "token_file",
+];
+
+const KUBE_SYSTEM: &str = "kube-system";
+const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
+
+impl Config {
+    /// # Errors
+    /// Every problem found, each with line, column and remedy.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = std::fs::read(path)
+            .map_err(|error| ConfigError::Read { path: path.to_owned(), message: error.to_string() })?;
+        Self::parse(path, &bytes)
+    }
+
+    /// As [`Self::load`], of bytes that were read already; `path` is for messages.
+    ///
+    /// # Errors
+    /// Every problem found, each with line, column and remedy.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
+        let invalid = |problems| ConfigError::Invalid { path: path.to_owned(), problems };
+        let root = Node::parse(bytes).map_err(|problem| invalid(vec![problem]))?;
+        let mut problems = Problems::default();
+        let config = resolve(path, bytes, &root, &mut problems);
+        let mut problems = problems.0;
+        problems.sort_by_key(|problem| (problem.location.line, problem.location.column));
+        match config {
+            Some(mut config) if problems.is_empty() => {
+                config.warnings.sort_by_key(|warning| (warning.location.line, warning.location.column));
+                Ok(config)
+            }
+            _ => Err(invalid(problems)),
+        }
+    }
+}
+
+/// Reads everything even after a problem, so that all of them are found; what it returns then is not used.
+fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> Option<Config> {
+    if root.is_null() {
+        problems.add(
+            Location { line: 1, column: 1 },
+            "the file is empty, it needs at least `allowed_namespaces` and `rules`",
+        );
+        return None;
+    }
+    if let Some(location) = config_map(root) {
+        problems
+            .add(location, "this is a whole Kubernetes object; the file holds what stands under `data: config.yaml:`");
+        return None;
+    }
+    let top = Section::open(root, "", KEYS, problems)?;
+    let mut warnings = Vec::new();
+
+    let dryrun = top.bool("dryrun", problems);
+    let allowed = namespaces(&top, "allowed_namespaces", problems);
+    let denied = namespaces(&top, "denied_namespaces", problems);
+    warn_about_namespaces(&top, allowed.as_deref(), denied.as_deref().unwrap_or_default(), &mut warnings);
+    if dryrun.is_none() {
+        warn(&mut warnings, top.location, "`dryrun` is not set and counts as true; write `dryrun: false` to act");
+    }
+    let only_names = |list: Vec<(Location, String)>| list.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
+    let allowed_namespaces = only_names(allowed.unwrap_or_default());
+    let audit = audit(&top, &mut warnings, problems);
+    let rules = rules::read(&top, &allowed_namespaces, &mut warnings, problems);
+
+    Some(Config {
+        path: path.to_owned(),
+        sha256: hex(&Sha256::digest(bytes)),
+        dryrun: dryrun.unwrap_or(true),
+        denied_namespaces: denied.map_or_else(|| vec![KUBE_SYSTEM.to_owned()], only_names),
+        allowed_namespaces,
+        protected_owners: owners::protected(&top, problems),
+        owner_kinds: owners::kinds(&top, problems),
+        required_tag: top.text("required_tag", problems).map(str::to_owned),
+        minimum_priority: top.parsed("minimum_priority", problems, priority).unwrap_or(Priority::Critical),
+        identity: top
+            .choice("identity", &[("name", Identity::Name), ("strict", Identity::Strict)], problems)
+            .unwrap_or(Identity::Name),
+        max_alert_age: top.span("max_alert_age", problems).unwrap_or(Duration::from_mins(5)),
+        max_recovery_age: top.span("max_recovery_age", problems).unwrap_or(Duration::from_mins(10)),
+        cluster_name: top.text("cluster_name", problems).unwrap_or_default().to_owned(),
+        concurrency: concurrency(&top, problems),
+        plugins: plugins::read(&top, problems),
+        journal: top.text("journal", problems).unwrap_or("/var/lib/falco-response/journal.db").into(),
+        token_file: top.text("token_file", problems).map(PathBuf::from),
+        listen: top.parsed("listen", problems, address),
+        admin_listen: top.parsed("admin_listen", problems, address),
+        shutdown_delay: top.duration("shutdown_delay", problems).unwrap_or_default(),
+        audit,
+        paging: paging(&top, problems),
+        rules,
+        warnings,
+    })
+}
+
+pub(super) fn warn(warnings: &mut Vec<Warning>, location: Location, message: impl Into<String>) {
+    warnings.push(Warning { location, message: message.into() });
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether somebody handed over the ConfigMap instead of what it holds.
+fn config_map(root: &Node) -> Option<Location> {
+    let Content::Map(entries) = &root.value else { return None };
+    let key = |name: &str| entries.iter().find(|(key, _)| key.name == name);
+    key("apiVersion").zip(key("kind")).map(|((key, _), _)| key.location)
+}
+
+/// Names of namespaces with their places. A pattern is refused: a list that grows by itself is no allow list.
+pub(super) fn namespaces(section: &Section<'_>, key: &str, problems: &mut Problems) -> Option<Vec<(Location, String)>> {
+    let mut names = Vec::new();
+    for (location, text) in section.texts(key, problems)? {
+        match Namespace::parse(text) {
+            Ok(name) => names.push((location, name.as_str().to_owned())),
+            Err(_) if text.contains('*') => {
+                let name = section.name(key);
+                problems
+                    .add(location, format!("{name}: `{}` is a pattern, write each namespace's name", excerpt(text)));
+            }
+            Err(error) => problems.add(location, format!("{}: {error}", section.name(key))),
+        }
+    }
+    Some(names)
+}
+
+fn warn_about_namespaces(
+    top: &Section<'_>,
+    allowed: Option<&[(Location, String)]>,
+    denied: &[(Location, String)],
+    warnings: &mut Vec<Warning>,
+) {
+    let Some(allowed) = allowed.filter(|allowed| !allowed.is_empty()) else {
+        let location = top.get("allowed_namespaces").map_or(top.location, |node| node.location);
+        let remedy = "`allowed_namespaces` names no namespace, so nothing will ever be acted on; list those to act in";
+        return warn(warnings, location, remedy);
+    };
+    for (location, name) in allowed {
+        if name == KUBE_SYSTEM {
+            let remedy = "`allowed_namespaces` names kube-system, where nothing is ever acted on; take it out";
+            warn(warnings, *location, remedy);
+        } else if denied.iter().any(|(_, denied)| denied == name) {
+            let message = format!("`{name}` is both allowed and denied; denied counts, take it out of one list");
+            warn(warnings, *location, message);
+        }
+    }
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    Priority::parse(text).ok_or_else(|| {
+        let names = Priority::ALL.map(|priority| priority.as_upper().to_lowercase());
+        let known: Vec<_> = names.iter().map(String::as_str).collect();
+        format!("`{}` is none of Falco's priorities{}", excerpt(text), suggest::phrase(text, &known))
+    })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{}` is no address to listen on, write one like `0.0.0.0:8080`", excerpt(text)))
+}
+
+fn concurrency(top: &Section<'_>, problems: &mut Problems) -> usize {
+    let limits = top.section("limits", &["concurrency"], problems);
+    let number = limits.and_then(|limits| limits.number("concurrency", 1..=1024, problems)).unwrap_or(16);
+    usize::try_from(number).unwrap_or(16)
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let parsed = text.parse::<http::Uri>().ok();
+    let sound = parsed.is_some_and(|uri| {
+        let host = uri.authority().is_some_and(|authority| !authority.host().is_empty());
+        matches!(uri.scheme_str(), Some("http" | "https")) && host
+    });
+    if sound { Ok(text.to_owned()) } else { Err("not a URL that begins with http:// or https:// and a host".into()) }
+}
+
+fn audit(top: &Section<'_>, warnings: &mut Vec<Warning>, problems: &mut Problems) -> Audit {
+    let audit = top.section("audit", &["graylog"], problems);
+    let location = audit.as_ref().map_or(top.location, |audit| audit.location);
+    let graylog = audit.and_then(|audit| audit.section("graylog", &["url"], problems));
+    let Some(graylog) = graylog else {
+        let remedy = "no Graylog is set, so audit entries stay in the journal; add `audit: {graylog: {url: …}}`";
+        warn(warnings, location, remedy);
+        return Audit::default();
+    };
+    if graylog.get("url").is_none() {
+        graylog.missing("url", "`url: http://graylog:12201/gelf`", problems);
+    }
+    Audit { graylog_url: graylog.parsed("url", problems, url) }
+}
+
+fn paging(top: &Section<'_>, problems: &mut Problems) -> Paging {
+    let Some(paging) = top.section("paging", &["alertmanager", "pagerduty"], problems) else {
+        return Paging::default();
+    };
+    let pagerduty = paging.section("pagerduty", &["routing_key_file", "url"], problems).map(|pagerduty| {
+        if pagerduty.get("routing_key_file").is_none() {
+            pagerduty.missing("routing_key_file", "the path of the file that holds the routing key", problems);
+        }
+        PagerDuty {
+            url: pagerduty.parsed("url", problems, url).unwrap_or_else(|| PAGERDUTY.to_owned()),
+            routing_key_file: pagerduty.text("routing_key_file", problems).unwrap_or_default().into(),
+        }
+    });
+    let alertmanager_url = paging.section("alertmanager", &["url"], problems).and_then(|alertmanager| {
+        if alertmanager.get("url").is_none() {
+            alertmanager.missing("url", "`url: http://alertmanager:9093`", problems);
+        }
+        alertmanager.parsed("url", problems, url)
+    });
+    Paging { pagerduty, alertmanager_url }
+}
