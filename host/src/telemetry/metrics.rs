@@ -1,47 +1,181 @@
-//! Counters in Prometheus' format. No label takes a value that an attacker can multiply.
+//! Counters in OpenMetrics' text format, in a registry of their own. No label takes a value that an attacker can
+//! multiply: results, decisions, checks and outcomes are words of this program, actions and destinations the operator's.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What [`Metrics::render`] writes, as a `Content-Type`.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What can become of an alert.
+const ALERT_RESULTS: [&str; 10] = [
+    "accepted",
+    "duplicate",
+    "no_rule",
+    "tag",
+    "priority",
+    "malformed",
+    "unauthorized",
+    "too_large",
+    "overloaded",
+    "journal_error",
+];
 
 /// Every metric there is; cheap to clone.
-#[derive(Clone, Default)]
-pub struct Metrics {}
+#[derive(Clone)]
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registry: Registry,
+    alerts: Family<AlertLabels, Counter>,
+    decisions: Family<DecisionLabels, Counter>,
+    actions: Family<ActionLabels, Counter>,
+    deliveries: Family<DeliveryLabels, Counter>,
+    rules_without_plugin: Gauge,
+    cluster_reachable: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    decision: &'static str,
+    check: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabels {
+    action: String,
+    outcome: &'static str,
+    dry_run: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    destination: String,
+    result: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Metrics {
     pub fn new() -> Self {
-        Self::default()
+        let mut registry = Registry::with_prefix("falco_response");
+        let alerts = Family::<AlertLabels, Counter>::default();
+        for result in ALERT_RESULTS {
+            // A rate over a series that begins at its first failure misses that failure.
+            drop(alerts.get_or_create(&AlertLabels { result }));
+        }
+        let decisions = Family::default();
+        let actions = Family::default();
+        let deliveries = Family::default();
+        let (rules_without_plugin, cluster_reachable) = (Gauge::default(), Gauge::default());
+        registry.register("alerts", "Alerts received, by what became of them", alerts.clone());
+        registry.register("decisions", "Decisions about alerts, by the check that made them", decisions.clone());
+        registry.register("actions", "Actions started, by their outcome", actions.clone());
+        registry.register("deliveries", "Records and pages sent, by destination", deliveries.clone());
+        registry.register(
+            "rules_without_plugin",
+            "Rules whose action no loaded plugin offers",
+            rules_without_plugin.clone(),
+        );
+        registry.register("cluster_reachable", "Whether the API server answers", cluster_reachable.clone());
+        let inner = Inner { registry, alerts, decisions, actions, deliveries, rules_without_plugin, cluster_reachable };
+        Self { inner: Arc::new(inner) }
     }
 
     /// `falco_response_alerts_total{result}`: `accepted`, `duplicate`, `no_rule`, `tag`, `priority`, `malformed`,
     /// `unauthorized`, `too_large`, `overloaded`, `journal_error`.
-    pub fn alert(&self, _result: &'static str) {
-        todo!("telemetry")
+    pub fn alert(&self, result: &'static str) {
+        self.inner.alerts.get_or_create(&AlertLabels { result }).inc();
     }
 
     /// `falco_response_decisions_total{decision,check}`
-    pub fn decision(&self, _decision: &'static str, _check: &'static str) {
-        todo!("telemetry")
+    pub fn decision(&self, decision: &'static str, check: &'static str) {
+        self.inner.decisions.get_or_create(&DecisionLabels { decision, check }).inc();
     }
 
     /// `falco_response_actions_total{action,outcome,dry_run}`. `action` is a loaded plugin's name.
-    pub fn action(&self, _action: &str, _outcome: &'static str, _dry_run: bool) {
-        todo!("telemetry")
+    pub fn action(&self, action: &str, outcome: &'static str, dry_run: bool) {
+        let dry_run = if dry_run { "true" } else { "false" };
+        self.inner.actions.get_or_create(&ActionLabels { action: action.to_owned(), outcome, dry_run }).inc();
     }
 
     /// `falco_response_deliveries_total{destination,result}`: `delivered`, `retried`, `given_up`.
-    pub fn delivery(&self, _destination: &str, _result: &'static str) {
-        todo!("telemetry")
+    pub fn delivery(&self, destination: &str, result: &'static str) {
+        let labels = DeliveryLabels { destination: destination.to_owned(), result };
+        self.inner.deliveries.get_or_create(&labels).inc();
     }
 
     /// `falco_response_rules_without_plugin`
-    pub fn rules_without_plugin(&self, _count: usize) {
-        todo!("telemetry")
+    pub fn rules_without_plugin(&self, count: usize) {
+        self.inner.rules_without_plugin.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// `falco_response_cluster_reachable`
-    pub fn cluster_reachable(&self, _reachable: bool) {
-        todo!("telemetry")
+    pub fn cluster_reachable(&self, reachable: bool) {
+        self.inner.cluster_reachable.set(i64::from(reachable));
     }
 
     /// The exposition text for `GET /metrics`.
     pub fn render(&self) -> String {
-        todo!("telemetry")
+        let mut text = String::new();
+        encode(&mut text, &self.inner.registry).expect("a String takes what it is given");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_under_the_documented_names() {
+        let metrics = Metrics::new();
+        let clone = metrics.clone();
+        clone.alert("accepted");
+        clone.alert("accepted");
+        clone.decision("refused", "namespace_denied");
+        clone.action("kill_pod", "done", false);
+        clone.delivery("graylog", "retried");
+        clone.rules_without_plugin(2);
+        clone.cluster_reachable(true);
+        let text = metrics.render();
+        for line in [
+            "falco_response_alerts_total{result=\"accepted\"} 2",
+            "falco_response_alerts_total{result=\"unauthorized\"} 0",
+            "falco_response_decisions_total{decision=\"refused\",check=\"namespace_denied\"} 1",
+            "falco_response_actions_total{action=\"kill_pod\",outcome=\"done\",dry_run=\"false\"} 1",
+            "falco_response_deliveries_total{destination=\"graylog\",result=\"retried\"} 1",
+            "falco_response_rules_without_plugin 2",
+            "falco_response_cluster_reachable 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+        clone.cluster_reachable(false);
+        assert!(metrics.render().contains("falco_response_cluster_reachable 0\n"));
+    }
+
+    #[test]
+    fn two_registries_share_nothing() {
+        let (one, other) = (Metrics::new(), Metrics::new());
+        one.alert("accepted");
+        assert!(other.render().contains("falco_response_alerts_total{result=\"accepted\"} 0\n"));
     }
 }
