@@ -109,6 +109,10 @@ fn not_utf8(bytes: &[u8], at: usize) -> Problem {
 
 fn problem(error: &serde_saphyr::Error) -> Problem {
     let location = error.location().map_or(Location { line: 1, column: 1 }, Location::from);
+    if let serde_saphyr::Error::MultipleDocuments { .. } = error.without_snippet() {
+        let message = "a second document begins here, the file holds one; take out the `---`".to_owned();
+        return Problem { location, message };
+    }
     // The library closes with the place, which stands in front of ours.
     let text = error.to_string();
     let text = text.lines().next().unwrap_or_default();

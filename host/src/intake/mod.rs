@@ -1,14 +1,29 @@
 //! The HTTP side: who may post an alert, what counts as one, and whether this replica is ready. Knows no rules and no
 //! plugins: it hands alerts to an [`Inlet`].
+//!
+//! Falcosidekick never sends an alert again, whatever the answer, and sends one at a time unless told otherwise. So an
+//! answer comes soon, and only after the alert is safe: 2xx means that the inlet has it.
+
+mod connection;
+mod routes;
+pub mod server;
+mod throttle;
+pub mod token;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::alert::Alert;
+use crate::ambient::Ambient;
+use crate::telemetry::log::Log;
+use crate::telemetry::metrics::Metrics;
+
+pub use routes::{admin, alerts};
 
 /// Takes the alerts in.
 pub trait Inlet: Send + Sync {
@@ -28,3 +43,46 @@ pub trait Inlet: Send + Sync {
 pub struct Turned(pub String);
 
 pub type SharedInlet = Arc<dyn Inlet>;
+
+/// What the routes share; cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    inlet: SharedInlet,
+    tokens: token::Tokens,
+    ambient: Ambient,
+    metrics: Metrics,
+    refusals: throttle::Refusals,
+    stopping: AtomicBool,
+}
+
+impl Intake {
+    /// Counts what never reaches the inlet (`unauthorized`, `too_large`, `malformed`) and an inlet that does not answer
+    /// (`overloaded`); everything that it is offered, the inlet counts.
+    pub fn new(inlet: SharedInlet, tokens: token::Tokens, ambient: &Ambient, log: &Log, metrics: &Metrics) -> Self {
+        let inner = Inner {
+            inlet,
+            tokens,
+            ambient: ambient.clone(),
+            metrics: metrics.clone(),
+            refusals: throttle::Refusals::new(ambient, log),
+            stopping: AtomicBool::new(false),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// From now on `/readyz` says 503, so that the Service sends no new connections here; alerts are still taken.
+    pub fn begin_shutdown(&self) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.inner.stopping.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

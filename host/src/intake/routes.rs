@@ -1,0 +1,139 @@
+//! What is answered where. A request to `/alert` is judged in the order of what it costs: method and path, token, size,
+//! content.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use serde_json::Value;
+
+use super::Intake;
+use super::throttle::Kind;
+use super::token::Refusal;
+use crate::alert::Alert;
+use crate::telemetry::metrics::{self, Metrics};
+
+/// Falcosidekick cuts strings above 4 KiB of payload; an alert of this size is none.
+pub const MAX_BODY: usize = 1 << 20;
+/// For the whole body, however slowly it comes.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Falcosidekick has no timeout of its own, and waits with the next alert for this answer.
+pub const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `/alert`, `/healthz` and `/readyz`.
+pub fn alerts(intake: Intake) -> Router {
+    Router::new()
+        .route("/alert", post(alert))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(readyz))
+        .with_state(intake)
+}
+
+/// `/metrics`.
+pub fn admin(metrics: Metrics) -> Router {
+    let render = move || async move { ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.render()) };
+    Router::new().route("/metrics", get(render))
+}
+
+async fn alert(State(intake): State<Intake>, request: Request) -> Response {
+    match take(&intake, request).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refused) => {
+            if let Some(kind) = refused.kind {
+                intake.inner.metrics.alert(kind.as_str());
+                let hint = refused.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                intake.inner.refusals.report(kind, &format!("{}{hint}", refused.reason));
+            }
+            (refused.status, refused.reason + "\n").into_response()
+        }
+    }
+}
+
+struct Refused {
+    status: StatusCode,
+    /// One line.
+    reason: String,
+    /// For the operator, not for the sender.
+    hint: Option<&'static str>,
+    /// None: the inlet has counted and said it.
+    kind: Option<Kind>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, kind: Kind, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), hint: None, kind: Some(kind) }
+    }
+}
+
+async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
+    intake.inner.tokens.admit(request.headers()).map_err(unauthorized)?;
+    let body = read(request.into_body()).await?;
+    let received_at = intake.inner.ambient.now();
+    let alert = Alert::parse(&body)
+        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, Kind::Malformed, error.to_string()))?;
+
+    // In a task of its own: an alert that was offered is taken in to the end, even when its sender hangs up.
+    let inlet = intake.inner.inlet.clone();
+    let offer = tokio::spawn(async move { inlet.offer(alert, received_at).await });
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    match tokio::time::timeout(OFFER_TIMEOUT, offer).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(turned))) => {
+            Err(Refused { status: unavailable, reason: one_line(&turned.0), hint: None, kind: None })
+        }
+        Ok(Err(_panicked)) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in failed")),
+        Err(_elapsed) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in takes too long")),
+    }
+}
+
+fn unauthorized(refusal: Refusal) -> Refused {
+    let mut refused = Refused::new(StatusCode::UNAUTHORIZED, Kind::Unauthorized, refusal.to_string());
+    if refusal == Refusal::Missing {
+        refused.hint = Some(
+            "if it comes from Falcosidekick, its header is not configured: the key is `customHeaders`, a map \
+             (in the chart a text `X-Falco-Token:…`), and with `customheaders` as a text it sends none",
+        );
+    }
+    refused
+}
+
+async fn read(body: Body) -> Result<axum::body::Bytes, Refused> {
+    let too_large = || {
+        let reason = format!("the body is longer than {MAX_BODY} bytes");
+        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLarge, reason)
+    };
+    // What is announced as too large is not even begun.
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Refused::new(StatusCode::BAD_REQUEST, Kind::Malformed, "the body ends too early")),
+        Err(_elapsed) => {
+            let reason = format!("the body did not come within {} s", BODY_TIMEOUT.as_secs());
+            Err(Refused::new(StatusCode::REQUEST_TIMEOUT, Kind::Malformed, reason))
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_control()).collect::<Vec<_>>().join(" ")
+}
+
+async fn readyz(State(intake): State<Intake>) -> Response {
+    let (ready, mut body) = intake.inner.inlet.readiness();
+    let stopping = intake.is_stopping();
+    if stopping && let Value::Object(body) = &mut body {
+        body.insert("stopping".into(), true.into());
+    }
+    let status = if ready && !stopping { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let json = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, json)], body.to_string()).into_response()
+}
