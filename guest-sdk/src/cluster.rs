@@ -1,0 +1,159 @@
+//! The cluster, as far as the action may reach it.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+pub use crate::bindings::falco_response::plugin::cluster::{
+    DeleteOptions, Error as ClusterError, LogOptions, PatchDocument, Propagation, Reason, Selection,
+};
+use crate::json::Value;
+use crate::{ApiResource, Backend, ObjectRef};
+
+/// Calls to the Kubernetes API, each checked, recorded and, in a dry run, kept from having an effect by the controller.
+///
+/// Objects are [`Value`]s: JSON exactly as the API server sends it.
+pub struct Cluster<'a> {
+    backend: &'a Backend,
+}
+
+type Answer<T> = Result<T, ClusterError>;
+
+impl<'a> Cluster<'a> {
+    pub(crate) fn new(backend: &'a Backend) -> Self {
+        Self { backend }
+    }
+
+    /// Reads one object. Needs `get`.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`] when it is not there; [`Reason::Conflict`] when one of that name is, but with another UID
+    /// than `object` asks for.
+    pub fn get(&self, object: &ObjectRef) -> Answer<Value> {
+        read(&self.backend.get(object)?)
+    }
+
+    /// Lists objects of one kind. Needs `list`.
+    ///
+    /// ```no_run
+    /// # use falco_response_sdk::prelude::*;
+    /// # fn f(host: &Host, node: &str) -> Result<(), Failure> {
+    /// let fields = Some(format!("spec.nodeName={node}"));
+    /// let pods = host.cluster().query(kinds::PODS, &Selection { fields, metadata_only: true, ..Selection::default() })?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Reason::TooLarge`] when the answer is more than the controller hands over: narrow the selection or ask for
+    /// `metadata_only`.
+    pub fn query(&self, kind: impl Into<ApiResource>, selection: &Selection) -> Answer<Vec<Value>> {
+        self.backend.query(&kind.into(), selection)?.iter().map(|object| read(object)).collect()
+    }
+
+    /// Creates an object, in `namespace` if its kind lives in one. Needs `create`.
+    ///
+    /// # Errors
+    /// [`Reason::AlreadyExists`], which after a first [attempt](crate::Request::attempt) may be the action's own work.
+    pub fn create(&self, kind: impl Into<ApiResource>, namespace: Option<&str>, manifest: &Value) -> Answer<Value> {
+        read(&self.backend.create(&kind.into(), namespace, &manifest.to_string())?)
+    }
+
+    /// Server-side apply; the field manager names the action. Needs `patch`, and `create` where the object may be absent.
+    ///
+    /// # Errors
+    /// [`Reason::Conflict`] when another manager owns a field that this would change.
+    pub fn apply(&self, object: &ObjectRef, manifest: &Value) -> Answer<Value> {
+        read(&self.backend.apply(object, &manifest.to_string(), false)?)
+    }
+
+    /// Server-side apply that takes over fields of other managers.
+    ///
+    /// # Errors
+    /// As for every call; never a conflict over fields.
+    pub fn apply_forced(&self, object: &ObjectRef, manifest: &Value) -> Answer<Value> {
+        read(&self.backend.apply(object, &manifest.to_string(), true)?)
+    }
+
+    /// Changes an object by JSON merge patch (RFC 7386). Needs `patch`.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`], [`Reason::Invalid`].
+    pub fn merge(&self, object: &ObjectRef, change: &Value) -> Answer<Value> {
+        self.patch(object, &PatchDocument::Merge(change.to_string()))
+    }
+
+    /// Changes an object by any kind of patch. Needs `patch`.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`], [`Reason::Invalid`].
+    pub fn patch(&self, object: &ObjectRef, document: &PatchDocument) -> Answer<Value> {
+        read(&self.backend.patch(object, document)?)
+    }
+
+    /// Deletes an object. Needs `delete`.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`] when it is gone already.
+    pub fn delete(&self, object: &ObjectRef, options: DeleteOptions) -> Answer<()> {
+        self.backend.remove(object, options)
+    }
+
+    /// Deletes a pod as far as disruption budgets allow. Needs `create` on `pods/eviction`.
+    ///
+    /// # Errors
+    /// [`Reason::Blocked`] when a budget forbids it for now.
+    pub fn evict(&self, pod: &ObjectRef, grace_period_seconds: Option<u32>) -> Answer<()> {
+        self.backend.evict(pod, grace_period_seconds)
+    }
+
+    /// A container's log; what is not UTF-8 in it is replaced. Needs `get` on `pods/log`.
+    ///
+    /// # Errors
+    /// [`Reason::TooLarge`]: ask for fewer lines.
+    pub fn logs(&self, pod: &ObjectRef, options: &LogOptions) -> Answer<String> {
+        self.backend.logs(pod, options)
+    }
+}
+
+fn read(object: &str) -> Answer<Value> {
+    Value::parse(object).map_err(|error| ClusterError {
+        reason: Reason::Other,
+        message: ["the answer is not readable: ", &error.to_string()].concat(),
+    })
+}
+
+impl Default for Selection {
+    /// Everything, whole.
+    fn default() -> Self {
+        Self { namespace: None, labels: None, fields: None, limit: None, metadata_only: false }
+    }
+}
+
+impl Selection {
+    /// Everything in one namespace.
+    pub fn in_namespace(namespace: impl Into<String>) -> Self {
+        Self { namespace: Some(namespace.into()), ..Self::default() }
+    }
+}
+
+impl Default for DeleteOptions {
+    /// The object's own grace period and the API's own propagation.
+    fn default() -> Self {
+        Self { grace_period_seconds: None, propagation: None }
+    }
+}
+
+impl Default for LogOptions {
+    /// The whole log of the only container.
+    fn default() -> Self {
+        Self { container: None, previous: false, tail_lines: None }
+    }
+}
+
+impl fmt::Display for PatchDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Merge(json) | Self::Operations(json) | Self::Strategic(json) => f.write_str(json),
+        }
+    }
+}

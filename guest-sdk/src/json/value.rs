@@ -1,0 +1,199 @@
+//! A JSON document whose shape is not known to the action: a Kubernetes object.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::Error;
+use super::reader::{Reader, Start};
+
+/// Any JSON value. Built with [`object`](super::object), [`array`](super::array) and `into()`; `to_string()` writes it.
+#[derive(Debug, Clone)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    /// A number's own text, so that none loses precision on its way through.
+    Number(String),
+    Text(String),
+    Array(Vec<Value>),
+    /// In the order read or built. When read, the last of several values for one key wins.
+    Object(Vec<(String, Value)>),
+}
+
+/// What is not there reads as null.
+static NULL: Value = Value::Null;
+
+impl Value {
+    /// Reads one JSON document.
+    ///
+    /// # Errors
+    /// Where the text is not JSON, nests more than 64 deep, or goes on after the document.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut reader = Reader::new(text);
+        let value = Self::read(&mut reader)?;
+        reader.end()?;
+        Ok(value)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        Ok(match reader.start()? {
+            Start::Null => Self::Null,
+            Start::True => Self::Bool(true),
+            Start::False => Self::Bool(false),
+            Start::String => Self::Text(reader.string()?),
+            Start::Number => Self::Number(reader.number()?.into()),
+            Start::Array => {
+                reader.open(b'[')?;
+                let mut items = Vec::new();
+                while reader.more(items.is_empty(), b']')? {
+                    items.push(Self::read(reader)?);
+                }
+                Self::Array(items)
+            }
+            Start::Object => {
+                reader.open(b'{')?;
+                let mut members: Vec<(String, Self)> = Vec::new();
+                while reader.more(members.is_empty(), b'}')? {
+                    reader.peek();
+                    let key = reader.string()?;
+                    reader.want(b':')?;
+                    let value = Self::read(reader)?;
+                    match members.iter_mut().find(|(known, _)| *known == key) {
+                        Some(member) => member.1 = value,
+                        None => members.push((key, value)),
+                    }
+                }
+                Self::Object(members)
+            }
+        })
+    }
+
+    /// What stands at the end of a path of keys; null where there is nothing.
+    ///
+    /// ```
+    /// # use falco_response_sdk::json::Value;
+    /// let pod = Value::parse(r#"{"metadata":{"labels":{"app.kubernetes.io/name":"shop"}}}"#).unwrap();
+    /// assert_eq!(pod.at(&["metadata", "labels", "app.kubernetes.io/name"]).as_str(), Some("shop"));
+    /// assert!(pod.at(&["spec", "nodeName"]).is_null());
+    /// ```
+    pub fn at(&self, path: &[&str]) -> &Self {
+        let mut value = self;
+        for key in path {
+            let Self::Object(members) = value else { return &NULL };
+            match members.iter().find(|(name, _)| name == key) {
+                Some((_, inner)) => value = inner,
+                None => return &NULL,
+            }
+        }
+        value
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A number without fraction and exponent, if it fits.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Number(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// A finite number.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Number(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
+            _ => None,
+        }
+    }
+
+    /// An array's items; none of anything else.
+    ///
+    /// ```
+    /// # use falco_response_sdk::json::Value;
+    /// let pod = Value::parse(r#"{"spec":{"containers":[{"name":"web"},{"name":"proxy"}]}}"#).unwrap();
+    /// let names: Vec<_> = pod.at(&["spec", "containers"]).items().iter().filter_map(|c| c.at(&["name"]).as_str()).collect();
+    /// assert_eq!(names, ["web", "proxy"]);
+    /// ```
+    pub fn items(&self) -> &[Self] {
+        match self {
+            Self::Array(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// An object's members; none of anything else.
+    pub fn members(&self) -> &[(String, Self)] {
+        match self {
+            Self::Object(members) => members,
+            _ => &[],
+        }
+    }
+}
+
+impl PartialEq for Value {
+    /// Members in any order; numbers by their text, so that 1 is not 1.0.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Number(a), Self::Number(b)) | (Self::Text(a), Self::Text(b)) => a == b,
+            (Self::Array(a), Self::Array(b)) => a == b,
+            (Self::Object(a), Self::Object(b)) => {
+                a.len() == b.len() && a.iter().all(|(key, value)| b.iter().any(|(k, v)| k == key && v == value))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number.to_string())
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Number(number.to_string())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    /// None is null.
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}

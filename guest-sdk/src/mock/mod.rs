@@ -1,0 +1,274 @@
+//! A controller and a cluster in memory, for an action's own tests: `cargo test` runs them natively.
+//!
+//! It keeps objects, records calls, refuses what the manifest does not declare, and fails where a test asks for it. It
+//! does not run the controller's safety checks: what an operator grants and what the controller refuses is not the
+//! action's to know.
+//!
+//! ```
+//! use falco_response_sdk::mock::{Mock, Operation};
+//! use falco_response_sdk::prelude::*;
+//! # parameters! { pub struct None {} }
+//! # struct KillPod;
+//! # impl Action for KillPod {
+//! #     type Parameters = None;
+//! #     const MANIFEST: Manifest = Manifest::new("kill_pod", "Deletes.").target(Target::Pods)
+//! #         .permissions(&[Permission::core(&["pods"], &[Verb::Delete], Scope::Target)]);
+//! #     fn run(request: &Request, _: None, host: &Host) -> Result<Outcome, Failure> {
+//! #         host.cluster().delete(&request.target(), DeleteOptions::default())?;
+//! #         Ok(Outcome::acted("deleted"))
+//! #     }
+//! # }
+//!
+//! let mock = Mock::on(kinds::PODS.in_namespace("shop", "web-1"));
+//! assert!(mock.run::<KillPod>().is_ok());
+//! assert_eq!(mock.calls()[0].operation, Operation::Delete);
+//! assert_eq!(mock.object(&kinds::PODS.in_namespace("shop", "web-1")), Option::None);
+//! ```
+
+mod backend;
+mod permissions;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use crate::export::glue;
+use crate::json::{Value, object};
+use crate::{Action, ClusterError, Failure, FalcoPriority, Level, ObjectRef, Outcome, Owner, Permission, Reason};
+use store::Store;
+
+/// One kind of call to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Get,
+    Query,
+    Create,
+    Apply,
+    Patch,
+    Delete,
+    Evict,
+    Logs,
+}
+
+/// A call that the action made, refused or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub operation: Operation,
+    /// Without a name for [`Operation::Query`].
+    pub object: ObjectRef,
+    /// What was sent; null where nothing is.
+    pub document: Value,
+    /// Of an apply.
+    pub force: bool,
+    /// Of a delete or an eviction.
+    pub grace_period_seconds: Option<u32>,
+}
+
+/// Evidence that the action attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    pub name: String,
+    pub media_type: String,
+    pub content: Vec<u8>,
+}
+
+/// An alert, what it is about, and the cluster around it. Built for one test, then [`run`](Mock::run).
+pub struct Mock {
+    target: Option<ObjectRef>,
+    parameters: String,
+    alert: Value,
+    reason: String,
+    attempt: u32,
+    owners: Vec<Owner>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    store: Store,
+    permissions: &'static [Permission],
+    failures: Vec<(Operation, ClusterError)>,
+    answers: Vec<(Operation, Value)>,
+    logs: Vec<(ObjectRef, String)>,
+    calls: Vec<Call>,
+    notes: Vec<(String, String)>,
+    attachments: Vec<Attachment>,
+    lines: Vec<(Level, String)>,
+}
+
+impl Default for Mock {
+    /// An alert about no object.
+    fn default() -> Self {
+        let alert = object([
+            ("rule", "Terminal shell in container".into()),
+            ("priority", "Critical".into()),
+            ("time", "2026-01-02T03:04:05.678901234Z".into()),
+            ("output", "A shell was spawned in a container".into()),
+            ("output_fields", object::<&str>([])),
+        ]);
+        Self {
+            target: None,
+            parameters: "{}".to_owned(),
+            alert,
+            reason: "Shell in a container".to_owned(),
+            attempt: 1,
+            owners: Vec::new(),
+            state: RefCell::default(),
+        }
+    }
+}
+
+impl Mock {
+    /// An alert about `target`, which is there, with the UID given or `uid-of-NAME`.
+    pub fn on(target: ObjectRef) -> Self {
+        let uid = target.uid.clone().unwrap_or_else(|| ["uid-of-", &target.name].concat());
+        let target = ObjectRef { uid: Some(uid), ..target };
+        let mock = Self { target: Some(target.clone()), ..Self::default() };
+        mock.state.borrow_mut().store.put(&target, object::<&str>([]));
+        mock
+    }
+
+    /// The rule's `parameters`, as JSON.
+    #[must_use]
+    pub fn with_parameters(self, json: &str) -> Self {
+        Self { parameters: json.to_owned(), ..self }
+    }
+
+    /// The rule's `audit_reason`.
+    #[must_use]
+    pub fn with_reason(self, reason: &str) -> Self {
+        Self { reason: reason.to_owned(), ..self }
+    }
+
+    /// The whole alert, instead of the one that [`Default`] makes.
+    #[must_use]
+    pub fn with_alert(self, alert: Value) -> Self {
+        Self { alert, ..self }
+    }
+
+    /// A second attempt, or a later one.
+    #[must_use]
+    pub fn on_attempt(self, attempt: u32) -> Self {
+        Self { attempt, ..self }
+    }
+
+    /// A controller of the target, nearest first.
+    #[must_use]
+    pub fn owned_by(mut self, kind: &str, object: ObjectRef) -> Self {
+        self.owners.push(Owner { kind: kind.to_owned(), object });
+        self
+    }
+
+    /// An object that is there. Its name, namespace and UID are set in its metadata.
+    #[must_use]
+    pub fn with_object(self, at: &ObjectRef, manifest: Value) -> Self {
+        self.state.borrow_mut().store.put(at, manifest);
+        self
+    }
+
+    /// An object, the target perhaps, that is not there any more.
+    #[must_use]
+    pub fn without(self, at: &ObjectRef) -> Self {
+        self.state.borrow_mut().store.remove(at);
+        self
+    }
+
+    /// A pod's log.
+    #[must_use]
+    pub fn with_logs(self, pod: &ObjectRef, text: &str) -> Self {
+        self.state.borrow_mut().logs.push((pod.clone(), text.to_owned()));
+        self
+    }
+
+    /// Every call of this kind fails, and has no effect.
+    #[must_use]
+    pub fn failing(self, operation: Operation, reason: Reason, message: &str) -> Self {
+        self.state.borrow_mut().failures.push((operation, ClusterError { reason, message: message.to_owned() }));
+        self
+    }
+
+    /// A create, apply or patch is answered with this object: what an admission webhook made of it.
+    #[must_use]
+    pub fn answering(self, operation: Operation, object: Value) -> Self {
+        self.state.borrow_mut().answers.push((operation, object));
+        self
+    }
+
+    /// Runs the action as the controller does: its parameters are checked first, and what it declares is all it may do.
+    ///
+    /// # Errors
+    /// The action's own failure, or that its parameters were refused.
+    pub fn run<A: Action>(&self) -> Result<Outcome, Failure> {
+        self.state.borrow_mut().permissions = A::MANIFEST.permissions;
+        glue::validate::<A>(&self.parameters).map_err(|problems| {
+            let problems: Vec<String> =
+                problems.iter().map(|problem| [problem.at.as_str(), ": ", &problem.message].concat()).collect();
+            Failure::new(["parameters: ", &problems.join("; ")].concat())
+        })?;
+        glue::run_on::<A>(self)
+    }
+
+    /// What the action called, in order.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state.borrow().calls.clone()
+    }
+
+    /// The operations of [`calls`](Self::calls).
+    pub fn operations(&self) -> Vec<Operation> {
+        self.state.borrow().calls.iter().map(|call| call.operation).collect()
+    }
+
+    /// The last note of this key.
+    pub fn noted(&self, key: &str) -> Option<String> {
+        self.state.borrow().notes.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.clone())
+    }
+
+    /// All notes, in order.
+    pub fn notes(&self) -> Vec<(String, String)> {
+        self.state.borrow().notes.clone()
+    }
+
+    pub fn attachments(&self) -> Vec<Attachment> {
+        self.state.borrow().attachments.clone()
+    }
+
+    /// What the action logged, in order.
+    pub fn log_lines(&self) -> Vec<(Level, String)> {
+        self.state.borrow().lines.clone()
+    }
+
+    /// An object as it is now.
+    pub fn object(&self, at: &ObjectRef) -> Option<Value> {
+        self.state.borrow().store.get(at).cloned()
+    }
+}
+
+/// Falco's name of a priority.
+fn priority(name: &str) -> FalcoPriority {
+    match name.to_ascii_lowercase().as_str() {
+        "emergency" => FalcoPriority::Emergency,
+        "alert" => FalcoPriority::Alert,
+        "critical" => FalcoPriority::Critical,
+        "error" => FalcoPriority::Error,
+        "warning" => FalcoPriority::Warning,
+        "notice" => FalcoPriority::Notice,
+        "informational" => FalcoPriority::Informational,
+        _ => FalcoPriority::Debug,
+    }
+}
+
+fn error(reason: Reason, message: impl ToString) -> ClusterError {
+    ClusterError { reason, message: message.to_string() }
+}
+
+/// For messages.
+fn describe(object: &ObjectRef) -> String {
+    match &object.namespace {
+        Some(namespace) => [object.resource.plural.as_str(), " ", namespace, "/", &object.name].concat(),
+        None => [object.resource.plural.as_str(), " ", &object.name].concat(),
+    }
+}

@@ -1,0 +1,111 @@
+//! An action's parameters: a struct, its defaults and its JSON Schema from one declaration.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::de::DeserializeOwned;
+
+/// What a rule may say under `parameters`. Implemented by [`parameters!`](crate::parameters!).
+pub trait Parameters: DeserializeOwned {
+    /// For the manifest.
+    const FIELDS: &'static [Field];
+}
+
+/// One parameter, as the manifest describes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    pub name: &'static str,
+    pub description: &'static str,
+    pub schema: Schema,
+}
+
+/// JSON Schema, as far as parameters need it.
+#[derive(Debug, Clone, Copy)]
+pub enum Schema {
+    Flag,
+    Integer,
+    Natural,
+    Number,
+    Text,
+    List(&'static Schema),
+    Optional(&'static Schema),
+}
+
+/// A type that a parameter may have.
+pub trait Parameter {
+    const SCHEMA: Schema;
+}
+
+macro_rules! parameter {
+    ($($type:ty => $schema:ident),* $(,)?) => {
+        $(impl Parameter for $type { const SCHEMA: Schema = Schema::$schema; })*
+    };
+}
+
+parameter! {
+    bool => Flag,
+    u8 => Natural, u16 => Natural, u32 => Natural, u64 => Natural,
+    i8 => Integer, i16 => Integer, i32 => Integer, i64 => Integer,
+    f64 => Number,
+    String => Text,
+}
+
+impl<T: Parameter> Parameter for Vec<T> {
+    const SCHEMA: Schema = Schema::List(&T::SCHEMA);
+}
+
+impl<T: Parameter> Parameter for Option<T> {
+    const SCHEMA: Schema = Schema::Optional(&T::SCHEMA);
+}
+
+/// Declares an action's parameters. Each has a default, so that a rule states only what it changes; the text of its doc
+/// comment becomes its description in the manifest. An unknown parameter is refused.
+///
+/// ```
+/// use falco_response_sdk::{json, parameters};
+///
+/// parameters! {
+///     pub struct Parameters {
+///         /// Seconds that the containers get to stop.
+///         grace_period_seconds: u32 = 1,
+///         /// Only these containers; all when empty.
+///         containers: Vec<String> = vec![],
+///     }
+/// }
+///
+/// let parameters: Parameters = json::from_str(r#"{"containers":["web"]}"#).unwrap();
+/// assert_eq!(parameters.grace_period_seconds, 1);
+/// assert!(json::from_str::<Parameters>(r#"{"grace_period":1}"#).is_err());
+/// ```
+#[macro_export]
+macro_rules! parameters {
+    (
+        $(#[$meta:meta])*
+        $visibility:vis struct $name:ident {
+            $( $(#[doc = $doc:literal])* $field:ident : $type:ty = $default:expr ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, $crate::serde::Deserialize)]
+        #[serde(crate = "falco_response_sdk::serde", default, deny_unknown_fields)]
+        $visibility struct $name {
+            $( $(#[doc = $doc])* pub $field: $type ),*
+        }
+
+        impl ::core::default::Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default ),* }
+            }
+        }
+
+        impl $crate::Parameters for $name {
+            const FIELDS: &'static [$crate::Field] = &[
+                $( $crate::Field {
+                    name: ::core::stringify!($field),
+                    description: ::core::concat!($($doc),*),
+                    schema: <$type as $crate::Parameter>::SCHEMA,
+                } ),*
+            ];
+        }
+    };
+}
