@@ -4,14 +4,23 @@
 //! cloned, and [`crate::safety::gate::Gate`] swallows the one there is: that is what makes the gate the only way to
 //! change anything. What an alert or a plugin is, is unknown here.
 
+mod client;
+pub mod connect;
 pub mod names;
+mod outermost;
 pub mod owners;
+mod request;
+pub mod simulated;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use client::{Reader, Writer};
+pub use connect::connect;
 use names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
 
 /// Where the cluster is: `simulated:DIR`, `kubeconfig[:FILE]`, `in-cluster`.

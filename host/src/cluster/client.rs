@@ -1,0 +1,274 @@
+//! The two halves of the client: a reader that anyone may have, and the one writer.
+//!
+//! kube's own retries are off: they would repeat any method up to fifteen times behind the journal's back. Reads are
+//! retried here, changes by [`crate::safety`], where they are counted.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use hyper::body::Bytes;
+use kube::client::Body;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use tower::BoxError;
+
+use super::names::{ApiResource, ObjectRef, Subresource, collection_path};
+use super::outermost::{self, Refused};
+use super::{Answer, ApiError, LogOptions, Mutation, Selection, Sending, request};
+
+/// More than any object; a list that is larger is refused rather than held.
+const LARGEST_ANSWER: usize = 8 << 20;
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+/// What a page of a list holds.
+const PAGE: u32 = 500;
+
+/// Only ever sends GET; cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    client: kube::Client,
+    simulated: bool,
+}
+
+/// Sends changes. There is one, it cannot be cloned, and the gate owns it.
+pub struct Writer {
+    client: kube::Client,
+}
+
+/// Both halves of one client; private to this folder, so that nobody else makes a second writer.
+pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
+    (Reader { client: client.clone(), simulated }, Writer { client })
+}
+
+impl Reader {
+    /// Whether the cluster is a simulation.
+    pub fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
+    /// # Errors
+    /// The API server's no, or no answer after retries.
+    pub async fn get(&self, object: &ObjectRef) -> Result<Value, ApiError> {
+        let bytes = self.read(&object.path(), "application/json").await?;
+        parse(&bytes)
+    }
+
+    /// # Errors
+    /// The API server's no, no answer after retries, or more than can be held.
+    pub async fn list(&self, resource: &ApiResource, selection: &Selection) -> Result<Vec<Value>, ApiError> {
+        let accept = if selection.metadata_only {
+            "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+        } else {
+            "application/json"
+        };
+        let path = collection_path(resource, selection.namespace.as_ref());
+        let mut found = Vec::new();
+        let mut read = 0;
+        let mut token = String::new();
+        loop {
+            let left =
+                selection.limit.map(|limit| limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX)));
+            let page = left.unwrap_or(PAGE).min(PAGE);
+            let bytes = self.read(&format!("{path}?{}", list_query(selection, page, &token)), accept).await?;
+            read += bytes.len();
+            if read > LARGEST_ANSWER {
+                return Err(ApiError::TooLarge { limit: LARGEST_ANSWER });
+            }
+            let mut list = parse(&bytes)?;
+            // Items of a list carry neither kind nor apiVersion; the list does.
+            let kind =
+                list.get("kind").and_then(Value::as_str).and_then(|kind| kind.strip_suffix("List")).map(str::to_owned);
+            let version = list.get("apiVersion").cloned();
+            let items = list.get_mut("items").map(Value::take);
+            for mut item in items
+                .and_then(|items| if let Value::Array(items) = items { Some(items) } else { None })
+                .unwrap_or_default()
+            {
+                if let (Some(map), Some(kind), Some(version)) = (item.as_object_mut(), &kind, &version) {
+                    map.entry("kind").or_insert_with(|| kind.as_str().into());
+                    map.entry("apiVersion").or_insert_with(|| version.clone());
+                }
+                found.push(item);
+            }
+            token = list.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or("").to_owned();
+            if token.is_empty() || selection.limit.is_some_and(|limit| found.len() >= limit as usize) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// # Errors
+    /// The API server's no, no answer after retries, or more than can be held.
+    pub async fn logs(&self, pod: &ObjectRef, options: &LogOptions) -> Result<String, ApiError> {
+        let mut query = format!("previous={}", options.previous);
+        if let Some(container) = &options.container {
+            query.push_str(&format!("&container={container}"));
+        }
+        if let Some(lines) = options.tail_lines {
+            query.push_str(&format!("&tailLines={lines}"));
+        }
+        let log = ObjectRef { resource: ApiResource::pods().with_subresource(Subresource::Log), ..pod.clone() };
+        let bytes = self.read(&format!("{}?{query}", log.path()), "*/*").await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Whether the API server answers at all; needs no permission but that of being known.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn reachable(&self) -> Result<(), ApiError> {
+        self.read("/version", "application/json").await.map(|_| ())
+    }
+
+    async fn read(&self, path_and_query: &str, accept: &'static str) -> Result<Bytes, ApiError> {
+        let mut retries = READ_RETRIES.iter();
+        loop {
+            let mut request = new_request(Method::GET, path_and_query)?;
+            request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+            let result = send(&self.client, request, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
+            // Silence has cost its whole time already; the pipeline comes back later.
+            let again =
+                matches!(&result, Err(error) if error.is_transient() && !matches!(error, ApiError::NoAnswer(_)));
+            match retries.next().filter(|_| again) {
+                Some(wait) => tokio::time::sleep(*wait).await,
+                None => return result,
+            }
+        }
+    }
+}
+
+fn list_query(selection: &Selection, page: u32, token: &str) -> String {
+    let mut query = format!("limit={page}");
+    for (key, value) in [
+        ("labelSelector", selection.labels.as_deref()),
+        ("fieldSelector", selection.fields.as_deref()),
+        ("continue", Some(token)),
+    ] {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            query.push_str(&format!("&{key}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+        }
+    }
+    query
+}
+
+impl Writer {
+    /// Sends one change, once.
+    ///
+    /// # Errors
+    /// The API server's no; not sent; or no answer, and then the change may have been made.
+    pub async fn send(&self, mutation: &Mutation, sending: &Sending) -> Result<Answer, ApiError> {
+        let approved = request::approve(mutation, sending);
+        let mut request = new_request(approved.shape.method(), &approved.path)?;
+        let agent = format!("falco-response-controller/{} event={}", env!("CARGO_PKG_VERSION"), sending.event_id);
+        let agent = HeaderValue::from_str(&agent)
+            .map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
+        request.headers_mut().insert(header::USER_AGENT, agent);
+        request.extensions_mut().insert(approved);
+        let (code, bytes) = send(&self.client, request, sending.timeout).await.map_err(conflict_of_uids)?;
+        Ok(Answer { code: code.as_u16(), object: parse(&bytes)? })
+    }
+}
+
+/// Another UID in a document is 422 "field is immutable", and in a JSON patch a failed test: a conflict, both.
+fn conflict_of_uids(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Status { code: 422, message, retry_after, .. }
+            if ["metadata.uid", "/metadata/uid", "testing value", "test failed"]
+                .iter()
+                .any(|hint| message.contains(hint)) =>
+        {
+            ApiError::Status { code: 409, reason: "Conflict".to_owned(), message, retry_after }
+        }
+        other => other,
+    }
+}
+
+fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, ApiError> {
+    Request::builder()
+        .method(method)
+        .uri(path_and_query)
+        .body(Body::empty())
+        .map_err(|error| ApiError::NotSent(format!("{path_and_query:?} is no URI: {error}")))
+}
+
+/// One request, one answer within `timeout`. 2xx is an answer; everything else an error.
+async fn send(
+    client: &kube::Client,
+    request: Request<Body>,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), ApiError> {
+    let exchange = async {
+        let response = client.send(request).await.map_err(not_answered)?;
+        let (parts, body) = response.into_parts();
+        let bytes = outermost::collect(body, LARGEST_ANSWER)
+            .await
+            .map_err(|error| ApiError::NoAnswer(format!("the answer broke off: {error}")))?;
+        let bytes = bytes.ok_or(ApiError::TooLarge { limit: LARGEST_ANSWER })?;
+        if parts.status.is_success() { Ok((parts.status, bytes)) } else { Err(status_error(&parts, &bytes)) }
+    };
+    match tokio::time::timeout(timeout, exchange).await {
+        Ok(result) => result,
+        Err(_) => Err(ApiError::NoAnswer(format!("nothing within {} ms", timeout.as_millis()))),
+    }
+}
+
+/// Whether anything left: a refused connection, and what the outermost layer or the credentials stopped, did not.
+fn not_answered(error: kube::Error) -> ApiError {
+    match error {
+        kube::Error::Service(error) => not_answered_by_service(error),
+        kube::Error::Auth(error) => ApiError::NotSent(format!("no credentials: {error}")),
+        other => ApiError::NoAnswer(chain(&other)),
+    }
+}
+
+fn not_answered_by_service(error: BoxError) -> ApiError {
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        return ApiError::NotSent(refused.to_string());
+    }
+    let connect = error
+        .downcast_ref::<hyper_util::client::legacy::Error>()
+        .is_some_and(hyper_util::client::legacy::Error::is_connect);
+    let text = chain(error.as_ref());
+    if connect { ApiError::NotSent(text) } else { ApiError::NoAnswer(text) }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(bytes).map_err(|error| ApiError::NoAnswer(format!("the answer is no JSON: {error}")))
+}
+
+/// Reads the `Status` object; a proxy's HTML is kept short.
+fn status_error(parts: &http::response::Parts, bytes: &[u8]) -> ApiError {
+    const MOST: usize = 200;
+    let status: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let text = |key: &str| status.get(key).and_then(Value::as_str).map(str::to_owned);
+    let in_header = parts
+        .headers
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|seconds| seconds.parse().ok());
+    let seconds = in_header.or_else(|| status.pointer("/details/retryAfterSeconds").and_then(Value::as_u64));
+    let mut message =
+        text("message").unwrap_or_else(|| String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]).into_owned());
+    // "the server rejected our request due to an error in our request" says why in its causes only.
+    for cause in status.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten() {
+        if let Some(cause) = cause.get("message").and_then(Value::as_str).filter(|cause| !message.contains(cause)) {
+            message.push_str(&format!(": {cause}"));
+        }
+    }
+    ApiError::Status {
+        code: parts.status.as_u16(),
+        reason: text("reason").unwrap_or_default(),
+        message,
+        retry_after: seconds.map(Duration::from_secs),
+    }
+}

@@ -1,0 +1,185 @@
+//! A cluster in memory that speaks the Kubernetes REST API, for the demo, the harness and tests.
+//!
+//! It stands where a connection would, below the kube client, so that the code above is the code of production. It
+//! decides as the API server does where the controller can tell the difference: preconditions, dry runs, ownership of
+//! fields, grace periods, disruption budgets. No controllers run: nothing is re-created, no dependents are collected,
+//! whatever a delete's propagation policy says. Nobody is authenticated and everything is allowed.
+
+mod apply;
+mod http;
+mod kinds;
+mod load;
+mod patch;
+mod selectors;
+mod status;
+mod store;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use ::http::{Method, Request, Response, StatusCode};
+use kube::client::Body;
+use serde_json::Value;
+
+pub use load::LoadError;
+use status::Failure;
+use store::Store;
+
+use crate::ambient::Ambient;
+
+#[derive(Clone)]
+pub struct Simulation(Arc<Inner>);
+
+struct Inner {
+    ambient: Ambient,
+    state: Mutex<State>,
+}
+
+struct State {
+    store: Store,
+    seen: Vec<Seen>,
+    faults: Vec<Fault>,
+}
+
+/// A request as it arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    pub method: Method,
+    pub path_and_query: String,
+    /// Null where there was none, or none that is JSON.
+    pub body: Value,
+    pub user_agent: String,
+}
+
+/// What goes wrong with the next `times` requests of that method below that path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub method: Method,
+    pub path_prefix: String,
+    pub times: u32,
+    pub kind: FaultKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Nothing is done; the answer is a `Status` with that code.
+    Refuse(StatusCode),
+    /// It is done, and the connection breaks before the answer.
+    LoseAnswer,
+    /// Nothing is done and nothing is ever said.
+    Hang,
+}
+
+impl Simulation {
+    /// Every `*.yaml` of the directory; documents are separated by `---`.
+    ///
+    /// # Errors
+    /// What cannot be read or is no object of a known kind, with file and line.
+    pub fn load(dir: &Path, ambient: &Ambient) -> Result<Self, LoadError> {
+        Ok(Self::new(load::directory(dir, ambient.now())?, ambient))
+    }
+
+    /// As [`Self::load`], of one text.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; the file is called `manifests.yaml`.
+    pub fn from_yaml(text: &str, ambient: &Ambient) -> Result<Self, LoadError> {
+        Ok(Self::new(load::text(text, ambient.now())?, ambient))
+    }
+
+    fn new(store: Store, ambient: &Ambient) -> Self {
+        let state = Mutex::new(State { store, seen: Vec::new(), faults: Vec::new() });
+        Self(Arc::new(Inner { ambient: ambient.clone(), state }))
+    }
+
+    /// The object at a URL path, `/api/v1/namespaces/production/pods/x`, as it is now.
+    pub fn object(&self, path: &str) -> Option<Value> {
+        let mut state = self.state();
+        state.store.sweep(self.0.ambient.now());
+        let route = http::Route::parse(&state.store.kinds, path).ok()?;
+        state.store.get(&route.key()?).cloned()
+    }
+
+    pub fn objects(&self) -> Vec<Value> {
+        let mut state = self.state();
+        state.store.sweep(self.0.ambient.now());
+        state.store.iter().map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Every request so far, those that met a fault included.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.state().seen.clone()
+    }
+
+    pub fn inject(&self, fault: Fault) {
+        self.state().faults.push(fault);
+    }
+
+    /// # Errors
+    /// The connection broke: an injected fault.
+    pub async fn respond(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, std::io::Error> {
+        let fault = self.note(&request);
+        match fault {
+            Some(FaultKind::Refuse(code)) => Ok(http::render(code, &Failure::injected(code).to_json())),
+            Some(FaultKind::Hang) => std::future::pending().await,
+            Some(FaultKind::LoseAnswer) => {
+                let _ = self.carry_out(&request);
+                Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "injected fault: the answer is lost"))
+            }
+            None => Ok(self.carry_out(&request)),
+        }
+    }
+
+    /// Records the request and finds the fault that it meets.
+    fn note(&self, request: &Request<Vec<u8>>) -> Option<FaultKind> {
+        let user_agent = request.headers().get(::http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let seen = Seen {
+            method: request.method().clone(),
+            path_and_query: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
+            body: serde_json::from_slice(request.body()).unwrap_or(Value::Null),
+            user_agent: user_agent.unwrap_or_default().to_owned(),
+        };
+        let mut state = self.state();
+        state.seen.push(seen);
+        let fault = state.faults.iter_mut().find(|fault| {
+            fault.times > 0 && fault.method == *request.method() && request.uri().path().starts_with(&fault.path_prefix)
+        })?;
+        fault.times -= 1;
+        Some(fault.kind)
+    }
+
+    fn carry_out(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        http::answer(&mut self.state().store, &self.0.ambient, request)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A change is one assignment: a panic elsewhere leaves no half of one behind.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl tower::Service<Request<Body>> for Simulation {
+    type Response = Response<Body>;
+    type Error = tower::BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let simulation = self.clone();
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect_bytes().await?.to_vec();
+            let response = simulation.respond(Request::from_parts(head, body)).await?;
+            Ok(response.map(Body::from))
+        })
+    }
+}
