@@ -3,7 +3,21 @@
 //! What an action may reach is decided elsewhere ([`crate::safety::gate::Gate`]); this module loads components, bounds
 //! their time, memory, calls and words, and translates between the WIT contract and the gate. It knows no rules.
 
+mod bindings;
+mod cache;
+pub mod engine;
+mod host;
+mod limits;
+mod loader;
 pub mod manifest;
+mod mapped;
+pub mod outline;
+mod outside;
+mod run;
+mod sandbox;
+#[cfg(test)]
+mod tests;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,8 +25,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alert::Alert;
-use crate::safety::gate::{Gate, Run};
+use crate::safety::gate::Gate;
+use crate::safety::run::Run;
+use crate::telemetry::log::Log;
+use bindings::ActionPluginPre;
+use engine::Engine;
 use manifest::Manifest;
+use outside::Gated;
+use sandbox::{Asked, Sandbox};
 
 /// Bounds of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +76,8 @@ pub struct Unusable {
 pub struct Plugins {
     by_name: BTreeMap<String, Arc<Plugin>>,
     pub unusable: Vec<Unusable>,
+    /// What costs time and nothing else: no place for compiled code, no pool.
+    pub warnings: Vec<String>,
 }
 
 /// An action, compiled and ready to run.
@@ -64,6 +86,9 @@ pub struct Plugin {
     pub file: PathBuf,
     /// Of the file; lower-case hex.
     pub sha256: String,
+    pre: ActionPluginPre<Sandbox>,
+    engine: Engine,
+    limits: Limits,
 }
 
 /// What is wrong with a rule's parameters. `at` is a JSON Pointer, "" for the whole.
@@ -74,7 +99,7 @@ pub struct ParameterProblem {
 }
 
 /// What the action is asked, beside the target, which the [`Run`] holds.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     pub event_id: String,
     pub attempt: u32,
@@ -83,6 +108,8 @@ pub struct Request {
     /// The rule's `audit_reason`.
     pub reason: String,
     pub alert: Arc<Alert>,
+    /// Where the action's lines go.
+    pub log: Log,
 }
 
 /// How a run ended, and what it said. What it did is in the [`Run`].
@@ -124,12 +151,21 @@ pub enum End {
 
 impl Plugins {
     /// Scans `source.dir` for `*.wasm`. A file that cannot be used is reported in `unusable` and leaves the others
-    /// alone; two files of one name are both refused.
+    /// alone; two files of one name are both refused. Compiling takes from 50 ms to seconds a file, during which
+    /// this blocks.
     ///
     /// # Errors
     /// Only when the directory cannot be read or the engine cannot be built.
-    pub fn load(_source: &Source) -> Result<Self, LoadError> {
-        todo!("plugins")
+    pub fn load(source: &Source) -> Result<Self, LoadError> {
+        Self::load_with(&Engine::new(Engine::SLOTS, source.limits.memory)?, source)
+    }
+
+    /// As [`Self::load`], on an engine that is there already: a reload needs no second pool.
+    ///
+    /// # Errors
+    /// Only when the directory cannot be read.
+    pub fn load_with(engine: &Engine, source: &Source) -> Result<Self, LoadError> {
+        loader::load(engine, source)
     }
 
     pub fn get(&self, name: &str) -> Option<&Arc<Plugin>> {
@@ -151,14 +187,17 @@ pub enum LoadError {
 
 impl Plugin {
     /// Asks the action whether `parameters` (JSON) suit it. Runs in a sandbox in which every host function traps.
-    pub async fn validate(&self, _parameters: &str) -> Result<(), Vec<ParameterProblem>> {
-        todo!("plugins")
+    pub async fn validate(&self, parameters: &str) -> Result<(), Vec<ParameterProblem>> {
+        run::validate(self, parameters).await
     }
 
     /// Runs the action once, in a fresh store. Never fails: whatever goes wrong is an [`End`]. `timeout` narrows the
     /// plugin limit's.
-    pub async fn run(&self, _request: Request, _run: Arc<Run>, _gate: Gate, _timeout: Option<Duration>) -> Report {
-        todo!("plugins")
+    pub async fn run(&self, request: Request, run: Arc<Run>, gate: Gate, timeout: Option<Duration>) -> Report {
+        let Request { event_id, attempt, parameters, reason, alert, log } = request;
+        let outside = Gated::new(gate, run, log, &self.manifest.name, &event_id);
+        let asked = Asked { event_id, attempt, parameters, reason, alert };
+        run::run(self, Sandbox::new(self.limits, asked, Arc::new(outside)), timeout).await
     }
 }
 
@@ -166,4 +205,15 @@ impl Source {
     pub fn new(dir: &Path) -> Self {
         Self { dir: dir.to_owned(), cache_dir: None, pins: BTreeMap::new(), limits: Limits::default() }
     }
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

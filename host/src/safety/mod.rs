@@ -1,8 +1,16 @@
 //! Whether something may be done: names, namespaces, freshness, identity, owners, permissions; and the one gate that
 //! asks all of it before anything changes.
 
+pub mod checks;
+pub mod clearance;
+mod document;
 pub mod gate;
+pub mod identity;
+pub mod owners;
 pub mod permissions;
+pub mod policy;
+pub mod run;
+mod send;
 
 /// Why a call of a plugin did not do what it asked; the WIT contract's `error`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,11 @@
 //! What an action may ask of the cluster: declared in its manifest, granted by default or by the operator.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::checks::{Check, Refusal};
+use super::document::{self, Form, LIFE_AND_DEATH, Path, Touched};
+use crate::cluster::names::{ApiResource, ObjectName};
 
 /// RBAC's verbs, as far as the host offers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,4 +49,238 @@ pub struct Permission {
     /// Only in grants: further paths that a patch or apply may touch, `spec.replicas`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
+}
+
+/// One call as permissions see it.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    pub verb: Verb,
+    pub resource: &'a ApiResource,
+    /// None for lists and for creates without a name.
+    pub name: Option<&'a ObjectName>,
+    pub reach: Reach,
+    /// Only `apiVersion`, `kind` and `metadata` are asked for.
+    pub metadata_only: bool,
+    /// What is written; empty for what writes no document.
+    pub touched: Option<&'a Touched>,
+    /// The document of an apply or create.
+    pub manifest: Option<&'a Value>,
+    /// The object as it is, where labels are written.
+    pub current: &'a Value,
+    pub force: bool,
+}
+
+/// How the object of a call relates to the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reach {
+    pub is_target: bool,
+    pub is_owner: bool,
+    pub in_namespace: bool,
+    pub is_node: bool,
+}
+
+impl Reach {
+    fn within(self, scope: Scope) -> bool {
+        match scope {
+            Scope::Target => self.is_target,
+            Scope::Owners => self.is_owner,
+            Scope::Namespace => self.in_namespace,
+            Scope::Node => self.is_node,
+            Scope::Cluster => true,
+        }
+    }
+
+    /// The narrowest scope that a grant for this call would need.
+    fn scope(self) -> Scope {
+        [Scope::Target, Scope::Owners, Scope::Namespace, Scope::Node]
+            .into_iter()
+            .find(|scope| self.within(*scope))
+            .unwrap_or(Scope::Cluster)
+    }
+}
+
+/// What a plugin may do: both what it declares and what is granted must permit a call.
+#[derive(Debug, Clone, Default)]
+pub struct Permissions {
+    pub declared: Vec<Permission>,
+    pub granted: Vec<Permission>,
+}
+
+impl Permissions {
+    /// # Errors
+    /// Names what is missing, and the `grants:` line that would allow it where a grant can.
+    pub fn permit(&self, action: &str, call: &Call) -> Result<(), Refusal> {
+        let named = named(call);
+        let declared: Vec<_> = self.declared.iter().filter(|permission| permission.covers(call)).collect();
+        if declared.is_empty() {
+            return Err(Refusal::new(Check::Permission, format!("{action} does not declare {named} in its manifest")));
+        }
+        if declared.iter().any(|permission| default_grant(call, permission)) {
+            return Ok(());
+        }
+        let grants: Vec<_> = self.granted.iter().filter(|permission| permission.covers(call)).collect();
+        if grants.is_empty() {
+            return Err(Refusal::new(
+                Check::Permission,
+                format!("{named} is not granted to {action}; to allow it: {}", grant_line(action, call)),
+            ));
+        }
+        if grants.iter().any(|grant| grant.covers_paths(call)) {
+            return Ok(());
+        }
+        let detail = format!(
+            "{named} is granted to {action}, but not for {}; to allow it: {}",
+            written(call),
+            grant_line(action, call)
+        );
+        Err(Refusal::new(Check::Permission, detail))
+    }
+}
+
+impl Permission {
+    /// Verb, resource, name and scope; what is written is judged apart.
+    fn covers(&self, call: &Call) -> bool {
+        self.verbs.contains(&call.verb)
+            && self.api_groups.iter().any(|group| group == call.resource.group())
+            && self.resources.contains(&call.resource.rbac_name())
+            && (self.resource_names.is_empty()
+                || call.name.is_some_and(|name| self.resource_names.iter().any(|own| own == name.as_str())))
+            && call.reach.within(self.scope)
+    }
+
+    /// A grant without `fields` covers labels and annotations; each further path is named, and what kills by itself
+    /// must be named exactly.
+    fn covers_paths(&self, call: &Call) -> bool {
+        let Some(touched) = call.touched else { return true };
+        if touched.form == Form::Strategic && !self.fields.iter().any(|field| field == "strategic") {
+            return false;
+        }
+        touched.paths.iter().all(|path| {
+            if path.iter().any(|part| part.starts_with('$')) {
+                return false;
+            }
+            if let Some(field) = LIFE_AND_DEATH.iter().find(|field| document::reaches(path, field)) {
+                return self.fields.iter().any(|own| own == field) && document::lies_in(path, field);
+            }
+            self.fields.iter().any(|field| document::lies_in(path, field)) || is_free_metadata(path, call.current)
+        })
+    }
+}
+
+/// What every plugin gets that declares it: a short allow list, and nothing else.
+fn default_grant(call: &Call, declared: &Permission) -> bool {
+    let is = |group: &str, name: &str| call.resource.group() == group && call.resource.rbac_name() == name;
+    if is("networking.k8s.io", "networkpolicies") {
+        return match call.verb {
+            Verb::List => call.reach.in_namespace,
+            Verb::Delete => false,
+            Verb::Get | Verb::Create | Verb::Patch => {
+                let own_name = |name: &ObjectName| {
+                    name.as_str().starts_with("falco-")
+                        && declared.resource_names.iter().any(|own| own == name.as_str())
+                };
+                call.reach.in_namespace
+                    && call.name.is_some_and(own_name)
+                    && (call.verb == Verb::Get || only_closes(call))
+            }
+        };
+    }
+    match call.verb {
+        Verb::Get => {
+            (is("", "pods") && call.reach.is_target) || (call.reach.is_owner && call.resource.subresource().is_none())
+        }
+        Verb::List => is("", "pods") && call.reach.in_namespace && call.metadata_only,
+        Verb::Delete => is("", "pods") && call.reach.is_target,
+        Verb::Create => is("", "pods/eviction") && call.reach.is_target,
+        Verb::Patch => {
+            let labels_and_annotations = |touched: &Touched| {
+                touched.form == Form::Merge && touched.paths.iter().all(|path| is_free_metadata(path, call.current))
+            };
+            is("", "pods") && call.reach.is_target && call.touched.is_some_and(labels_and_annotations)
+        }
+    }
+}
+
+/// One label or one annotation that nobody else lives by.
+fn is_free_metadata(path: &[String], current: &Value) -> bool {
+    match path {
+        [metadata, kind, key] if metadata == "metadata" && (kind == "labels" || kind == "annotations") => {
+            document::is_free_key(kind, key, current)
+        }
+        _ => false,
+    }
+}
+
+/// A whole NetworkPolicy that allows nothing: no force, no rule, nothing in metadata but labels and annotations.
+fn only_closes(call: &Call) -> bool {
+    let (Some(manifest), Some(touched)) = (call.manifest, call.touched) else { return false };
+    let empty =
+        |pointer: &str| manifest.pointer(pointer).is_none_or(|rules| rules.as_array().is_some_and(Vec::is_empty));
+    let known = |path: &Path| {
+        document::lies_in(path, "metadata.labels")
+            || document::lies_in(path, "metadata.annotations")
+            || ["spec.podSelector", "spec.policyTypes", "spec.ingress", "spec.egress"]
+                .iter()
+                .any(|field| document::lies_in(path, field))
+    };
+    !call.force
+        && touched.form == Form::Manifest
+        && empty("/spec/ingress")
+        && empty("/spec/egress")
+        && touched.paths.iter().all(known)
+}
+
+fn verb_name(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Get => "get",
+        Verb::List => "list",
+        Verb::Create => "create",
+        Verb::Patch => "patch",
+        Verb::Delete => "delete",
+    }
+}
+
+/// ``the permission `delete pods` (scope namespace)``
+fn named(call: &Call) -> String {
+    format!("the permission `{} {}` (scope {})", verb_name(call.verb), call.resource, scope_name(call.reach.scope()))
+}
+
+fn scope_name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Target => "target",
+        Scope::Owners => "owners",
+        Scope::Namespace => "namespace",
+        Scope::Node => "node",
+        Scope::Cluster => "cluster",
+    }
+}
+
+fn written(call: &Call) -> String {
+    let paths = call
+        .touched
+        .map(|touched| touched.paths.iter().take(4).map(|path| path.join(".")).collect::<Vec<_>>().join(", "));
+    paths.unwrap_or_default()
+}
+
+/// The line for `plugins.grants`, in the configuration's own form.
+fn grant_line(action: &str, call: &Call) -> String {
+    let mut line = format!(
+        "`plugins: {{grants: {{{action}: [{{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [{}], scope: {}",
+        call.resource.group(),
+        call.resource.rbac_name(),
+        verb_name(call.verb),
+        scope_name(call.reach.scope()),
+    );
+    if let Some(name) = call.name.filter(|_| !call.reach.is_target) {
+        line.push_str(&format!(", resourceNames: [{name}]"));
+    }
+    let fields: Vec<_> = call
+        .touched
+        .map(|touched| touched.paths.iter().take(4).map(|path| path.join(".")).collect())
+        .unwrap_or_default();
+    if !fields.is_empty() {
+        line.push_str(&format!(", fields: [{}]", fields.join(", ")));
+    }
+    line.push_str("}]}}`");
+    line
 }

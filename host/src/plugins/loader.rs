@@ -1,0 +1,199 @@
+//! Finds the actions in a directory and makes them ready to run.
+//!
+//! Every file is judged alone, so that a bad one costs its own rules only. The exception are two files that claim one
+//! name: which of them is meant cannot be known, so neither is used.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use super::bindings::{ActionPlugin, ActionPluginPre};
+use super::cache::CodeCache;
+use super::engine::Engine;
+use super::manifest::{self, CONTRACT, Manifest};
+use super::outline::Outline;
+use super::sandbox::Sandbox;
+use super::text::one_line;
+use super::{LoadError, Plugin, Plugins, Source, Unusable, hex};
+
+/// Of a component. An action in Python has 18 MB.
+const FILE_LIMIT: u64 = 64 << 20;
+
+/// A file with a sound manifest, not yet compiled. Its content is read again when it has to be compiled, and not kept
+/// until then: a directory of actions in Python would fill the memory.
+struct Candidate {
+    file: PathBuf,
+    sha256: String,
+    manifest: Manifest,
+    /// What was found wrong with it beside the manifest.
+    problem: Option<String>,
+}
+
+pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadError> {
+    let mut plugins = Plugins::default();
+    if let Some(reason) = engine.on_demand_because() {
+        plugins.warnings.push(format!("actions run without a pool of instances, and so more slowly: {reason}"));
+    }
+    let cache = source.cache_dir.as_deref().and_then(|dir| match CodeCache::open(dir, engine.wasm()) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            plugins.warnings.push(error.to_string());
+            None
+        }
+    });
+    let linker = linker(engine)?;
+
+    let mut candidates = Vec::new();
+    for file in files(&source.dir)? {
+        match read(&file) {
+            Ok(candidate) => candidates.push(candidate),
+            Err((name, reason)) => plugins.unusable.push(Unusable { file, name, reason }),
+        }
+    }
+    for (index, reason) in doubles(&candidates) {
+        candidates[index].problem = Some(reason);
+    }
+    for candidate in candidates {
+        let Candidate { file, sha256, manifest, problem } = candidate;
+        let ready = match problem {
+            Some(problem) => Err(problem),
+            None => check_pin(source, &manifest.name, &sha256).and_then(|()| {
+                let component = compile(engine, cache.as_ref(), &file, &sha256, &mut plugins.warnings)?;
+                link(&linker, &component)
+            }),
+        };
+        match ready {
+            Ok(pre) => {
+                let name = manifest.name.clone();
+                let plugin = Plugin { manifest, file, sha256, pre, engine: engine.clone(), limits: source.limits };
+                plugins.by_name.insert(name, Arc::new(plugin));
+            }
+            Err(reason) => plugins.unusable.push(Unusable { file, name: Some(manifest.name), reason }),
+        }
+    }
+    if let Some(cache) = cache {
+        cache.prune(&plugins.iter().map(|plugin| plugin.sha256.as_str()).collect::<Vec<_>>());
+    }
+    plugins.unusable.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(plugins)
+}
+
+/// The `*.wasm` of a directory in order of their names. Hidden ones are passed over: a mounted ConfigMap keeps its
+/// files in `..data` and links to them.
+fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let failed = |source| LoadError::Directory { dir: dir.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        if !hidden && Path::new(&name).extension().is_some_and(|extension| extension == "wasm") {
+            files.push(dir.join(name));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A file as far as it can be judged without its neighbours and without compiling; else its action's name, if it can
+/// be told, and what is wrong.
+fn read(file: &Path) -> Result<Candidate, (Option<String>, String)> {
+    let content = content(file).map_err(|problem| (None, problem))?;
+    let outline = Outline::read(&content).map_err(|error| (None, error.to_string()))?;
+    let imports = outline.check_imports();
+    let (manifest, problem) = match (manifest::of_outline(&outline), imports) {
+        (Ok(manifest), imports) => (manifest, imports.err().map(|error| error.to_string())),
+        // What it imports shows how it was built, and that is what has to change first.
+        (Err(_), Err(error)) => return Err((manifest::name_in(&outline), error.to_string())),
+        (Err(error), Ok(())) => return Err((manifest::name_in(&outline), error.to_string())),
+    };
+    Ok(Candidate { file: file.to_owned(), sha256: digest(&content), manifest, problem })
+}
+
+fn content(file: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let too_large = || format!("is larger than {} MiB, the limit for an action", FILE_LIMIT >> 20);
+    // Before it is opened: opening a pipe would wait for a writer.
+    let found = fs::metadata(file).map_err(unreadable)?;
+    if !found.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    if found.len() > FILE_LIMIT {
+        return Err(too_large());
+    }
+    let mut content = Vec::new();
+    File::open(file).and_then(|opened| opened.take(FILE_LIMIT + 1).read_to_end(&mut content)).map_err(unreadable)?;
+    if content.len() as u64 > FILE_LIMIT { Err(too_large()) } else { Ok(content) }
+}
+
+fn digest(content: &[u8]) -> String {
+    hex(&Sha256::digest(content))
+}
+
+/// Which candidates share their name with another, each with the sentence that says so.
+fn doubles(candidates: &[Candidate]) -> Vec<(usize, String)> {
+    let mut by_name = BTreeMap::<&str, Vec<usize>>::new();
+    for (index, candidate) in candidates.iter().enumerate() {
+        by_name.entry(&candidate.manifest.name).or_default().push(index);
+    }
+    let mut doubles = Vec::new();
+    for (name, indexes) in by_name.into_iter().filter(|(_, indexes)| indexes.len() > 1) {
+        for &index in &indexes {
+            let others = indexes.iter().filter(|&&other| other != index);
+            let others = others.map(|&other| candidates[other].file.display().to_string()).collect::<Vec<_>>();
+            let others = others.join(", ");
+            doubles.push((index, format!("{others} calls itself {name}, too, so neither is used: remove one")));
+        }
+    }
+    doubles
+}
+
+fn check_pin(source: &Source, name: &str, sha256: &str) -> Result<(), String> {
+    match source.pins.get(name) {
+        Some(pin) if pin != sha256 => Err(format!(
+            "has SHA-256 {sha256}, and `plugins.pins` asks for {pin}: install that file, or change the pin"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn compile(
+    engine: &Engine,
+    cache: Option<&CodeCache>,
+    file: &Path,
+    sha256: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Component, String> {
+    if let Some(component) = cache.and_then(|cache| cache.load(sha256)) {
+        return Ok(component);
+    }
+    let content = content(file)?;
+    if digest(&content) != sha256 {
+        return Err("changed while it was read: load the actions again once it is written".to_owned());
+    }
+    let component = Component::from_binary(engine.wasm(), &content)
+        .map_err(|error| format!("cannot be compiled: {}", one_line(&format!("{error:#}"), 512)))?;
+    if let Some(Err(error)) = cache.map(|cache| cache.store(sha256, &component)) {
+        warnings.push(error.to_string());
+    }
+    Ok(component)
+}
+
+fn linker(engine: &Engine) -> Result<Linker<Sandbox>, LoadError> {
+    let mut linker = Linker::new(engine.wasm());
+    ActionPlugin::add_to_linker::<_, HasSelf<Sandbox>>(&mut linker, |sandbox| sandbox)
+        .map_err(|error| LoadError::Engine(one_line(&format!("{error:#}"), 512)))?;
+    Ok(linker)
+}
+
+/// Ties the imports to the host functions and finds the exports.
+fn link(linker: &Linker<Sandbox>, component: &Component) -> Result<ActionPluginPre<Sandbox>, String> {
+    linker
+        .instantiate_pre(component)
+        .and_then(ActionPluginPre::new)
+        .map_err(|error| format!("does not fit contract {CONTRACT}: {}", one_line(&format!("{error:#}"), 512)))
+}

@@ -1,0 +1,136 @@
+//! What can be read of a component without compiling it: its manifest sections and its imports.
+//!
+//! An import that is not the contract's is refused here, before Cranelift sees a byte.
+
+use wasmparser::{Encoding, Parser, Payload};
+
+use super::manifest::SECTION;
+use super::text::one_line;
+
+const PACKAGE: &str = "falco-response:plugin/";
+
+/// The top level of a component; what its inner modules contain is no business of the outline.
+#[derive(Debug)]
+pub(super) struct Outline<'a> {
+    /// The contents of every section named [`SECTION`].
+    pub manifests: Vec<&'a [u8]>,
+    /// `falco-response:plugin/cluster@0.1.0`
+    pub imports: Vec<&'a str>,
+}
+
+/// Why a file is no component that could be an action; reads well after the file's name and a colon.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutlineError {
+    #[error("is not a WebAssembly component: {0}")]
+    Malformed(String),
+    #[error(
+        "is a core WebAssembly module, not a component: turn it into one with `falco-response-controller plugin build`"
+    )]
+    CoreModule,
+    #[error(
+        "imports `{import}`, and an action gets nothing but `{PACKAGE}…@0.1`: build it without WASI, that is \
+         for wasm32-unknown-unknown in Rust, with `--stub-wasi` in componentize-py, `--backend-qjs-stub-wasi` in jco \
+         with QuickJS, and all features disabled in componentize-js"
+    )]
+    ForeignImport { import: String },
+    #[error("imports `{import}`, and this controller offers version 0.1 of it: build it against contract 0.1")]
+    OtherVersion { import: String },
+}
+
+impl<'a> Outline<'a> {
+    pub fn read(file: &'a [u8]) -> Result<Self, OutlineError> {
+        let malformed = |error: wasmparser::BinaryReaderError| OutlineError::Malformed(one_line(error.message(), 200));
+        let mut outline = Self { manifests: Vec::new(), imports: Vec::new() };
+        // `parse_all` walks into inner modules and components; `End` is how it says that one is over.
+        let mut depth = 0_usize;
+        let mut ended = false;
+        for payload in Parser::new(0).parse_all(file) {
+            match payload.map_err(malformed)? {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err(OutlineError::CoreModule);
+                }
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => {
+                    ended = depth == 0;
+                    depth = depth.saturating_sub(1);
+                }
+                Payload::CustomSection(section) if depth == 0 && section.name() == SECTION => {
+                    outline.manifests.push(section.data());
+                }
+                Payload::ComponentImportSection(imports) if depth == 0 => {
+                    for import in imports {
+                        outline.imports.push(import.map_err(malformed)?.name.name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if ended { Ok(outline) } else { Err(OutlineError::Malformed("the file ends too early".to_owned())) }
+    }
+
+    /// Whether every import is one of the contract's interfaces, whatever its patch version.
+    pub fn check_imports(&self) -> Result<(), OutlineError> {
+        for import in &self.imports {
+            let quoted = || one_line(import, 128);
+            let Some((_, version)) = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) else {
+                return Err(OutlineError::ForeignImport { import: quoted() });
+            };
+            let patch = version.strip_prefix("0.1.").unwrap_or_default();
+            if patch.is_empty() || !patch.bytes().all(|c| c.is_ascii_digit()) {
+                return Err(OutlineError::OtherVersion { import: quoted() });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn component(text: &str) -> Vec<u8> {
+        wat::parse_str(text).expect("WAT")
+    }
+
+    #[test]
+    fn sees_only_the_top_level() {
+        let file = component(
+            r#"(component
+                (@custom "falco-response:manifest" "outer")
+                (core module (@custom "falco-response:manifest" "inner"))
+                (component (@custom "falco-response:manifest" "nested") (import "wasi:io/poll@0.2.0" (instance)))
+                (import "falco-response:plugin/log@0.1.7" (instance))
+            )"#,
+        );
+        let outline = Outline::read(&file).expect("a component");
+        assert_eq!(outline.manifests, [b"outer".as_slice()]);
+        assert_eq!(outline.imports, ["falco-response:plugin/log@0.1.7"]);
+        assert_eq!(outline.check_imports(), Ok(()));
+    }
+
+    #[test]
+    fn refuses_imports_beyond_the_contract() {
+        for (import, expected) in [
+            ("wasi:cli/environment@0.2.0", "--stub-wasi"),
+            ("falco-response:plugin2/log@0.1.0", "nothing but"),
+            ("falco-response:plugin/log", "nothing but"),
+            ("falco-response:plugin/log@0.2.0", "contract 0.1"),
+            ("falco-response:plugin/log@0.1.0-rc.1", "contract 0.1"),
+            ("environment", "nothing but"),
+        ] {
+            let file = component(&format!(r#"(component (import "{import}" (instance)))"#));
+            let error = Outline::read(&file).expect("a component").check_imports().expect_err(import).to_string();
+            assert!(error.contains(import) && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_component() {
+        assert_eq!(Outline::read(&component("(module)")).expect_err("a module"), OutlineError::CoreModule);
+        let whole = component(r#"(component (core module (func)) (@custom "x" "yyyyyyyyyyyy"))"#);
+        assert!(Outline::read(&whole).is_ok());
+        for bytes in [b"".as_slice(), b"\0asm", b"#!/bin/sh\n", &whole[..whole.len() - 3]] {
+            assert!(matches!(Outline::read(bytes), Err(OutlineError::Malformed(_))), "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a run reaches outside of its sandbox: the gate and the log, and nothing else.
+//!
+//! A trait, so that the host functions can be tested without a cluster. Production has one implementation, [`Gated`].
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::cluster::names::{ApiResource, NameError, ObjectRef};
+use crate::cluster::{LogOptions, Selection};
+use crate::safety::CallError;
+use crate::safety::clearance::Cleared;
+use crate::safety::gate::{Change, Gate};
+use crate::safety::run::Run;
+use crate::telemetry::log::{Level, Log};
+
+pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send + 'a>>;
+
+pub(super) trait Outside: Send + Sync {
+    fn target(&self) -> Option<&Cleared>;
+    fn get<'a>(&'a self, object: &'a ObjectRef) -> Answer<'a, Value>;
+    fn query<'a>(&'a self, resource: &'a ApiResource, selection: &'a Selection) -> Answer<'a, Vec<Value>>;
+    fn logs<'a>(&'a self, pod: &'a ObjectRef, options: &'a LogOptions) -> Answer<'a, String>;
+    fn change(&self, change: Change) -> Answer<'_, Value>;
+    fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError;
+    fn log(&self, level: Level, message: &str);
+}
+
+/// The gate, for one run.
+pub(super) struct Gated {
+    gate: Gate,
+    run: Arc<Run>,
+    log: Log,
+    /// On every line: which action speaks, and about which alert.
+    fields: Map<String, Value>,
+}
+
+impl Gated {
+    pub fn new(gate: Gate, run: Arc<Run>, log: Log, action: &str, event_id: &str) -> Self {
+        let fields = [("action", action), ("event_id", event_id)];
+        Self { gate, run, log, fields: fields.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect() }
+    }
+}
+
+impl Outside for Gated {
+    fn target(&self) -> Option<&Cleared> {
+        self.run.target()
+    }
+
+    fn get<'a>(&'a self, object: &'a ObjectRef) -> Answer<'a, Value> {
+        Box::pin(self.gate.get(&self.run, object))
+    }
+
+    fn query<'a>(&'a self, resource: &'a ApiResource, selection: &'a Selection) -> Answer<'a, Vec<Value>> {
+        Box::pin(self.gate.query(&self.run, resource, selection))
+    }
+
+    fn logs<'a>(&'a self, pod: &'a ObjectRef, options: &'a LogOptions) -> Answer<'a, String> {
+        Box::pin(self.gate.logs(&self.run, pod, options))
+    }
+
+    fn change(&self, change: Change) -> Answer<'_, Value> {
+        Box::pin(self.gate.change(&self.run, change))
+    }
+
+    fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError {
+        self.gate.refuse_name(&self.run, function, error)
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        self.log.line(level, message, &self.fields);
+    }
+}

@@ -1,0 +1,193 @@
+//! Clearing a target: everything that is asked before an action starts, in the order in which it is asked.
+//!
+//! | | pods | namespaces |
+//! |---|---|---|
+//! | 1 | the alert names a namespace and a pod, validly | a namespace, validly |
+//! | 2 | not kube-system, not denied, allowed, in the rule's own namespaces | the same |
+//! | 3 | the alert is fresh | the same |
+//! | 4 | the pod exists | |
+//! | 5 | no mirror pod | |
+//! | 6 | is the alert's pod | |
+//! | 7 | not already being deleted | |
+//! | 8 | no protected, unknown or unreadable owner | |
+//!
+//! What needs no call to the API server comes first.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::checks::{self, Check, Refusal};
+use super::identity::{self, Identified, Proof, Subject};
+use super::owners::{self, Chain, WalkError};
+use super::policy::{Policy, RuleScope};
+use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
+use crate::cluster::{ApiError, Reader};
+
+/// How long a pod may take to report its containers before the alert's container id counts as unknown.
+const CONTAINER_IDS_WITHIN: Duration = Duration::from_secs(2);
+const CONTAINER_IDS_EVERY: Duration = Duration::from_millis(200);
+
+/// What the alert is about, read, identified and cleared for action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cleared {
+    pub object: ObjectRef,
+    /// The object as it was read. A namespace is not read: of it, only what is known.
+    pub manifest: Value,
+    pub chain: Chain,
+    pub proof: Option<Proof>,
+}
+
+impl Cleared {
+    /// The namespace that the action is about: the target's own, or the target itself.
+    pub fn namespace(&self) -> Option<Namespace> {
+        match &self.object.namespace {
+            Some(namespace) => Some(namespace.clone()),
+            None if self.object.resource == ApiResource::namespaces() => {
+                Namespace::parse(self.object.name.as_str()).ok()
+            }
+            None => None,
+        }
+    }
+}
+
+/// Why a target was not cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotCleared {
+    Refused(Refusal),
+    /// The cluster gave no answer; the alert waits and is tried again.
+    NoAnswer(ApiError),
+}
+
+impl From<Refusal> for NotCleared {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<WalkError> for NotCleared {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::Refused(refusal) => Self::Refused(refusal),
+            WalkError::NoAnswer(error) => Self::NoAnswer(error),
+        }
+    }
+}
+
+/// What is cleared, by whose rules.
+pub struct Question<'a> {
+    pub subject: &'a Subject,
+    pub received_at: Timestamp,
+    pub policy: &'a Policy,
+    pub rule: &'a RuleScope,
+}
+
+impl Question<'_> {
+    /// # Errors
+    /// The first check that says no, or no answer from the cluster.
+    pub async fn pod(&self, reader: &Reader) -> Result<Cleared, NotCleared> {
+        let namespace = self.subject.namespace()?;
+        let name = self.subject.pod()?;
+        checks::namespace(&namespace, self.policy, self.rule)?;
+        checks::fresh(self.subject.time, self.received_at, self.policy)?;
+        let (pod, proof) = self.identified_pod(reader, &namespace, &name).await?;
+        checks::not_already_deleting(&pod)?;
+        let uid = uid_of(&pod)?;
+        let chain = owners::walk(&pod, &namespace, reader, self.policy).await?;
+        let object = ObjectRef { resource: ApiResource::pods(), namespace: Some(namespace), name, uid: Some(uid) };
+        Ok(Cleared { object, manifest: pod, chain, proof: Some(proof) })
+    }
+
+    /// The pod may be long gone: only what is known of the alert is asked.
+    ///
+    /// # Errors
+    /// The first check that says no.
+    pub fn namespace(&self) -> Result<Cleared, Refusal> {
+        let namespace = self.subject.namespace()?;
+        checks::namespace(&namespace, self.policy, self.rule)?;
+        checks::fresh(self.subject.time, self.received_at, self.policy)?;
+        let name = ObjectName::parse(namespace.as_str())
+            .map_err(|error| Refusal::new(Check::InvalidName, error.to_string()))?;
+        let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name.as_str()}});
+        let object = ObjectRef { resource: ApiResource::namespaces(), namespace: None, name, uid: None };
+        Ok(Cleared { object, manifest, chain: Chain::default(), proof: None })
+    }
+
+    async fn identified_pod(
+        &self,
+        reader: &Reader,
+        namespace: &Namespace,
+        name: &ObjectName,
+    ) -> Result<(Value, Proof), NotCleared> {
+        let object = ObjectRef {
+            resource: ApiResource::pods(),
+            namespace: Some(namespace.clone()),
+            name: name.clone(),
+            uid: None,
+        };
+        let mut waited = Duration::ZERO;
+        loop {
+            let pod = match reader.get(&object).await {
+                Ok(pod) => pod,
+                Err(error) if error.is_not_found() => {
+                    return Err(Refusal::new(Check::PodAbsent, format!("pod {namespace}/{name} does not exist")).into());
+                }
+                Err(error) if error.is_transient() => return Err(NotCleared::NoAnswer(error)),
+                Err(error) => {
+                    return Err(Refusal::new(
+                        Check::PodAbsent,
+                        format!("pod {namespace}/{name} cannot be read: {error}"),
+                    )
+                    .into());
+                }
+            };
+            checks::not_a_mirror_pod(&pod)?;
+            match identity::identify(&pod, self.subject, self.policy.strict_identity) {
+                Identified::Yes(proof) => return Ok((pod, proof)),
+                Identified::No(refusal) => return Err(refusal.into()),
+                Identified::NotYet if waited < CONTAINER_IDS_WITHIN => {
+                    tokio::time::sleep(CONTAINER_IDS_EVERY).await;
+                    waited += CONTAINER_IDS_EVERY;
+                }
+                Identified::NotYet => {
+                    let detail = "the pod reports no container ids to compare with the alert's";
+                    return Err(Refusal::new(Check::IdentityUnproven, detail).into());
+                }
+            }
+        }
+    }
+}
+
+/// What an object that is not the alert's own target is asked before a change (an operator's grant lets a plugin name
+/// it): the same, but for the identity. Answers with the UID to pin.
+///
+/// # Errors
+/// The first check that says no, or no answer.
+pub async fn clear_other(
+    object: &ObjectRef,
+    namespace: &Namespace,
+    read: &Value,
+    reader: &Reader,
+    policy: &Policy,
+) -> Result<Uid, NotCleared> {
+    if let Some(kind) = policy.owner_kinds.kind_of(&object.resource) {
+        checks::owner_not_protected(kind, &format!("{kind}/{}", object.name), policy)?;
+    }
+    if object.resource.is("", "pods") {
+        checks::not_a_mirror_pod(read)?;
+        checks::not_already_deleting(read)?;
+    }
+    owners::walk(read, namespace, reader, policy).await?;
+    Ok(uid_of(read)?)
+}
+
+/// The UID that a change is pinned to.
+///
+/// # Errors
+/// An answer without a UID cannot be acted on.
+pub fn uid_of(object: &Value) -> Result<Uid, Refusal> {
+    let text = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or("");
+    Uid::parse(text)
+        .map_err(|error| Refusal::new(Check::Conflict, format!("the API server's answer has no usable UID: {error}")))
+}

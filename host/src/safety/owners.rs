@@ -1,0 +1,144 @@
+//! The owner chain: every owner of an object up to the top, by UID, with a no as soon as one is protected or unknown.
+//!
+//! A protected kind is refused from the reference alone, nearest first, before anything is read. Owners that control
+//! nothing count as well: invariant 5 speaks of any owner.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use serde_json::Value;
+
+use super::checks::{self, Check, Refusal};
+use super::policy::Policy;
+use crate::cluster::names::{Namespace, ObjectRef};
+use crate::cluster::owners::{self, OwnerReference};
+use crate::cluster::{ApiError, Reader};
+
+/// Deeper or wider than any real chain.
+const MOST_OWNERS: usize = 16;
+
+/// A controller of the target. `kind` is Kubernetes' `Deployment`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pub kind: String,
+    pub object: ObjectRef,
+}
+
+/// `Deployment/checkout`
+impl std::fmt::Display for Owner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.kind, self.object.name)
+    }
+}
+
+/// The controllers found, nearest first, and how a person names the top one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chain {
+    pub controllers: Vec<Owner>,
+    /// `Deployment/checkout`; none for an object that nothing controls. Also set for an owner that is not read.
+    pub top: Option<String>,
+}
+
+/// Why the walk ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WalkError {
+    Refused(Refusal),
+    /// No answer from the cluster; asking again may help.
+    NoAnswer(ApiError),
+}
+
+impl From<Refusal> for WalkError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Walks from `object` in `namespace` to the top.
+///
+/// # Errors
+/// A protected owner anywhere, an owner that cannot be read or is not the one referred to, or no answer.
+pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy: &Policy) -> Result<Chain, WalkError> {
+    let mut chain = Chain::default();
+    let mut seen = BTreeSet::new();
+    let mut waiting = VecDeque::new();
+    enqueue(object, true, policy, &mut waiting)?;
+    while let Some((reference, controls)) = waiting.pop_front() {
+        if !seen.insert(reference.uid.clone()) {
+            continue;
+        }
+        if seen.len() > MOST_OWNERS {
+            return Err(Refusal::new(Check::OwnerUnreadable, format!("more than {MOST_OWNERS} owners")).into());
+        }
+        let kind = policy.owner_kinds.find(&reference).ok_or_else(|| unknown_kind(&reference))?;
+        if controls {
+            chain.top = Some(reference.to_string());
+            chain.controllers.push(Owner {
+                kind: reference.kind.clone(),
+                object: reference.object(kind.resource.clone(), namespace),
+            });
+        }
+        if kind.top_level {
+            continue;
+        }
+        let read = reader
+            .get(&reference.object(kind.resource.clone(), namespace))
+            .await
+            .map_err(|error| unreadable(&reference, error))?;
+        if read.pointer("/metadata/uid").and_then(Value::as_str) != Some(reference.uid.as_str()) {
+            let detail = format!("{reference} has another UID than the reference to it: the owner was replaced");
+            return Err(Refusal::new(Check::OwnerUnreadable, detail).into());
+        }
+        enqueue(&read, controls, policy, &mut waiting)?;
+    }
+    Ok(chain)
+}
+
+/// Checks every reference of `object` by its kind before any of them is read. `controls`: whether what holds the
+/// references is itself on the controlling line.
+fn enqueue(
+    object: &Value,
+    controls: bool,
+    policy: &Policy,
+    waiting: &mut VecDeque<(OwnerReference, bool)>,
+) -> Result<(), Refusal> {
+    let references =
+        owners::references(object).map_err(|error| Refusal::new(Check::OwnerUnreadable, error.to_string()))?;
+    for reference in &references {
+        checks::owner_not_protected(&reference.kind, &reference.to_string(), policy)?;
+    }
+    waiting.extend(references.into_iter().map(|reference| {
+        let controls = controls && reference.controller;
+        (reference, controls)
+    }));
+    Ok(())
+}
+
+fn unknown_kind(reference: &OwnerReference) -> Refusal {
+    let OwnerReference { api_version, kind, .. } = reference;
+    let plural = format!("{}s", kind.to_lowercase());
+    Refusal::new(
+        Check::OwnerUnreadable,
+        format!(
+            "the owner {reference} is of a kind that is not in owner_kinds; if it protects nothing, add \
+             `- {{apiVersion: {api_version}, kind: {kind}, plural: {plural}, top_level: true}}` to owner_kinds"
+        ),
+    )
+}
+
+fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
+    if error.is_transient() {
+        return WalkError::NoAnswer(error);
+    }
+    let detail = match &error {
+        ApiError::Status { code: 404, .. } => {
+            format!("the owner {reference} does not exist: what controls the pod is unknown")
+        }
+        ApiError::Status { code: 403, .. } => {
+            format!(
+                "the owner {reference} may not be read: grant `get` on its kind ({}), or declare it top_level in owner_kinds",
+                reference.api_version
+            )
+        }
+        _ => format!("the owner {reference} cannot be read: {error}"),
+    };
+    WalkError::Refused(Refusal::new(Check::OwnerUnreadable, detail))
+}

@@ -1,0 +1,212 @@
+//! One run of one action: what it is cleared for, and what it did.
+//!
+//! The outcome of an action is derived from this record of calls, not from what the plugin says.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::checks::Check;
+use super::clearance::Cleared;
+use super::permissions::{Permissions, Reach};
+use super::policy::{Policy, RuleScope};
+use crate::cluster::names::{ApiResource, Namespace, ObjectName, Uid};
+
+/// What a run is, for its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub event_id: String,
+    pub entry_id: String,
+    /// `kill_pod`
+    pub action: String,
+    pub plugin_sha256: String,
+}
+
+/// Everything that a run is bound by.
+pub struct Bounds {
+    pub policy: Arc<Policy>,
+    pub rule: RuleScope,
+    pub permissions: Permissions,
+    /// What the alert is about; none for an action on nothing.
+    pub cleared: Option<Cleared>,
+    /// Decided by the host before the run; the plugin is not told.
+    pub dry_run: bool,
+    /// No request is started after it.
+    pub deadline: Instant,
+}
+
+/// Shared between the plugin's host functions and the pipeline.
+pub struct Run {
+    pub identity: Identity,
+    pub bounds: Bounds,
+    pub(super) recorder: Arc<dyn Recorder>,
+    calls: Mutex<Vec<CallRecord>>,
+    sending: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Run {
+    pub fn new(identity: Identity, bounds: Bounds, recorder: Arc<dyn Recorder>) -> Self {
+        Self { identity, bounds, recorder, calls: Mutex::default(), sending: Mutex::default() }
+    }
+
+    pub fn target(&self) -> Option<&Cleared> {
+        self.bounds.cleared.as_ref()
+    }
+
+    /// What the action did and tried so far, in order.
+    pub fn calls(&self) -> Vec<CallRecord> {
+        lock(&self.calls).clone()
+    }
+
+    /// Waits for requests that were under way when the plugin was stopped, so that their results are in the record.
+    pub async fn settle(&self) {
+        loop {
+            let Some(sending) = lock(&self.sending).pop() else { return };
+            // A task that panicked leaves its call recorded as unknown.
+            let _ = sending.await;
+        }
+    }
+
+    /// How an object relates to this run.
+    pub(super) fn reach(
+        &self,
+        resource: &ApiResource,
+        namespace: Option<&Namespace>,
+        name: Option<&ObjectName>,
+    ) -> Reach {
+        let Some(cleared) = self.target() else { return Reach::default() };
+        let is = |object: &crate::cluster::names::ObjectRef| {
+            resource.is(object.resource.group(), object.resource.plural())
+                && namespace == object.namespace.as_ref()
+                && name == Some(&object.name)
+        };
+        let node = cleared.manifest.pointer("/spec/nodeName").and_then(serde_json::Value::as_str);
+        Reach {
+            is_target: is(&cleared.object),
+            is_owner: cleared.chain.controllers.iter().any(|owner| is(&owner.object)),
+            in_namespace: namespace.is_some() && namespace == cleared.namespace().as_ref(),
+            is_node: resource.is("", "nodes")
+                && namespace.is_none()
+                && name.is_some()
+                && name.map(ObjectName::as_str) == node,
+        }
+    }
+
+    /// Adds a call and answers with its number.
+    pub(super) fn push(&self, call: CallRecord) -> usize {
+        let mut calls = lock(&self.calls);
+        calls.push(call);
+        calls.len() - 1
+    }
+
+    pub(super) fn update(&self, number: usize, change: impl FnOnce(&mut CallRecord)) {
+        if let Some(call) = lock(&self.calls).get_mut(number) {
+            change(call);
+        }
+    }
+
+    pub(super) fn call(&self, number: usize) -> Option<CallRecord> {
+        lock(&self.calls).get(number).cloned()
+    }
+
+    pub(super) fn sends(&self, task: JoinHandle<()>) {
+        lock(&self.sending).push(task);
+    }
+}
+
+/// The data is whole even if a thread panicked while it held the lock: every change is a single assignment or push.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One call of the plugin, as the host saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRecord {
+    pub verb: &'static str,
+    /// As RBAC names it, with its group: `pods`, `networkpolicies.networking.k8s.io`.
+    pub resource: String,
+    pub namespace: Option<Namespace>,
+    pub name: Option<ObjectName>,
+    /// Of the object changed: what the call was pinned to, or what the API server's answer carries.
+    pub uid: Option<Uid>,
+    pub is_target: bool,
+    pub mutating: bool,
+    pub effect: Effect,
+    /// Why, where it is no plain success; the host's or the API server's words.
+    pub detail: String,
+    pub sent_at: Option<Timestamp>,
+    pub accepted_at: Option<Timestamp>,
+    pub attempts: u32,
+}
+
+impl CallRecord {
+    /// `pods production/checkout-1`
+    pub fn object(&self) -> String {
+        match (&self.namespace, &self.name) {
+            (Some(namespace), Some(name)) => format!("{} {namespace}/{name}", self.resource),
+            (None, Some(name)) => format!("{} {name}", self.resource),
+            (Some(namespace), None) => format!("{} in {namespace}", self.resource),
+            (None, None) => self.resource.clone(),
+        }
+    }
+}
+
+/// What a call did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Answered, and something changed (or would have, dry).
+    Changed,
+    /// Answered, and nothing changed: a read, an unchanged apply.
+    Unchanged,
+    /// A delete or eviction answered 404.
+    Gone,
+    /// A check, a permission, RBAC or admission said no.
+    Denied(Option<Check>),
+    /// The object is not the one that was checked, or somebody else's.
+    Conflict,
+    /// Any other no of the API server, or an answer that cannot be used.
+    Api,
+    /// It never left.
+    NotSent,
+    /// It left, and no answer came.
+    Unknown,
+}
+
+impl Effect {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::Gone => "gone",
+            Self::Denied(_) => "denied",
+            Self::Conflict => "conflict",
+            Self::Api => "api",
+            Self::NotSent => "not_sent",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A mutating call that is about to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// From 0 within the run.
+    pub call: usize,
+    pub verb: &'static str,
+    pub path: String,
+    pub uid: Option<Uid>,
+    pub dry_run: bool,
+    pub at: Timestamp,
+}
+
+pub type Recorded<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// Puts intents and results on disk. A call whose intent cannot be recorded is not sent.
+pub trait Recorder: Send + Sync {
+    fn intent<'a>(&'a self, identity: &'a Identity, intent: &'a Intent) -> Recorded<'a>;
+    fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a>;
+}

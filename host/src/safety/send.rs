@@ -1,0 +1,206 @@
+//! Sending a change that passed the gate: intent on disk, request, result on disk; retries that are ours alone.
+//!
+//! It runs in a task of its own, so that a plugin that is stopped in the middle leaves no call without a result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::checks::{Check, Refusal};
+use super::document::Touched;
+use super::gate::{self, Inner, Planned};
+use super::run::{CallRecord, Effect, Intent, Run};
+use super::{CallError, Reason};
+use crate::cluster::names::Uid;
+use crate::cluster::{Answer, ApiError, Mutation, Sending};
+
+const LONGEST_REQUEST: Duration = Duration::from_secs(5);
+/// A request that starts at the deadline's edge still gets this long, so that its answer is known.
+const SHORTEST_REQUEST: Duration = Duration::from_secs(1);
+const RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
+
+pub(super) async fn send(
+    inner: &Arc<Inner>,
+    run: &Arc<Run>,
+    mut record: CallRecord,
+    planned: Planned,
+) -> Result<Value, CallError> {
+    // Until the answer is in, the honest word for the call is that its result is not known.
+    record.effect = Effect::Unknown;
+    record.uid = planned.uid.clone();
+    let number = run.push(record);
+    let intent = Intent {
+        call: number,
+        verb: run.call(number).map_or("change", |call| call.verb),
+        path: planned.path.clone(),
+        uid: planned.uid.clone(),
+        dry_run: run.bounds.dry_run,
+        at: inner.ambient.now(),
+    };
+    let (answered, answer) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn({
+        let (inner, run) = (Arc::clone(inner), Arc::clone(run));
+        async move {
+            // The receiver is gone when the plugin was stopped meanwhile; the record has the result all the same.
+            let _ = answered.send(carry_out(&inner, &run, &intent, &planned).await);
+        }
+    });
+    run.sends(task);
+    answer.await.unwrap_or_else(|_| {
+        Err(CallError { reason: Reason::Other, message: "the controller failed while it sent the call".to_owned() })
+    })
+}
+
+async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) -> Result<Value, CallError> {
+    if let Err(error) = run.recorder.intent(&run.identity, intent).await {
+        let refusal =
+            Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
+        run.update(intent.call, |call| {
+            call.effect = Effect::NotSent;
+            call.detail.clone_from(&refusal.detail);
+        });
+        return Err(CallError { reason: Reason::Unavailable, message: refusal.detail });
+    }
+    let (attempts, unanswered, result) = attempt(inner, run, intent, &planned.mutation).await;
+    let answered_at = inner.ambient.now();
+    let (effect, detail) = judge(planned, &result, unanswered);
+    run.update(intent.call, |call| {
+        call.effect = effect;
+        call.detail = detail;
+        call.attempts = attempts;
+        if effect != Effect::NotSent {
+            call.sent_at = Some(intent.at);
+        }
+        if let Ok(answer) = &result {
+            call.accepted_at = Some(answered_at);
+            call.uid = call.uid.take().or_else(|| answer_uid(answer));
+        }
+    });
+    if let Some(call) = run.call(intent.call)
+        && let Err(error) = run.recorder.result(&run.identity, intent, &call).await
+    {
+        // The change stands and the intent is on disk; the entry that follows carries the result, or the next start
+        // finds an intent without one.
+        tracing::error!(event_id = run.identity.event_id, "the result of a call could not be recorded: {error}");
+    }
+    result.map(|answer| gate::for_plugin(answer.object)).map_err(|error| call_error(&error))
+}
+
+/// One to three attempts. Every kind of mutation is safe to repeat when nothing is known of the first: deletes,
+/// evictions and patches are pinned to a UID, an apply names its object. A create is not: it is sent once.
+async fn attempt(
+    inner: &Inner,
+    run: &Run,
+    intent: &Intent,
+    mutation: &Mutation,
+) -> (u32, bool, Result<Answer, ApiError>) {
+    let repeatable = match mutation {
+        Mutation::Delete { .. } | Mutation::Apply { .. } => true,
+        Mutation::Create { .. } | Mutation::Patch { .. } | Mutation::Evict { .. } => false,
+    };
+    let mut attempts = 0;
+    let mut unanswered = false;
+    loop {
+        attempts += 1;
+        let left = run.bounds.deadline.saturating_duration_since(Instant::now());
+        let sending = Sending {
+            dry_run: intent.dry_run,
+            field_manager: format!("falco-response-controller/{}", run.identity.action),
+            event_id: run.identity.event_id.clone(),
+            timeout: left.clamp(SHORTEST_REQUEST, LONGEST_REQUEST),
+        };
+        let result = inner.writer.send(mutation, &sending).await;
+        let Err(error) = &result else { return (attempts, unanswered, result) };
+        unanswered |= is_ambiguous(error);
+        let wait = RETRIES.get(attempts as usize - 1).copied();
+        match wait.filter(|wait| repeatable && error.is_transient() && run.bounds.deadline > Instant::now() + *wait) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return (attempts, unanswered, result),
+        }
+    }
+}
+
+/// Whether the change may have been made although no usable answer came.
+fn is_ambiguous(error: &ApiError) -> bool {
+    match error {
+        ApiError::NoAnswer(_) | ApiError::TooLarge { .. } => true,
+        ApiError::Status { code, .. } => *code >= 500 && *code != 501 && *code != 503,
+        ApiError::NotSent(_) => false,
+    }
+}
+
+/// What the last answer, and the lack of earlier ones, says about the change.
+fn judge(planned: &Planned, result: &Result<Answer, ApiError>, unanswered: bool) -> (Effect, String) {
+    let earlier = if unanswered { "an earlier attempt got no answer; " } else { "" };
+    match result {
+        Ok(answer) => match &planned.mutation {
+            Mutation::Apply { .. } if planned.before.is_none() && answer.code == 200 => {
+                (Effect::Unchanged, "another writer had made the object in the meantime".to_owned())
+            }
+            Mutation::Apply { .. } | Mutation::Patch { .. } if unchanged(planned, &answer.object) => {
+                (Effect::Unchanged, "nothing to change".to_owned())
+            }
+            _ => (Effect::Changed, String::new()),
+        },
+        Err(error) if is_ambiguous(error) => (Effect::Unknown, error.to_string()),
+        Err(error) => {
+            let deletes = matches!(planned.mutation, Mutation::Delete { .. } | Mutation::Evict { .. });
+            let effect = match error {
+                ApiError::Status { code: 404, .. } if deletes => Effect::Gone,
+                // Sent again after silence, then refused for another reason: what the first did is not known.
+                _ if unanswered => Effect::Unknown,
+                error => match call_error(error).reason {
+                    Reason::Denied => Effect::Denied(None),
+                    Reason::Conflict | Reason::AlreadyExists => Effect::Conflict,
+                    _ if matches!(error, ApiError::NotSent(_)) => Effect::NotSent,
+                    _ => Effect::Api,
+                },
+            };
+            (effect, format!("{earlier}{error}"))
+        }
+    }
+}
+
+/// Whether every path that was written reads the same before and after. The API server drops empty lists and maps.
+fn unchanged(planned: &Planned, after: &Value) -> bool {
+    let (Some(before), Some(Touched { paths, .. })) = (&planned.before, &planned.touched) else { return false };
+    let at = |object: &Value, path: &[String]| {
+        let found = path.iter().try_fold(object, |value, part| value.get(part)).cloned();
+        found.filter(|value| {
+            !value.is_null() && *value != Value::Array(vec![]) && *value != Value::Object(serde_json::Map::new())
+        })
+    };
+    paths.iter().all(|path| at(before, path) == at(after, path))
+}
+
+fn answer_uid(answer: &Answer) -> Option<Uid> {
+    answer.object.pointer("/metadata/uid").and_then(Value::as_str).and_then(|uid| Uid::parse(uid).ok())
+}
+
+/// The API server's no, in the contract's words.
+pub(super) fn call_error(error: &ApiError) -> CallError {
+    let reason = match error {
+        ApiError::NotSent(_) | ApiError::NoAnswer(_) => Reason::Unavailable,
+        ApiError::TooLarge { .. } => Reason::TooLarge,
+        // A ValidatingAdmissionPolicy answers 422, a webhook 400 or whatever it likes.
+        ApiError::Status { message, .. }
+            if message.contains("ValidatingAdmissionPolicy") || message.contains("admission webhook") =>
+        {
+            Reason::Denied
+        }
+        ApiError::Status { code, reason, .. } => match (*code, reason.as_str()) {
+            (401 | 403, _) => Reason::Denied,
+            (404, _) => Reason::NotFound,
+            (409, "AlreadyExists") => Reason::AlreadyExists,
+            (409, _) => Reason::Conflict,
+            (400 | 415 | 422, _) => Reason::Invalid,
+            (413, _) => Reason::TooLarge,
+            (429, "TooManyRequests") => Reason::Blocked,
+            (429 | 500.., _) => Reason::Unavailable,
+            _ => Reason::Other,
+        },
+    };
+    CallError { reason, message: error.to_string() }
+}
