@@ -4,11 +4,21 @@
 //! [`Store`] is synchronous and does the work; [`Journal`] is a handle to a thread that drives one, and commits in
 //! groups. A simulation calls the store inline. What the records mean is not known here.
 
-use std::path::{Path, PathBuf};
+pub mod chain;
+mod inbox;
+mod outbox;
+mod schema;
+mod store;
+mod writer;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+
+pub use store::Store;
+pub use writer::Journal;
 
 /// The closed set of record types in the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -156,63 +166,5 @@ pub enum JournalError {
     Closed,
 }
 
-/// A handle; cheap to clone. Every method waits until the work is on disk.
-#[derive(Clone)]
-pub struct Journal {}
-
-impl Journal {
-    /// Opens or creates the file and starts the thread that writes it.
-    ///
-    /// # Errors
-    /// When the file is no journal, is newer, or cannot be written.
-    pub fn open(_path: &Path, _ambient: &crate::ambient::Ambient) -> Result<Self, JournalError> {
-        todo!("journal")
-    }
-
-    /// Commits `writes` as one transaction (together with whatever else is waiting), and returns once it is on disk.
-    ///
-    /// # Errors
-    /// Nothing of the batch was stored.
-    pub async fn commit(&self, _writes: Vec<Write>) -> Result<Committed, JournalError> {
-        todo!("journal")
-    }
-
-    /// The inbox, oldest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
-        todo!("journal")
-    }
-
-    /// The oldest `limit` parcels for `destination` that are not delivered yet.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn parcels(&self, _destination: &str, _limit: usize) -> Result<Vec<Parcel>, JournalError> {
-        todo!("journal")
-    }
-
-    /// Marks parcels as delivered (`error` none) or given up on.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn settle(&self, _id: i64, _given_up: Option<String>) -> Result<(), JournalError> {
-        todo!("journal")
-    }
-
-    /// Woken whenever something for any destination was committed.
-    pub fn shipped(&self) -> Arc<tokio::sync::Notify> {
-        todo!("journal")
-    }
-
-    /// Whether the last write succeeded; readiness.
-    pub fn takes_writes(&self) -> bool {
-        todo!("journal")
-    }
-
-    /// Finishes what is waiting and closes the file.
-    pub async fn close(&self) {
-        todo!("journal")
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! The synchronous journal: one connection, one transaction for a group of batches, one savepoint for each of them.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use super::chain::{self, Broken, Head, Row, Verifier};
+use super::{Committed, JournalError, LogType, Parcel, Record, Unfinished, Write, inbox, outbox, schema};
+use crate::ambient::Ambient;
+
+/// How many rows of the chain are in memory at once while it is verified.
+const PAGE: i64 = 512;
+
+pub struct Store {
+    connection: Connection,
+    ambient: Ambient,
+    transactions: u64,
+    takes_writes: bool,
+}
+
+/// One caller's share of a transaction.
+#[derive(Clone, Copy)]
+pub(super) enum Order<'a> {
+    Batch(&'a [Write]),
+    Settle {
+        id: i64,
+        given_up: Option<&'a str>,
+    },
+    /// Changes nothing that anyone reads, but has to reach the disk.
+    Probe,
+}
+
+impl Store {
+    /// Opens or creates the file.
+    ///
+    /// # Errors
+    /// When the file is no journal, is newer, or cannot be written.
+    pub fn open(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
+        let connection = schema::open(path, ambient)?;
+        Ok(Self { connection, ambient: ambient.clone(), transactions: 0, takes_writes: true })
+    }
+
+    /// Commits all batches in one transaction; one that fails leaves the others as they are.
+    pub fn commit(&mut self, batches: &[Vec<Write>]) -> Vec<Result<Committed, JournalError>> {
+        let orders: Vec<_> = batches.iter().map(|batch| Order::Batch(batch)).collect();
+        self.run(&orders)
+    }
+
+    /// Marks a parcel as delivered, or as given up on for the reason `given_up`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn settle(&mut self, id: i64, given_up: Option<&str>) -> Result<(), JournalError> {
+        self.run(&[Order::Settle { id, given_up }]).into_iter().try_for_each(|answer| answer.map(drop))
+    }
+
+    pub(super) fn run(&mut self, orders: &[Order<'_>]) -> Vec<Result<Committed, JournalError>> {
+        let result = transact(&mut self.connection, &self.ambient, orders);
+        self.transactions += 1;
+        self.takes_writes = result.is_ok();
+        result.unwrap_or_else(|error| {
+            let error = write_error(&error);
+            orders.iter().map(|_| Err(error.clone())).collect()
+        })
+    }
+
+    /// Whether the last transaction reached the disk.
+    pub fn takes_writes(&self) -> bool {
+        self.takes_writes
+    }
+
+    /// How many transactions were tried.
+    pub fn transactions(&self) -> u64 {
+        self.transactions
+    }
+
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
+        inbox::unfinished(&self.connection)
+    }
+
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn parcels(&self, destination: &str, limit: usize) -> Result<Vec<Parcel>, JournalError> {
+        outbox::waiting(&self.connection, destination, limit)
+    }
+
+    /// The chain's identity and the note of its last record.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn head(&self) -> Result<(String, Head), JournalError> {
+        read_head(&self.connection).map_err(read_error)
+    }
+
+    /// Up to `limit` rows of the chain that come after `seq`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn rows_after(&self, seq: u64, limit: i64) -> Result<Vec<Row>, JournalError> {
+        rows_after(&self.connection, seq, limit).map_err(read_error)
+    }
+
+    /// Walks the whole chain as it stood when this was called.
+    ///
+    /// # Errors
+    /// Outside: when the file cannot be read. Inside: the first record that is not what was written.
+    pub fn verify(&self) -> Result<Result<Head, Broken>, JournalError> {
+        // A read transaction, so that the head and the rows are of one moment.
+        let snapshot = self.connection.unchecked_transaction().map_err(read_error)?;
+        let (chain_id, head) = read_head(&snapshot).map_err(read_error)?;
+        let mut verifier = Verifier::new(&chain_id);
+        let mut after = 0;
+        loop {
+            let rows = rows_after(&snapshot, after, PAGE).map_err(read_error)?;
+            let Some(last) = rows.last() else { return Ok(verifier.finish(Some(&head))) };
+            after = last.seq;
+            if let Err(broken) = rows.iter().try_for_each(|row| verifier.next(row)) {
+                return Ok(Err(broken));
+            }
+        }
+    }
+}
+
+type Answers = Vec<Result<Committed, JournalError>>;
+
+fn transact(connection: &mut Connection, ambient: &Ambient, orders: &[Order<'_>]) -> rusqlite::Result<Answers> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut answers = Vec::with_capacity(orders.len());
+    for order in orders {
+        let savepoint = transaction.savepoint()?;
+        let answer = carry_out(&savepoint, ambient, *order);
+        match answer {
+            Ok(committed) => {
+                savepoint.commit()?;
+                answers.push(Ok(committed));
+            }
+            Err(Refusal::Sqlite(error)) if !concerns_one_batch(&error) => return Err(error),
+            Err(refusal) => {
+                savepoint.finish()?;
+                answers.push(Err(match refusal {
+                    Refusal::Sqlite(error) => write_error(&error),
+                    Refusal::Caller(message) => JournalError::Write(message),
+                }));
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(answers)
+}
+
+/// Why a batch was not carried out.
+pub(super) enum Refusal {
+    Sqlite(rusqlite::Error),
+    Caller(String),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// A constraint speaks about the batch. A full disk or a failed write speaks about the file, and SQLite may have rolled
+/// the whole transaction back already.
+fn concerns_one_batch(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation | rusqlite::ErrorCode::TooBig))
+}
+
+fn carry_out(connection: &Connection, ambient: &Ambient, order: Order<'_>) -> Result<Committed, Refusal> {
+    match order {
+        Order::Batch(writes) => batch(connection, ambient, writes),
+        Order::Settle { id, given_up } => {
+            outbox::settle(connection, id, given_up)?;
+            Ok(Committed::default())
+        }
+        Order::Probe => {
+            connection.prepare_cached("UPDATE meta SET probes = probes + 1")?.execute([])?;
+            Ok(Committed::default())
+        }
+    }
+}
+
+fn batch(connection: &Connection, ambient: &Ambient, writes: &[Write]) -> Result<Committed, Refusal> {
+    let mut committed = Committed::default();
+    let mut latest = None;
+    for write in writes {
+        match write {
+            Write::Accept(alert) => committed.duplicates += usize::from(!inbox::accept(connection, alert)?),
+            Write::Record(record) => latest = Some(append(connection, record)?),
+            Write::Ship { destination } => {
+                let Some(seq) = latest else {
+                    return Err(Refusal::Caller(format!(
+                        "nothing was recorded before the order to ship it to {destination}"
+                    )));
+                };
+                outbox::ship(connection, destination, ambient.now(), seq)?;
+            }
+            Write::Send { destination, payload } => outbox::send(connection, destination, ambient.now(), payload)?,
+            Write::Attach { entry_id, name, media_type, sha256, content } => {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO attachments (entry_id, name, media_type, sha256, content) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    )?
+                    .execute(params![entry_id, name, media_type, sha256, content])?;
+            }
+            Write::Finish { event_id } => inbox::finish(connection, event_id)?,
+        }
+    }
+    Ok(committed)
+}
+
+/// The head is read here, inside the transaction: another process may have appended since our last one.
+fn append(connection: &Connection, record: &Record) -> Result<i64, Refusal> {
+    let (_, head) = read_head(connection)?;
+    let mut row = Row {
+        seq: head.seq + 1,
+        prev_hash: head.hash,
+        hash: String::new(),
+        log_type: record.log_type.as_str().to_owned(),
+        event_id: record.event_id.clone(),
+        entry_id: record.entry_id.clone(),
+        body: serde_json::to_string(&record.body).map_err(|error| Refusal::Caller(error.to_string()))?,
+    };
+    row.hash = chain::hash(&row);
+    let seq = i64::try_from(row.seq).map_err(|_| Refusal::Caller("the chain is full".to_owned()))?;
+    connection
+        .prepare_cached(
+            "INSERT INTO chain (seq, prev_hash, hash, log_type, event_id, entry_id, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![seq, row.prev_hash, row.hash, row.log_type, row.event_id, row.entry_id, row.body])?;
+    connection.prepare_cached("UPDATE meta SET head_seq = ?1, head_hash = ?2")?.execute((seq, row.hash))?;
+    Ok(seq)
+}
+
+fn read_head(connection: &Connection) -> rusqlite::Result<(String, Head)> {
+    connection
+        .prepare_cached("SELECT chain_id, head_seq, head_hash FROM meta WHERE id = 1")?
+        .query_row([], |row| Ok((row.get(0)?, Head { seq: row.get::<_, i64>(1)?.unsigned_abs(), hash: row.get(2)? })))
+}
+
+fn rows_after(connection: &Connection, seq: u64, limit: i64) -> rusqlite::Result<Vec<Row>> {
+    connection
+        .prepare_cached(
+            "SELECT seq, prev_hash, hash, log_type, event_id, entry_id, body FROM chain WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        )?
+        .query_map((i64::try_from(seq).unwrap_or(i64::MAX), limit), |row| {
+            Ok(Row {
+                seq: row.get::<_, i64>(0)?.unsigned_abs(),
+                prev_hash: row.get(1)?,
+                hash: row.get(2)?,
+                log_type: row.get(3)?,
+                event_id: row.get(4)?,
+                entry_id: row.get(5)?,
+                body: row.get(6)?,
+            })
+        })?
+        .collect()
+}
+
+/// A JSON column, read back; what was stored as JSON and is none any more is a damaged file.
+pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, JournalError> {
+    serde_json::from_str(text).map_err(|error| JournalError::Read(format!("a stored document is damaged: {error}")))
+}
+
+pub(super) fn timestamp(text: &str) -> Result<jiff::Timestamp, JournalError> {
+    text.parse().map_err(|error| JournalError::Read(format!("a stored time is damaged: {error}")))
+}
+
+pub(super) fn log_type(text: &str) -> Result<LogType, JournalError> {
+    LogType::parse(text).ok_or_else(|| JournalError::Read(format!("a stored record has the unknown type {text:?}")))
+}
+
+pub(super) fn read_error(error: rusqlite::Error) -> JournalError {
+    JournalError::Read(error.to_string())
+}
+
+fn write_error(error: &rusqlite::Error) -> JournalError {
+    JournalError::Write(error.to_string())
+}

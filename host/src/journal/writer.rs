@@ -1,0 +1,237 @@
+//! The handle to the journal, and the thread behind it.
+//!
+//! The thread takes whatever is waiting and commits it at once as one group: a lone caller waits for nobody, and under
+//! load a group is what came in while the disk was busy with the one before. Reads have a connection of their own and
+//! see what was committed.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{Notify, oneshot};
+
+use super::store::Order;
+use super::{Committed, JournalError, Parcel, Store, Unfinished, Write, inbox, outbox, schema};
+use crate::ambient::Ambient;
+
+/// How much goes into one transaction at most.
+const GROUP: usize = 1024;
+
+/// How often a journal that did not take a write is tried again while nobody writes.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// A handle; cheap to clone. Every method waits until the work is on disk.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    jobs: mpsc::Sender<Job>,
+    /// None once closed.
+    reader: Arc<Mutex<Option<Connection>>>,
+    state: Arc<State>,
+}
+
+struct State {
+    shipped: Arc<Notify>,
+    takes_writes: AtomicBool,
+    transactions: AtomicU64,
+}
+
+enum Job {
+    Task(Task),
+    Close { done: oneshot::Sender<()> },
+}
+
+struct Task {
+    work: Work,
+    answer: oneshot::Sender<Result<Committed, JournalError>>,
+}
+
+enum Work {
+    Batch(Vec<Write>),
+    Settle { id: i64, given_up: Option<String> },
+}
+
+impl Journal {
+    /// Opens or creates the file and starts the thread that writes it.
+    ///
+    /// # Errors
+    /// When the file is no journal, is newer, or cannot be written.
+    pub fn open(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
+        let mut store = Store::open(path, ambient)?;
+        // Readiness speaks of writes: find out now whether the file takes one.
+        store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
+        let reader = Arc::new(Mutex::new(Some(schema::open_reader(path)?)));
+        let state = Arc::new(State {
+            shipped: Arc::new(Notify::new()),
+            takes_writes: AtomicBool::new(true),
+            transactions: AtomicU64::new(0),
+        });
+        let (jobs, waiting) = mpsc::channel();
+        let theirs = Arc::clone(&state);
+        thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || write(store, &waiting, &theirs))
+            .map_err(|error| JournalError::Open { path: path.to_owned(), message: error.to_string() })?;
+        Ok(Self { inner: Arc::new(Inner { jobs, reader, state }) })
+    }
+
+    /// Commits `writes` as one transaction (together with whatever else is waiting), and returns once it is on disk.
+    ///
+    /// # Errors
+    /// Nothing of the batch was stored.
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<Committed, JournalError> {
+        self.order(Work::Batch(writes)).await
+    }
+
+    /// The inbox, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
+        self.read(inbox::unfinished).await
+    }
+
+    /// The oldest `limit` parcels for `destination` that are not delivered yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn parcels(&self, destination: &str, limit: usize) -> Result<Vec<Parcel>, JournalError> {
+        let destination = destination.to_owned();
+        self.read(move |connection| outbox::waiting(connection, &destination, limit)).await
+    }
+
+    /// Marks parcels as delivered (`error` none) or given up on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn settle(&self, id: i64, given_up: Option<String>) -> Result<(), JournalError> {
+        self.order(Work::Settle { id, given_up }).await.map(drop)
+    }
+
+    /// Woken whenever something for any destination was committed.
+    pub fn shipped(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.state.shipped)
+    }
+
+    /// Whether the last write succeeded; readiness.
+    pub fn takes_writes(&self) -> bool {
+        self.inner.state.takes_writes.load(Ordering::Acquire)
+    }
+
+    /// How many transactions the thread has tried since it started.
+    pub fn transactions(&self) -> u64 {
+        self.inner.state.transactions.load(Ordering::Acquire)
+    }
+
+    /// Finishes what is waiting and closes the file.
+    pub async fn close(&self) {
+        // The reader first: the last connection to close writes the WAL back into the file and removes it.
+        let reader = Arc::clone(&self.inner.reader);
+        // A panic while reading has left nothing to wait for.
+        let _ = tokio::task::spawn_blocking(move || drop(lock(&reader).take())).await;
+        let (done, closed) = oneshot::channel();
+        if self.inner.jobs.send(Job::Close { done }).is_ok() {
+            // An error says that the thread has ended, which is what is waited for.
+            let _ = closed.await;
+        }
+    }
+
+    async fn order(&self, work: Work) -> Result<Committed, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        self.inner.jobs.send(Job::Task(Task { work, answer })).map_err(|_| JournalError::Closed)?;
+        answered.await.unwrap_or(Err(JournalError::Closed))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let reader = Arc::clone(&self.inner.reader);
+        let read = move || lock(&reader).as_ref().ok_or(JournalError::Closed).and_then(query);
+        tokio::task::spawn_blocking(read).await.map_err(|error| JournalError::Read(error.to_string()))?
+    }
+}
+
+/// A connection that a panic left behind is as good as before: it is only read from.
+fn lock(reader: &Mutex<Option<Connection>>) -> std::sync::MutexGuard<'_, Option<Connection>> {
+    reader.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread: ends when it is told to close, or when the last handle is gone.
+fn write(mut store: Store, waiting: &mpsc::Receiver<Job>, state: &State) {
+    loop {
+        let first = if store.takes_writes() {
+            waiting.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            waiting.recv_timeout(PROBE)
+        };
+        let mut tasks = Vec::new();
+        let mut closing = None;
+        match first {
+            Ok(first) => {
+                for job in std::iter::once(first).chain(waiting.try_iter()).take(GROUP) {
+                    match job {
+                        Job::Close { done } => {
+                            closing = Some(done);
+                            break;
+                        }
+                        Job::Task(task) => tasks.push(task),
+                    }
+                }
+                commit_group(&mut store, tasks, state);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                // What it answers is in the store's state.
+                let _ = store.run(&[Order::Probe]);
+                publish(&store, state);
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if let Some(done) = closing {
+            drop(store);
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(());
+            return;
+        }
+    }
+}
+
+fn commit_group(store: &mut Store, tasks: Vec<Task>, state: &State) {
+    if tasks.is_empty() {
+        return;
+    }
+    let orders: Vec<_> = tasks
+        .iter()
+        .map(|task| match &task.work {
+            Work::Batch(writes) => Order::Batch(writes),
+            Work::Settle { id, given_up } => Order::Settle { id: *id, given_up: given_up.as_deref() },
+        })
+        .collect();
+    let answers = store.run(&orders);
+    publish(store, state);
+    let mut ships = false;
+    for (task, result) in tasks.into_iter().zip(answers) {
+        ships |= result.is_ok() && hands_over(&task.work);
+        // Whoever asked may have stopped waiting; the work is on disk all the same.
+        let _ = task.answer.send(result);
+    }
+    if ships {
+        state.shipped.notify_waiters();
+    }
+}
+
+fn hands_over(work: &Work) -> bool {
+    matches!(work, Work::Batch(writes) if writes.iter().any(|write| matches!(write, Write::Ship { .. } | Write::Send { .. })))
+}
+
+fn publish(store: &Store, state: &State) {
+    state.takes_writes.store(store.takes_writes(), Ordering::Release);
+    state.transactions.store(store.transactions(), Ordering::Release);
+}
