@@ -1,6 +1,17 @@
 //! What leaves the controller: audit records to Graylog, pages to PagerDuty and Alertmanager, all from the journal's
 //! outbox, in order, tried again until taken.
 
+pub mod alertmanager;
+pub mod channel;
+pub mod gelf;
+pub mod graylog;
+pub mod http;
+pub mod pagerduty;
+pub mod shipper;
+
+pub use channel::{Channel, EncodeError, Verdict};
+pub use shipper::{Shipper, ShipperHandle};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

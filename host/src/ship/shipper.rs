@@ -1,0 +1,244 @@
+//! Carries the outbox to its destinations: a task for each, so that one that is away holds back nobody else, and within
+//! it strictly in order.
+//!
+//! A parcel leaves the outbox once its destination has taken it, or has refused it for good. It may arrive twice (the
+//! program can stop between the answer and the note of it); it does not get lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use super::channel::{Channel, EncodeError, Verdict};
+use super::http::HttpClient;
+use crate::ambient::Ambient;
+use crate::journal::{Journal, JournalError, Parcel};
+use crate::telemetry::log::{Level, Log};
+use crate::telemetry::metrics::Metrics;
+
+/// How many parcels are read at once.
+const LOAD: usize = 32;
+
+/// How often a destination that stays away is mentioned.
+const REMINDER: SignedDuration = SignedDuration::from_mins(5);
+
+pub struct Shipper;
+
+/// The waiting times, apart from what a destination asks for.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    shortest: Duration,
+    longest: Duration,
+    /// In case a wake-up was missed, or another process wrote.
+    poll: Duration,
+}
+
+const PACE: Pace =
+    Pace { shortest: Duration::from_secs(1), longest: Duration::from_secs(60), poll: Duration::from_secs(5) };
+
+impl Shipper {
+    /// Starts a task for each channel.
+    pub fn start(
+        journal: Journal,
+        ambient: Ambient,
+        http: HttpClient,
+        channels: Vec<Box<dyn Channel>>,
+        log: Log,
+        metrics: Metrics,
+    ) -> ShipperHandle {
+        Self::start_at(PACE, journal, ambient, http, channels, log, metrics)
+    }
+
+    fn start_at(
+        pace: Pace,
+        journal: Journal,
+        ambient: Ambient,
+        http: HttpClient,
+        channels: Vec<Box<dyn Channel>>,
+        log: Log,
+        metrics: Metrics,
+    ) -> ShipperHandle {
+        let (stop, stopping) = watch::channel(false);
+        let mut couriers = JoinSet::new();
+        for channel in channels {
+            let courier = Courier {
+                pace,
+                journal: journal.clone(),
+                ambient: ambient.clone(),
+                http: http.clone(),
+                channel: Arc::from(channel),
+                log: log.clone(),
+                metrics: metrics.clone(),
+                failures: 0,
+                mentioned: None,
+            };
+            couriers.spawn(courier.run(stopping.clone()));
+        }
+        ShipperHandle { stop, couriers }
+    }
+}
+
+/// Dropping it stops all deliveries at once; what was not delivered waits in the journal.
+pub struct ShipperHandle {
+    stop: watch::Sender<bool>,
+    couriers: JoinSet<()>,
+}
+
+impl ShipperHandle {
+    /// Tries everything that waits once more, however recently it failed, and stops; after `within` in any case.
+    pub async fn flush_and_stop(mut self, within: Duration) {
+        self.stop.send_replace(true);
+        let all = async { while self.couriers.join_next().await.is_some() {} };
+        // What is left over waits in the journal.
+        let _ = tokio::time::timeout(within, all).await;
+        self.couriers.shutdown().await;
+    }
+}
+
+struct Courier {
+    pace: Pace,
+    journal: Journal,
+    ambient: Ambient,
+    http: HttpClient,
+    channel: Arc<dyn Channel>,
+    log: Log,
+    metrics: Metrics,
+    /// In a row.
+    failures: u32,
+    /// When the destination's trouble was last logged; none while there is none.
+    mentioned: Option<Timestamp>,
+}
+
+/// Why a round ended.
+enum Round {
+    Empty,
+    Failed { after: Option<Duration> },
+    Closed,
+}
+
+impl Courier {
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let shipped = self.journal.shipped();
+        loop {
+            // Listening before looking: what is committed in between wakes us.
+            let woken = shipped.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            // Read before the round, which thus is the last one's first try after the order to stop.
+            let last = *stopping.borrow_and_update();
+            let round = self.round().await;
+            let (pause, new_work_wakes) = match round {
+                Round::Closed => return,
+                _ if last => return,
+                Round::Empty => (self.pace.poll, true),
+                Round::Failed { after } => (self.pause(after), false),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = woken, if new_work_wakes => {}
+                // A handle that is gone has taken this task with it.
+                _ = stopping.changed() => {}
+            }
+        }
+    }
+
+    /// Delivers until nothing waits or something fails.
+    async fn round(&mut self) -> Round {
+        loop {
+            let parcels = match self.journal.parcels(self.channel.destination(), LOAD).await {
+                Ok(parcels) => parcels,
+                Err(error) => return self.journal_failed(&error),
+            };
+            if parcels.is_empty() {
+                return Round::Empty;
+            }
+            for parcel in parcels {
+                let given_up = match self.deliver(&parcel).await {
+                    Verdict::Delivered => None,
+                    Verdict::Never { why } => Some(why),
+                    Verdict::Retry { after, why } => {
+                        self.metrics.delivery(self.channel.destination(), "retried");
+                        self.trouble(&why);
+                        return Round::Failed { after };
+                    }
+                };
+                if let Err(error) = self.journal.settle(parcel.id, given_up.clone()).await {
+                    return self.journal_failed(&error);
+                }
+                self.settled(&parcel, given_up);
+            }
+        }
+    }
+
+    async fn deliver(&self, parcel: &Parcel) -> Verdict {
+        let request = match self.channel.encode(parcel) {
+            Ok(request) => request,
+            Err(EncodeError::Retry(why)) => return Verdict::Retry { after: None, why },
+            Err(EncodeError::Never(why)) => return Verdict::Never { why },
+        };
+        match self.http.clone().oneshot(request).await {
+            Ok(response) => self.channel.judge(&response),
+            Err(error) => Verdict::Retry { after: None, why: error.to_string() },
+        }
+    }
+
+    fn settled(&mut self, parcel: &Parcel, given_up: Option<String>) {
+        self.failures = 0;
+        let destination = self.channel.destination();
+        match given_up {
+            None => self.metrics.delivery(destination, "delivered"),
+            Some(why) => {
+                self.metrics.delivery(destination, "given_up");
+                self.say(
+                    Level::Error,
+                    "delivery given up: the destination will not take it",
+                    &[("parcel", parcel.id.into()), ("error", why.into())],
+                );
+            }
+        }
+        if self.mentioned.take().is_some() {
+            self.say(Level::Info, "delivery works again", &[]);
+        }
+    }
+
+    fn journal_failed(&mut self, error: &JournalError) -> Round {
+        if matches!(error, JournalError::Closed) {
+            return Round::Closed;
+        }
+        self.trouble(&error.to_string());
+        Round::Failed { after: None }
+    }
+
+    fn trouble(&mut self, why: &str) {
+        self.failures = self.failures.saturating_add(1);
+        let now = self.ambient.now();
+        if self.mentioned.is_none_or(|before| now.duration_since(before) >= REMINDER) {
+            self.mentioned = Some(now);
+            self.say(Level::Warn, "delivery fails; what waits is kept and tried again", &[("error", why.into())]);
+        }
+    }
+
+    fn say(&self, level: Level, message: &str, more: &[(&str, Value)]) {
+        let mut fields = Map::new();
+        fields.insert("destination".to_owned(), self.channel.destination().into());
+        fields.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        self.log.line(level, message, &fields);
+    }
+
+    /// Doubles with each failure, half of it by chance, so that replicas do not come back all at once.
+    fn pause(&self, asked_for: Option<Duration>) -> Duration {
+        let doubled = self.pace.shortest.saturating_mul(1 << self.failures.min(16));
+        let full = doubled.min(self.pace.longest);
+        let mut chance = [0; 1];
+        self.ambient.fill(&mut chance);
+        let pause = full.mul_f64(0.5 + f64::from(chance[0]) / 512.0).max(self.pace.shortest);
+        asked_for.map_or(pause, |asked_for| asked_for.max(pause))
+    }
+}
+
+#[cfg(test)]
+mod tests;
