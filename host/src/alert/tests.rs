@@ -210,6 +210,15 @@ fn repeats_only_a_little_of_a_wrong_value() {
     assert!(text.len() < 512 && !text.contains('\u{1b}'), "{text}");
 }
 
+#[test]
+fn depth_costs_no_stack() {
+    let deep = format!("{}{}", "[".repeat(400_000), "]".repeat(400_000));
+    let body = SHELL.replacen('{', &format!(r#"{{"x":{deep},"#), 1).replace("34816,", &format!("{deep},"));
+    let alert = Alert::parse(body.as_bytes()).unwrap();
+    assert_eq!(alert.field("proc.tty"), Some(deep));
+    assert_eq!(error("{\"a\":".repeat(400_000)).split(':').next(), Some("the body is not JSON"));
+}
+
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

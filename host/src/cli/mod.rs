@@ -1,1 +1,67 @@
 //! One file a subcommand; turns arguments into calls, errors into exit codes.
+//!
+//! Exit codes everywhere: 0 ok; 1 the thing checked is bad, or a failure at run time; 2 usage, configuration, missing
+//! token.
+
+mod check;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Turns Falco alerts into safe, recorded Kubernetes responses.
+#[derive(Debug, Parser)]
+#[command(name = "falco-response-controller", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take alerts and act on them.
+    Serve(serve::Arguments),
+    /// Validate the configuration and the plugins it needs.
+    Check(check::Arguments),
+}
+
+/// Why a command ended early; each has its exit code.
+#[derive(Debug)]
+enum Failure {
+    /// 1: a failure at run time.
+    Runtime(String),
+    /// 2: usage, configuration, missing token.
+    Usage(String),
+}
+
+pub fn main() -> ExitCode {
+    // clap itself answers usage errors with 2, and --help with 0.
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::Runtime(format!("cannot start the async runtime: {error}"))),
+    };
+    let ended = runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Check(arguments) => check::run(arguments).await,
+        }
+    });
+    // A request that hangs must not keep the process alive.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    let (code, message) = match failure {
+        Failure::Runtime(message) => (1, message),
+        Failure::Usage(message) => (2, message),
+    };
+    eprintln!("error: {message}");
+    ExitCode::from(code)
+}

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::section::{Problems, Section};
 use super::tree::{Content, Node, excerpt};
-use super::{Audit, Config, ConfigError, Identity, Location, PagerDuty, Paging, Warning};
+use super::{Audit, Config, ConfigError, Identity, Location, PagerDuty, Paging, Problem, Warning};
 use super::{owners, plugins, rules, suggest};
 use crate::alert::Priority;
 use crate::cluster::names::Namespace;
@@ -37,6 +37,8 @@ const KEYS: &[&str] = &[
     "token_file",
 ];
 
+/// Nobody reads more of them at once.
+const MAX_PROBLEMS: usize = 50;
 const KUBE_SYSTEM: &str = "kube-system";
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
@@ -60,6 +62,11 @@ impl Config {
         let config = resolve(path, bytes, &root, &mut problems);
         let mut problems = problems.0;
         problems.sort_by_key(|problem| (problem.location.line, problem.location.column));
+        if let Some(last) = problems.get(MAX_PROBLEMS).map(|problem| problem.location) {
+            let message = format!("and {} more problems from here on", problems.len() - MAX_PROBLEMS);
+            problems.truncate(MAX_PROBLEMS);
+            problems.push(Problem { location: last, message });
+        }
         match config {
             Some(mut config) if problems.is_empty() => {
                 config.warnings.sort_by_key(|warning| (warning.location.line, warning.location.column));

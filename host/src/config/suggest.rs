@@ -2,6 +2,10 @@
 
 /// The known word nearest to `given`, when it is near enough to be a slip and not another word.
 pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+    // No word of ours is near a longer one, and the distance costs the product of the lengths.
+    if given.len() > 64 {
+        return None;
+    }
     // `allowedNamespaces` and `allowed-namespaces` are slips, too.
     let plain = |text: &str| text.replace(['-', '_', ' '], "").to_lowercase();
     let given = plain(given);

@@ -266,6 +266,14 @@ fn a_file_that_blows_up_is_refused_before_it_does() {
 }
 
 #[test]
+fn of_very_many_problems_the_first_are_told() {
+    let lines: String = (0..2000).map(|n| format!("{}{n}: 1\n", "x".repeat(400))).collect();
+    let error = parse(&with(&lines)).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), 51);
+    assert!(error.ends_with("config.yaml:53:1: and 1950 more problems from here on"), "{error}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let error = Config::load(Path::new("/nowhere/config.yaml")).unwrap_err().to_string();
     assert!(error.starts_with("cannot read /nowhere/config.yaml: "), "{error}");

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::alert::Alert;
 use crate::ambient::Ambient;
@@ -56,6 +57,8 @@ struct Inner {
     ambient: Ambient,
     metrics: Metrics,
     refusals: throttle::Refusals,
+    /// Alerts that the inlet has and has not answered for, also those whose sender was told 503 meanwhile.
+    offers: Arc<Semaphore>,
     stopping: AtomicBool,
 }
 
@@ -69,6 +72,7 @@ impl Intake {
             ambient: ambient.clone(),
             metrics: metrics.clone(),
             refusals: throttle::Refusals::new(ambient, log),
+            offers: Arc::new(Semaphore::new(routes::MAX_OFFERS)),
             stopping: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }

@@ -25,6 +25,8 @@ pub const MAX_BODY: usize = 1 << 20;
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Falcosidekick has no timeout of its own, and waits with the next alert for this answer.
 pub const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
+/// An inlet that hangs must not fill the memory with what it was offered.
+pub const MAX_OFFERS: usize = 1024;
 
 /// `/alert`, `/healthz` and `/readyz`.
 pub fn alerts(intake: Intake) -> Router {
@@ -79,9 +81,15 @@ async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
         .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, Kind::Malformed, error.to_string()))?;
 
     // In a task of its own: an alert that was offered is taken in to the end, even when its sender hangs up.
-    let inlet = intake.inner.inlet.clone();
-    let offer = tokio::spawn(async move { inlet.offer(alert, received_at).await });
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    let Ok(place) = intake.inner.offers.clone().try_acquire_owned() else {
+        return Err(Refused::new(unavailable, Kind::Overloaded, "too many alerts wait to be taken in"));
+    };
+    let inlet = intake.inner.inlet.clone();
+    let offer = tokio::spawn(async move {
+        let _place = place;
+        inlet.offer(alert, received_at).await
+    });
     match tokio::time::timeout(OFFER_TIMEOUT, offer).await {
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(Ok(Err(turned))) => {

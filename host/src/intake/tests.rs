@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tower::ServiceExt;
 
-use super::routes::MAX_BODY;
+use super::routes::{MAX_BODY, MAX_OFFERS};
 use super::server::{Patience, serve, serve_alerts};
 use super::token::Tokens;
 use super::*;
@@ -246,6 +246,24 @@ async fn a_slow_inlet_is_not_waited_for_and_still_gets_its_alert() {
     setup.inbox.gate.as_ref().unwrap().notify_one();
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(setup.taken(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inlet_that_hangs_is_not_offered_more_and_more() {
+    let setup = setup(Inbox { gate: Some(Notify::new()), ..Inbox::default() });
+    let waiting: Vec<_> =
+        (0..MAX_OFFERS).map(|_| tokio::spawn(alerts(setup.intake.clone()).oneshot(post(ALERT)))).collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let (status, body, _) = setup.send(post(ALERT)).await;
+    assert_eq!((status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "too many alerts wait to be taken in\n"));
+    // Also when their senders are long gone; and there is room again as soon as one was taken.
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(setup.send(post(ALERT)).await.1, "too many alerts wait to be taken in\n");
+    setup.inbox.gate.as_ref().unwrap().notify_one();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(setup.send(post(ALERT)).await.1, "taking the alert in takes too long\n");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,1 +1,124 @@
 //! The pipeline of one alert, and the queue that runs many.
+//!
+//! It decides which rule an alert belongs to, has the target cleared, runs the actions, and turns what they did into
+//! records and pages. It knows no SQL, no HTTP and no WebAssembly.
+
+mod follow;
+pub mod outcome;
+pub mod pages;
+mod pipeline;
+mod probe;
+mod queue;
+pub mod record;
+mod recorder;
+mod recover;
+pub mod rules;
+
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+
+use crate::alert::Alert;
+use crate::ambient::Ambient;
+use crate::journal::{Journal, JournalError, Write};
+use crate::safety::gate::Gate;
+use crate::ship::Page;
+use crate::telemetry::log::Log;
+use crate::telemetry::metrics::Metrics;
+use queue::Queue;
+pub use recover::RecoverError;
+use rules::Rules;
+
+/// An accepted alert.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Ours: a UUIDv7, one an alert.
+    pub id: String,
+    pub alert: Arc<Alert>,
+    /// What freshness is judged by, also after a restart.
+    pub received_at: Timestamp,
+}
+
+/// Where records and pages go, by the names of the shippers' destinations.
+#[derive(Debug, Clone, Default)]
+pub struct Destinations {
+    pub records: Vec<String>,
+    pub pages: Vec<String>,
+}
+
+/// Everything the pipeline works with; handed in whole.
+pub struct Parts {
+    pub rules: Rules,
+    pub gate: Gate,
+    pub journal: Journal,
+    pub ambient: Ambient,
+    pub log: Log,
+    pub metrics: Metrics,
+    pub destinations: Destinations,
+    /// How many alerts are worked on at once.
+    pub concurrency: usize,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Responder {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    rules: ArcSwap<Rules>,
+    gate: Gate,
+    journal: Journal,
+    ambient: Ambient,
+    log: Log,
+    metrics: Metrics,
+    destinations: Destinations,
+    queue: Queue,
+    /// The last word on whether the cluster answers.
+    cluster: Mutex<Result<(), String>>,
+}
+
+impl Responder {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { rules, gate, journal, ambient, log, metrics, destinations, concurrency } = parts;
+        let (rules, queue) = (ArcSwap::from_pointee(rules), Queue::new(concurrency));
+        Self {
+            inner: Arc::new(Inner {
+                rules,
+                gate,
+                journal,
+                ambient,
+                log,
+                metrics,
+                destinations,
+                queue,
+                cluster: Mutex::new(Ok(())),
+            }),
+        }
+    }
+
+    /// Queues a page about the controller itself.
+    ///
+    /// # Errors
+    /// When the journal takes no writes.
+    pub async fn page(&self, page: &Page) -> Result<(), JournalError> {
+        let sends = self.inner.sends(page);
+        if sends.is_empty() { Ok(()) } else { self.inner.journal.commit(sends).await.map(|_| ()) }
+    }
+}
+
+impl Inner {
+    fn sends(&self, page: &Page) -> Vec<Write> {
+        let payload = serde_json::to_value(page).expect("a page is plain data with text keys");
+        self.destinations
+            .pages
+            .iter()
+            .map(|destination| Write::Send { destination: destination.clone(), payload: payload.clone() })
+            .collect()
+    }
+
+    fn ships(&self) -> impl Iterator<Item = Write> {
+        self.destinations.records.iter().map(|destination| Write::Ship { destination: destination.clone() })
+    }
+}

@@ -47,6 +47,17 @@ fn a_dry_run_is_marked_in_both_formats() {
 }
 
 #[test]
+fn the_marker_alone_is_broken_wherever_it_stands() {
+    let fields = fields(json!({"bare": "DRY_RUN", "path": "/bin/DRY_RUN", "DRY_RUN": ["DRY_RUN"]}));
+    assert_eq!(
+        written(Format::Text, |log| log.line(Level::Info, "DRY_RUN", &fields)),
+        "2026-11-24T02:13:11.123Z INFO DRY·RUN bare=\"DRY·RUN\" path=\"/bin/DRY·RUN\" DRY·RUN=[\"DRY·RUN\"]\n"
+    );
+    let line = written(Format::Json, |log| log.line(Level::Info, "DRY_RUN", &fields));
+    assert!(!line.contains(MARKER) && line.matches("DRY\\u005fRUN").count() == 5, "{line}");
+}
+
+#[test]
 fn a_field_cannot_take_the_lines_own_keys() {
     let fields = fields(json!({"time": "never", "level": "DEBUG", "message": "no"}));
     let line = written(Format::Json, |log| log.line(Level::Error, "yes", &fields));

@@ -1,0 +1,287 @@
+//! `serve`: puts the parts together, runs them, and takes them down in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, json};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{Failure, settings};
+use crate::ambient::Ambient;
+use crate::cluster::{self, ClusterSpec};
+use crate::config::Config;
+use crate::intake::server::Patience;
+use crate::intake::{self, Intake};
+use crate::journal::Journal;
+use crate::plugins::Plugins;
+use crate::respond::{Destinations, Parts, Responder, pages, record, rules::Rules};
+use crate::safety::gate::Gate;
+use crate::ship::{self, Shipper};
+use crate::telemetry::log::{Format, Level, Log};
+use crate::telemetry::metrics::Metrics;
+
+/// From the end of intake to exit: running actions, then the outbox.
+const DRAIN_WITHIN: Duration = Duration::from_secs(11);
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where alerts are taken [default: 0.0.0.0:8080].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where metrics are shown [default: 127.0.0.1:9090].
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<SocketAddr>,
+    /// Where the plugins are [default: /plugins].
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+    /// The journal [default: /var/lib/falco-response/journal.db].
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// The token that alerts must carry; FALCO_TOKEN and /etc/falco-response/token come next.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Text on a terminal, else JSON.
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
+    /// simulated:DIR, kubeconfig[:FILE] or in-cluster.
+    #[arg(long, value_name = "SPEC")]
+    cluster: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Arguments {
+    fn format(&self) -> Format {
+        match self.log_format {
+            Some(LogFormat::Text) => Format::Text,
+            Some(LogFormat::Json) => Format::Json,
+            None if std::io::IsTerminal::is_terminal(&std::io::stdout()) => Format::Text,
+            None => Format::Json,
+        }
+    }
+}
+
+/// Everything that runs, in the order in which it was started.
+struct Running {
+    log: Log,
+    responder: Responder,
+    journal: Journal,
+    shippers: ship::ShipperHandle,
+    /// Dropping or sending stops the two servers.
+    stop: watch::Sender<bool>,
+    servers: Vec<tokio::task::JoinHandle<()>>,
+    shutdown_delay: Duration,
+}
+
+pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let ambient = Ambient::system();
+    let log = Log::stdout(&ambient, arguments.format());
+    crate::telemetry::install(&log);
+    let config = settings::load(&arguments.config)?;
+    let tokens = settings::tokens(arguments.token_file.as_deref(), &config)?;
+    let spec = settings::cluster(arguments.cluster.as_deref())?;
+    let mut terminated = signal(SignalKind::terminate())
+        .map_err(|error| Failure::Runtime(format!("cannot listen for SIGTERM: {error}")))?;
+    let running = start(arguments, config, tokens, spec, ambient, log).await?;
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+        () = running.responder.probe() => {}
+    }
+    running.end().await
+}
+
+async fn start(
+    arguments: Arguments,
+    config: Config,
+    tokens: intake::token::Tokens,
+    spec: ClusterSpec,
+    ambient: Ambient,
+    log: Log,
+) -> Result<Running, Failure> {
+    for warning in &config.warnings {
+        let place = format!("{}:{}:{}", arguments.config.display(), warning.location.line, warning.location.column);
+        log.line(Level::Warn, &format!("{place}: {}", warning.message), &Map::new());
+    }
+    let metrics = Metrics::new();
+    let journal_path = arguments.journal.clone().unwrap_or_else(|| config.journal.clone());
+    let journal = Journal::open(&journal_path, &ambient).map_err(|error| Failure::Runtime(error.to_string()))?;
+    let (reader, writer) =
+        cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
+    let cluster_name = cluster_name(&config, reader.is_simulated());
+    let gate = Gate::new(reader, writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
+    let rules = load_rules(&arguments, &config, &journal_path, cluster_name, &log, &metrics).await?;
+    let http =
+        ship::http::client().map_err(|error| Failure::Runtime(format!("cannot set up outgoing HTTP: {error}")))?;
+    let channels = channels(&config, &rules.cluster_name);
+    let destinations = Destinations { records: channels.records.clone(), pages: channels.pages.clone() };
+    let shippers = Shipper::start(journal.clone(), ambient.clone(), http, channels.all, log.clone(), metrics.clone());
+    let without = rules.without_plugin();
+    let (dryrun, cluster_name) = (rules.dryrun, rules.cluster_name.clone());
+    let concurrency = config.concurrency;
+    let parts = Parts {
+        rules,
+        gate,
+        journal: journal.clone(),
+        ambient: ambient.clone(),
+        log: log.clone(),
+        metrics: metrics.clone(),
+        destinations,
+        concurrency,
+    };
+    let responder = Responder::new(parts);
+    if !without.is_empty() && !dryrun {
+        let detail = without.iter().map(|(rule, why)| format!("{rule}: {why}")).collect::<Vec<_>>().join("; ");
+        let page = pages::about_ourselves(
+            &cluster_name,
+            "rules_without_plugin",
+            format!("{} rules have no plugin and will not act", without.len()),
+            &detail,
+            ambient.now(),
+        );
+        responder.page(&page).await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    }
+    let intake = Intake::new(Arc::new(responder.clone()), tokens, &ambient, &log, &metrics);
+    let listen = bind(settings::address(arguments.listen, config.listen, settings::DEFAULT_LISTEN)).await?;
+    let admin =
+        bind(settings::address(arguments.admin_listen, config.admin_listen, settings::DEFAULT_ADMIN_LISTEN)).await?;
+    let (address, admin_address) = (local(&listen)?, local(&admin)?);
+    let stop = watch::Sender::new(false);
+    let servers = vec![
+        tokio::spawn(intake::server::serve_alerts(listen, intake, config.shutdown_delay, stopped(&stop))),
+        tokio::spawn(intake::server::serve(admin, intake::admin(metrics), Patience::default(), stopped(&stop))),
+    ];
+    let recovered = responder.recover().await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    let fields = record::fields([
+        ("listen", json!(address.to_string())),
+        ("admin_listen", json!(admin_address.to_string())),
+        ("cluster", json!(spec.to_string())),
+        ("dryrun", json!(dryrun)),
+        ("config_sha256", json!(config.sha256)),
+        ("taken_up", json!(recovered)),
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+    ]);
+    log.line(Level::Info, "ready", &fields);
+    Ok(Running { log, responder, journal, shippers, stop, servers, shutdown_delay: config.shutdown_delay })
+}
+
+async fn load_rules(
+    arguments: &Arguments,
+    config: &Config,
+    journal: &std::path::Path,
+    cluster_name: String,
+    log: &Log,
+    metrics: &Metrics,
+) -> Result<Rules, Failure> {
+    let source = settings::plugins(arguments.plugins.clone(), config, journal);
+    let plugins = tokio::task::spawn_blocking(move || Plugins::load(&source))
+        .await
+        .map_err(|error| Failure::Runtime(format!("loading plugins failed: {error}")))?
+        .map_err(|error| Failure::Runtime(error.to_string()))?;
+    for unusable in &plugins.unusable {
+        let fields =
+            record::fields([("file", json!(unusable.file.display().to_string())), ("plugin", json!(unusable.name))]);
+        log.line(Level::Error, &format!("a plugin cannot be used: {}", unusable.reason), &fields);
+    }
+    for plugin in plugins.iter() {
+        let fields = record::fields([
+            ("plugin", json!(plugin.manifest.name)),
+            ("sha256", json!(plugin.sha256)),
+            ("file", json!(plugin.file.display().to_string())),
+        ]);
+        log.line(Level::Info, "plugin loaded", &fields);
+    }
+    let (rules, problems) = Rules::join(config, &plugins, cluster_name).await;
+    for problem in &problems {
+        let place = format!("{}:{}:{}", arguments.config.display(), problem.location.line, problem.location.column);
+        log.line(Level::Error, &format!("{place}: {}; the rule will not act", problem.message), &Map::new());
+    }
+    metrics.rules_without_plugin(rules.without_plugin().len());
+    Ok(rules)
+}
+
+/// What records say: the simulation never passes for a cluster.
+fn cluster_name(config: &Config, simulated: bool) -> String {
+    if simulated { "simulated".to_owned() } else { config.cluster_name.clone() }
+}
+
+struct Channels {
+    all: Vec<Box<dyn ship::Channel>>,
+    records: Vec<String>,
+    pages: Vec<String>,
+}
+
+fn channels(config: &Config, cluster_name: &str) -> Channels {
+    let mut channels = Channels { all: Vec::new(), records: Vec::new(), pages: Vec::new() };
+    let replica = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default();
+    if let Some(url) = &config.audit.graylog_url {
+        channels.all.push(Box::new(ship::graylog::Graylog::new(url, &replica)));
+        channels.records.push(ship::graylog::DESTINATION.to_owned());
+    }
+    if let Some(pagerduty) = &config.paging.pagerduty {
+        channels.all.push(Box::new(ship::pagerduty::PagerDuty::new(
+            &pagerduty.url,
+            &pagerduty.routing_key_file,
+            cluster_name,
+        )));
+        channels.pages.push(ship::pagerduty::DESTINATION.to_owned());
+    }
+    if let Some(url) = &config.paging.alertmanager_url {
+        channels.all.push(Box::new(ship::alertmanager::Alertmanager::new(url)));
+        channels.pages.push(ship::alertmanager::DESTINATION.to_owned());
+    }
+    channels
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| Failure::Runtime(format!("cannot listen on {address}: {error}")))
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::Runtime(format!("cannot tell the address listened on: {error}")))
+}
+
+impl Running {
+    /// `/readyz` says no first, so that no new traffic is sent here; then intake stops, what runs ends, what waits to be
+    /// delivered is, and the journal closes.
+    async fn end(self) -> Result<(), Failure> {
+        self.log.line(Level::Info, "shutting down", &Map::new());
+        self.stop.send_replace(true);
+        tokio::time::sleep(self.shutdown_delay).await;
+        let servers = async {
+            for server in self.servers {
+                // A server that panicked has nothing left to end.
+                let _ = server.await;
+            }
+        };
+        let (_, drained) =
+            tokio::join!(tokio::time::timeout(DRAIN_WITHIN, servers), self.responder.drain(DRAIN_WITHIN));
+        if !drained {
+            self.log.line(Level::Warn, "some actions did not end in time; the next start takes them up", &Map::new());
+        }
+        self.shippers.flush_and_stop(FLUSH_WITHIN).await;
+        self.journal.close().await;
+        self.log.line(Level::Info, "stopped", &Map::new());
+        Ok(())
+    }
+}
+
+/// Resolves once `stop` is set, or nobody is left to set it.
+fn stopped(stop: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut stop = stop.subscribe();
+    async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}

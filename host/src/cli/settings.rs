@@ -1,0 +1,77 @@
+//! Flags over file over defaults: what a subcommand works with once all three are merged.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::cluster::ClusterSpec;
+use crate::config::Config;
+use crate::intake::token::Tokens;
+use crate::plugins::{Limits, Source};
+
+pub const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
+pub const DEFAULT_ADMIN_LISTEN: &str = "127.0.0.1:9090";
+const DEFAULT_TOKEN_FILE: &str = "/etc/falco-response/token";
+const TOKEN_VARIABLE: &str = "FALCO_TOKEN";
+
+pub fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+pub fn cluster(flag: Option<&str>) -> Result<ClusterSpec, Failure> {
+    match flag {
+        Some(text) => ClusterSpec::parse(text).map_err(|error| Failure::Usage(error.to_string())),
+        None => Ok(ClusterSpec::detect()),
+    }
+}
+
+pub fn plugins(flag: Option<PathBuf>, config: &Config, journal: &Path) -> Source {
+    let limits = config.plugins.limits;
+    let beside = || journal.parent().map(|directory| directory.join("plugin-cache"));
+    Source {
+        dir: flag.unwrap_or_else(|| config.plugins.dir.clone()),
+        cache_dir: config.plugins.cache_dir.clone().or_else(beside),
+        pins: config.plugins.pins.clone(),
+        limits: Limits {
+            timeout: limits.timeout,
+            memory: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+            calls: limits.calls,
+            log: usize::try_from(limits.log).unwrap_or(usize::MAX),
+        },
+    }
+}
+
+pub fn address(flag: Option<SocketAddr>, file: Option<SocketAddr>, default: &str) -> SocketAddr {
+    flag.or(file).unwrap_or_else(|| default.parse().expect("the default is a valid address"))
+}
+
+/// Flag or explicit key, then `FALCO_TOKEN`, then the default path. Never without.
+pub fn tokens(flag: Option<&Path>, config: &Config) -> Result<Tokens, Failure> {
+    if let Some(path) = flag.or(config.token_file.as_deref()) {
+        return from_file(path);
+    }
+    match std::env::var(TOKEN_VARIABLE) {
+        Ok(text) => Tokens::parse(&text)
+            .map_err(|error| Failure::Usage(format!("the token in {TOKEN_VARIABLE} cannot be used: {error}"))),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::Usage(format!("the token in {TOKEN_VARIABLE} is not text")))
+        }
+        Err(std::env::VarError::NotPresent) => from_file(Path::new(DEFAULT_TOKEN_FILE)),
+    }
+}
+
+fn from_file(path: &Path) -> Result<Tokens, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::Usage(format!(
+            "no token: cannot read {}: {error}; give --token-file FILE or {TOKEN_VARIABLE}, with at least 16 bytes",
+            path.display()
+        ))
+    })?;
+    Tokens::parse(&text)
+        .map_err(|error| Failure::Usage(format!("the token in {} cannot be used: {error}", path.display())))
+}
+
+/// The stop file lies beside the configuration: one key of the same ConfigMap.
+pub fn stop_file(config: &Path) -> PathBuf {
+    config.parent().unwrap_or(Path::new(".")).join("stop")
+}

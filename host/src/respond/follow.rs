@@ -1,0 +1,132 @@
+//! After a kill: a DELETE that was accepted is not yet a pod that is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde_json::{Map, Value};
+
+use super::record::About;
+use super::rules::{Rule, Rules};
+use super::{Event, Inner, pages};
+use crate::cluster::names::ObjectRef;
+use crate::journal::Write;
+use crate::safety::clearance::Cleared;
+use crate::safety::run::CallRecord;
+use crate::telemetry::log::Level;
+
+/// A pod that is still there after this is reported and paged.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What the follower keeps of the run.
+struct Followed {
+    event: Event,
+    rules: Arc<Rules>,
+    rule: Arc<Rule>,
+    action: String,
+    pod: ObjectRef,
+    node: Option<String>,
+    entry: Map<String, Value>,
+}
+
+impl Inner {
+    /// Follows the pod in the background; [`super::Responder::drain`] waits for it.
+    pub(super) fn follow(
+        self: &Arc<Self>,
+        about: &About<'_>,
+        target: Option<&Cleared>,
+        kill: &CallRecord,
+        entry: Map<String, Value>,
+    ) {
+        let Some(target) = target else { return };
+        let followed = Followed {
+            event: about.event.clone(),
+            rules: self.rules.load_full(),
+            rule: Arc::new(Rule {
+                name: about.rule.name.clone(),
+                audit_reason: about.rule.audit_reason.clone(),
+                dryrun: false,
+                scope: about.rule.scope.clone(),
+                timeout: None,
+                steps: Vec::new(),
+            }),
+            action: about.action.to_owned(),
+            pod: ObjectRef { uid: kill.uid.clone(), ..target.object.clone() },
+            node: target.manifest.pointer("/spec/nodeName").and_then(Value::as_str).map(str::to_owned),
+            entry,
+        };
+        let inner = Arc::clone(self);
+        let busy = self.busy();
+        tokio::spawn(async move {
+            inner.follow_to_the_end(&followed).await;
+            drop(busy);
+        });
+    }
+
+    async fn follow_to_the_end(&self, followed: &Followed) {
+        let started = self.ambient.now();
+        let deadline = tokio::time::Instant::now() + GONE_WITHIN;
+        let mut last_error = None;
+        let mut wait = LOOK_EVERY / 5;
+        let gone = loop {
+            tokio::time::sleep(wait).await;
+            wait = LOOK_EVERY;
+            match self.gate.reader().get(&followed.pod).await {
+                Err(error) if error.is_not_found() => break true,
+                Ok(found)
+                    if found.pointer("/metadata/uid").and_then(Value::as_str)
+                        != followed.pod.uid.as_ref().map(AsRef::<str>::as_ref) =>
+                {
+                    break true;
+                }
+                Ok(_) => last_error = None,
+                Err(error) => last_error = Some(error.to_string()),
+            }
+            if tokio::time::Instant::now() >= deadline {
+                break false;
+            }
+        };
+        let waited = self.ambient.now().duration_since(started);
+        let about = About {
+            event: &followed.event,
+            rules: &followed.rules,
+            rule: &followed.rule,
+            action: &followed.action,
+            dry_run: false,
+        };
+        self.record_end(&about, followed, gone, waited, last_error).await;
+    }
+
+    async fn record_end(
+        &self,
+        about: &About<'_>,
+        followed: &Followed,
+        gone: bool,
+        waited: SignedDuration,
+        last_error: Option<String>,
+    ) {
+        let node = followed.node.as_deref();
+        let detail = match (gone, last_error) {
+            (true, _) => "the pod is gone".to_owned(),
+            (false, None) => {
+                format!("still there {} s after the DELETE was accepted: the process may be alive", waited.as_secs())
+            }
+            (false, Some(error)) => format!("cannot be looked up: {error}"),
+        };
+        let now = self.ambient.now();
+        let record =
+            about.followup(&followed.entry, now, if gone { "gone" } else { "not_confirmed" }, waited, node, &detail);
+        let mut fields = super::record::fields([("log_type", record.log_type.as_str().into())]);
+        fields.extend(record.body.clone());
+        fields.shift_remove("timestamp");
+        let mut writes = vec![Write::Record(record)];
+        writes.extend(self.ships());
+        if !gone {
+            writes.extend(self.sends(&pages::not_confirmed(about, node, &detail, now)));
+        }
+        self.persist(writes).await;
+        let level = if gone { Level::Info } else { Level::Error };
+        self.log.line(level, &format!("{}: {detail}", about.headline()), &fields);
+    }
+}

@@ -1,0 +1,198 @@
+//! What an action's outcome is: derived from the calls that were made and answered, never from what the plugin says.
+
+use crate::plugins::End;
+use crate::safety::checks::Check;
+use crate::safety::run::{CallRecord, Effect};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Something changed, and nothing failed.
+    Done,
+    /// A delete or eviction answered 404.
+    AlreadyGone,
+    /// No effect; an unchanged apply included.
+    Skipped,
+    Failed(Failure),
+    /// A call's answer is not known.
+    Unknown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    Trap,
+    Timeout,
+    Memory,
+    CallLimit,
+    Denied,
+    Conflict,
+    Api,
+    Plugin,
+    NotSent,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::AlreadyGone => "already_gone",
+            Self::Skipped => "skipped",
+            Self::Failed(_) => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    pub fn failure(self) -> Option<&'static str> {
+        let Self::Failed(failure) = self else { return None };
+        Some(match failure {
+            Failure::Trap => "trap",
+            Failure::Timeout => "timeout",
+            Failure::Memory => "memory",
+            Failure::CallLimit => "call_limit",
+            Failure::Denied => "denied",
+            Failure::Conflict => "conflict",
+            Failure::Api => "api",
+            Failure::Plugin => "plugin",
+            Failure::NotSent => "not_sent",
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derived {
+    pub outcome: Outcome,
+    /// Whether anything changed, failed or not.
+    pub changed: bool,
+    /// The host's words for it.
+    pub detail: String,
+}
+
+/// The first of these that holds: an unknown answer; a plugin that was stopped; a change that was refused or failed
+/// (whatever the plugin makes of it); a plugin that gave up; something changed; something was gone; nothing.
+pub fn derive(calls: &[CallRecord], end: &End) -> Derived {
+    let changes = || calls.iter().filter(|call| call.mutating);
+    let changed = changes().any(|call| call.effect == Effect::Changed);
+    let derived = |outcome, detail: String| Derived { outcome, changed, detail };
+    if let Some(call) = changes().find(|call| call.effect == Effect::Unknown) {
+        return derived(
+            Outcome::Unknown,
+            format!("{} {}: {}", call.verb, call.object(), or(&call.detail, "no answer")),
+        );
+    }
+    let stopped = match end {
+        End::Trap(why) => Some((Failure::Trap, format!("the plugin trapped: {why}"))),
+        End::Timeout => Some((Failure::Timeout, "the plugin ran out of time".to_owned())),
+        End::Memory => Some((Failure::Memory, "the plugin asked for more memory than it may have".to_owned())),
+        End::CallLimit => Some((Failure::CallLimit, "the plugin made more calls to the host than it may".to_owned())),
+        End::Acted(_) | End::Skipped(_) | End::Failed { .. } => None,
+    };
+    if let Some((failure, detail)) = stopped {
+        return derived(Outcome::Failed(failure), detail);
+    }
+    let failed = |call: &CallRecord| {
+        failure_of(call.effect).map(|failure| (failure, format!("{} {}: {}", call.verb, call.object(), call.detail)))
+    };
+    // Also when the plugin took no notice: what was refused was not done.
+    if let Some((failure, detail)) = changes().find_map(failed) {
+        return derived(Outcome::Failed(failure), detail);
+    }
+    if let End::Failed { message, .. } = end {
+        return match calls.iter().rev().find_map(failed) {
+            Some((failure, detail)) => derived(Outcome::Failed(failure), detail),
+            None => derived(Outcome::Failed(Failure::Plugin), format!("the plugin gave up: {message}")),
+        };
+    }
+    if changed {
+        let done: Vec<_> = changes().filter(|call| call.effect == Effect::Changed).map(phrase).collect();
+        return derived(Outcome::Done, done.join(", "));
+    }
+    if let Some(call) = changes().find(|call| call.effect == Effect::Gone) {
+        return derived(Outcome::AlreadyGone, format!("{} was gone already", call.object()));
+    }
+    match changes().next() {
+        Some(call) => derived(Outcome::Skipped, format!("{} {}: {}", call.verb, call.object(), call.detail)),
+        None => derived(Outcome::Skipped, "the plugin changed nothing".to_owned()),
+    }
+}
+
+fn failure_of(effect: Effect) -> Option<Failure> {
+    match effect {
+        Effect::Denied(Some(Check::Journal)) | Effect::NotSent => Some(Failure::NotSent),
+        Effect::Denied(_) => Some(Failure::Denied),
+        Effect::Conflict => Some(Failure::Conflict),
+        Effect::Api => Some(Failure::Api),
+        Effect::Changed | Effect::Unchanged | Effect::Gone | Effect::Unknown => None,
+    }
+}
+
+fn or<'a>(text: &'a str, other: &'a str) -> &'a str {
+    if text.is_empty() { other } else { text }
+}
+
+/// What a call does, for a person: `delete pod`, `apply networkpolicies.networking.k8s.io production/x`.
+pub fn phrase(call: &CallRecord) -> String {
+    if call.is_target && call.resource.starts_with("pods") {
+        format!("{} pod", call.verb)
+    } else {
+        format!("{} {}", call.verb, call.object())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::names::{Namespace, ObjectName};
+
+    fn call(mutating: bool, effect: Effect) -> CallRecord {
+        CallRecord {
+            verb: if mutating { "delete" } else { "get" },
+            resource: "pods".to_owned(),
+            namespace: Namespace::parse("production").ok(),
+            name: ObjectName::parse("checkout-1").ok(),
+            uid: None,
+            is_target: true,
+            mutating,
+            effect,
+            detail: String::new(),
+            sent_at: None,
+            accepted_at: None,
+            attempts: 1,
+        }
+    }
+
+    fn word(calls: &[CallRecord], end: &End) -> String {
+        let Derived { outcome, changed, .. } = derive(calls, end);
+        let failure = outcome.failure().map(|failure| format!("/{failure}")).unwrap_or_default();
+        format!("{}{failure}{}", outcome.as_str(), if changed { "+changed" } else { "" })
+    }
+
+    #[test]
+    fn believes_calls_and_not_sentences() {
+        let acted = End::Acted("killed it".to_owned());
+        let skipped = End::Skipped("no need".to_owned());
+        let gave_up = End::Failed { message: "no".to_owned(), retry: false };
+        let denied = Effect::Denied(Some(Check::Permission));
+        for (calls, end, expected) in [
+            (vec![], &acted, "skipped"),
+            (vec![call(true, Effect::Changed)], &acted, "done+changed"),
+            (vec![call(true, Effect::Changed)], &skipped, "done+changed"),
+            (vec![call(true, denied)], &acted, "failed/denied"),
+            (vec![call(true, Effect::Changed), call(true, denied)], &acted, "failed/denied+changed"),
+            (vec![call(false, denied)], &acted, "skipped"),
+            (vec![call(false, denied)], &gave_up, "failed/denied"),
+            (vec![call(true, Effect::Gone)], &skipped, "already_gone"),
+            (vec![call(true, Effect::Unchanged)], &acted, "skipped"),
+            (vec![call(true, Effect::Conflict)], &gave_up, "failed/conflict"),
+            (vec![call(true, Effect::NotSent)], &gave_up, "failed/not_sent"),
+            (vec![call(true, Effect::Api)], &gave_up, "failed/api"),
+            (vec![], &gave_up, "failed/plugin"),
+            (vec![call(true, Effect::Changed)], &gave_up, "failed/plugin+changed"),
+            (vec![call(true, Effect::Changed)], &End::Trap("x".to_owned()), "failed/trap+changed"),
+            (vec![], &End::Timeout, "failed/timeout"),
+            (vec![], &End::Memory, "failed/memory"),
+            (vec![], &End::CallLimit, "failed/call_limit"),
+            (vec![call(true, Effect::Changed), call(true, Effect::Unknown)], &End::Timeout, "unknown+changed"),
+        ] {
+            assert_eq!(word(&calls, end), expected, "{calls:?} {end:?}");
+        }
+    }
+}

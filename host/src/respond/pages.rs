@@ -1,0 +1,167 @@
+//! The pages: when somebody must be woken, and what they need to know. The host's words only, none of the alert's
+//! text; a dry run pages nobody.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::outcome::Outcome;
+use super::record::{About, fields, seconds};
+use crate::safety::run::{CallRecord, Effect};
+use crate::ship::{Page, Severity};
+
+/// One incident for each kind of trouble, action and namespace.
+fn key(about: &About, kind: &str) -> String {
+    let mut key = format!("falco-response/{}/{}/{}", about.rules.cluster_name, about.action, about.namespace());
+    if !kind.is_empty() {
+        key.push('/');
+        key.push_str(kind);
+    }
+    key
+}
+
+fn page(
+    about: &About,
+    kind: &str,
+    severity: Severity,
+    at: Timestamp,
+    summary: String,
+    further: Map<String, Value>,
+) -> Page {
+    let mut details = fields([
+        ("action", json!(about.action)),
+        ("rule", json!(about.rule.name)),
+        ("reason", json!(about.rule.audit_reason)),
+        ("cluster", json!(about.rules.cluster_name)),
+        ("namespace", json!(about.namespace())),
+        ("pod", json!(about.pod())),
+        ("event_id", json!(about.event.id)),
+    ]);
+    details.extend(further);
+    Page { dedup_key: key(about, kind), severity, summary, timestamp: seconds(at), details }
+}
+
+/// The page for an entry, if it deserves one: an action that pages and changed something; a failure; an unknown
+/// result.
+pub fn for_entry(
+    about: &About,
+    pages: bool,
+    outcome: Outcome,
+    entry: &Map<String, Value>,
+    calls: &[CallRecord],
+    at: Timestamp,
+) -> Option<Page> {
+    if about.dry_run {
+        return None;
+    }
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
+    let mut further = fields([
+        ("entry_id", json!(text("entry_id"))),
+        ("outcome", json!(outcome.as_str())),
+        ("detail", json!(text("detail"))),
+    ]);
+    for key in ["failure", "owner", "isolation", "note_isolation_partial_because"] {
+        if let Some(value) = entry.get(key).filter(|value| !value.is_null()) {
+            further.insert(key.to_owned(), value.clone());
+        }
+    }
+    let undo: Vec<_> = calls.iter().filter(|call| call.effect == Effect::Changed).filter_map(undo).collect();
+    if !undo.is_empty() {
+        further.insert("undo".to_owned(), json!(undo.join(" && ")));
+    }
+    let place = if about.action.starts_with("isolate_namespace") {
+        about.namespace()
+    } else {
+        format!("{}/{}", about.namespace(), about.pod())
+    };
+    match outcome {
+        Outcome::Done if pages => {
+            let how = match entry.get("isolation").and_then(Value::as_str) {
+                Some("partial") => " (partial: see details)",
+                _ => "",
+            };
+            Some(page(about, "", Severity::Critical, at, format!("{} {place}{how}", about.action), further))
+        }
+        Outcome::Failed(_) => {
+            let failure = outcome.failure().unwrap_or("failed");
+            let changed =
+                if entry.get("changed") == Some(&Value::Bool(true)) { ", after it changed something" } else { "" };
+            Some(page(
+                about,
+                "failed",
+                Severity::Error,
+                at,
+                format!("{} {place} failed ({failure}{changed})", about.action),
+                further,
+            ))
+        }
+        Outcome::Unknown => Some(page(
+            about,
+            "unknown",
+            Severity::Error,
+            at,
+            format!("{} {place}: the result of a call is not known; look at the object", about.action),
+            further,
+        )),
+        Outcome::Done | Outcome::AlreadyGone | Outcome::Skipped => None,
+    }
+}
+
+/// The command that takes a change back, where there is one.
+fn undo(call: &CallRecord) -> Option<String> {
+    let name = call.name.as_ref()?;
+    let namespace = call.namespace.as_ref()?;
+    match (call.verb, call.resource.as_str()) {
+        ("apply" | "create", "networkpolicies.networking.k8s.io") => {
+            Some(format!("kubectl delete networkpolicy {name} -n {namespace}"))
+        }
+        ("create", resource) => Some(format!("kubectl delete {resource} {name} -n {namespace}")),
+        _ => None,
+    }
+}
+
+/// A rule wanted an action that no plugin offers.
+pub fn plugin_unavailable(about: &About, why: &str, at: Timestamp) -> Option<Page> {
+    let summary = format!("rule {:?}: no plugin for {}, so the alert was not acted on", about.rule.name, about.action);
+    (!about.dry_run)
+        .then(|| page(about, "plugin_unavailable", Severity::Error, at, summary, fields([("detail", json!(why))])))
+}
+
+/// The cluster did not answer until `max_recovery_age` had passed.
+pub fn gave_up(about: &About, why: &str, at: Timestamp) -> Option<Page> {
+    let summary = format!(
+        "{} {}/{} was not tried: the cluster did not answer in time",
+        about.action,
+        about.namespace(),
+        about.pod()
+    );
+    (!about.dry_run).then(|| page(about, "failed", Severity::Error, at, summary, fields([("detail", json!(why))])))
+}
+
+/// A pod whose DELETE was accepted is still there.
+pub fn not_confirmed(about: &About, node: Option<&str>, detail: &str, at: Timestamp) -> Page {
+    let summary = format!(
+        "pod {}/{} is not confirmed dead on node {}",
+        about.namespace(),
+        about.pod(),
+        node.unwrap_or("unknown")
+    );
+    page(
+        about,
+        "not_confirmed",
+        Severity::Error,
+        at,
+        summary,
+        fields([("node", json!(node)), ("detail", json!(detail))]),
+    )
+}
+
+/// Something about the controller itself, not about an alert. `kind` is part of the key.
+pub fn about_ourselves(cluster_name: &str, kind: &str, summary: String, detail: &str, at: Timestamp) -> Page {
+    Page {
+        dedup_key: format!("falco-response/{cluster_name}/controller/{kind}"),
+        severity: Severity::Error,
+        summary,
+        timestamp: seconds(at),
+        details: fields([("cluster", json!(cluster_name)), ("detail", json!(detail))]),
+    }
+}

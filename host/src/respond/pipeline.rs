@@ -1,0 +1,321 @@
+//! One alert, from the rule to the record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::outcome::{self, Derived, Outcome};
+use super::record::{About, Ended};
+use super::recorder::JournalRecorder;
+use super::rules::{Match, Rule, Rules, Step};
+use super::{Event, Inner, pages};
+use crate::cluster::ApiError;
+use crate::config::OnFailure;
+use crate::journal::{Record, Write};
+use crate::plugins::manifest::Target;
+use crate::plugins::{Plugin, Report, Request};
+use crate::safety::checks::{Check, Refusal};
+use crate::safety::clearance::{Cleared, NotCleared, Question};
+use crate::safety::identity::Subject;
+use crate::safety::run::{Bounds, Effect, Identity, Run};
+use crate::ship::Page;
+use crate::telemetry::log::Level;
+
+/// Longer than any plugin's own limit would be sensible.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// An accepted alert on its way.
+pub(super) struct Job {
+    pub event: Event,
+    /// The first step that is not concluded.
+    pub next_step: usize,
+    /// How often the cluster gave no answer.
+    pub attempts: u32,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Handled {
+    /// Out of the inbox.
+    Finished,
+    /// The cluster gave no answer: again later.
+    Later,
+}
+
+/// How one step ended.
+enum Stepped {
+    Well,
+    Badly,
+    Later,
+}
+
+/// What a concluded step leaves behind, in one transaction.
+struct Conclusion {
+    record: Record,
+    page: Option<Page>,
+    further: Vec<Write>,
+}
+
+impl Inner {
+    pub(super) async fn handle(self: &Arc<Self>, job: &mut Job) -> Handled {
+        let rules = self.rules.load_full();
+        let Match::Wanted(rule) = rules.find(&job.event.alert) else {
+            return self.unwanted_by_now(job).await;
+        };
+        while let Some(step) = rule.steps.get(job.next_step) {
+            let last = job.next_step + 1 == rule.steps.len();
+            let on_failure_stop = step.on_failure == OnFailure::Stop;
+            match self.step(job, &rules, &rule, step, last, on_failure_stop).await {
+                Stepped::Later => return Handled::Later,
+                Stepped::Badly if on_failure_stop => return Handled::Finished,
+                Stepped::Well | Stepped::Badly => job.next_step += 1,
+            }
+        }
+        Handled::Finished
+    }
+
+    /// Accepted under a configuration that wanted it; this one does not.
+    async fn unwanted_by_now(&self, job: &Job) -> Handled {
+        let fields = super::record::fields([("event_id", job.event.id.as_str().into())]);
+        self.log.line(Level::Warn, "an accepted alert is wanted by no rule any more; nothing is done", &fields);
+        self.persist(vec![Write::Finish { event_id: job.event.id.clone() }]).await;
+        Handled::Finished
+    }
+
+    async fn step(
+        self: &Arc<Self>,
+        job: &Job,
+        rules: &Arc<Rules>,
+        rule: &Arc<Rule>,
+        step: &Step,
+        last: bool,
+        stops: bool,
+    ) -> Stepped {
+        let dry_run = rules.dryrun || rule.dryrun || self.gate.stopped();
+        let about = About { event: &job.event, rules, rule, action: &step.action, dry_run };
+        let plugin = match &step.plugin {
+            Ok(plugin) => Arc::clone(plugin),
+            Err(why) => {
+                let page = pages::plugin_unavailable(&about, why, self.ambient.now());
+                self.decide(&about, "plugin_unavailable", "plugin", why, page, last || stops).await;
+                return Stepped::Badly;
+            }
+        };
+        let cleared = match self.clear(&about, plugin.manifest.target).await {
+            Ok(cleared) => cleared,
+            Err(NotCleared::Refused(refusal)) => {
+                self.decide(&about, "refused", refusal.check.id(), &refusal.detail, None, last || stops).await;
+                return Stepped::Badly;
+            }
+            Err(NotCleared::NoAnswer(error)) => return self.no_answer(&about, &error, last || stops).await,
+        };
+        let object = cleared.as_ref().map(|cleared| (cleared.object.to_string(), cleared.object.uid.clone()));
+        let key = (step.action.clone(), format!("{object:?}"), dry_run);
+        let Some(running) = self.queue.claim(key, job.event.received_at, self.ambient.now()) else {
+            let detail = "the same action on the same object was under way for another alert when this one came";
+            self.decide(&about, "folded", "duplicate", detail, None, last || stops).await;
+            return Stepped::Well;
+        };
+        let outcome = self.act(&about, &plugin, step, cleared, |outcome| last || (stops && is_bad(outcome))).await;
+        if is_bad(outcome) {
+            return Stepped::Badly;
+        }
+        running.done(self.ambient.now());
+        Stepped::Well
+    }
+
+    async fn clear(&self, about: &About<'_>, target: Target) -> Result<Option<Cleared>, NotCleared> {
+        let subject = Subject::of(&about.event.alert);
+        let question = Question {
+            subject: &subject,
+            received_at: about.event.received_at,
+            policy: &about.rules.policy,
+            rule: &about.rule.scope,
+        };
+        match target {
+            Target::Pods => question.pod(self.gate.reader()).await.map(Some),
+            Target::Namespaces => Ok(Some(question.namespace()?)),
+            // An action on the alert alone still acts for an alert of some namespace, and only where it may.
+            Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
+            Target::Nodes => {
+                let refusal = Refusal::new(
+                    Check::ClusterScoped,
+                    "actions on nodes are not offered: a node's effects reach every namespace",
+                );
+                Err(NotCleared::Refused(refusal))
+            }
+        }
+    }
+
+    /// Runs the action, derives what it did, and puts it on record.
+    async fn act(
+        self: &Arc<Self>,
+        about: &About<'_>,
+        plugin: &Arc<Plugin>,
+        step: &Step,
+        cleared: Option<Cleared>,
+        finishes: impl Fn(Outcome) -> bool,
+    ) -> Outcome {
+        let identity = Identity {
+            event_id: about.event.id.clone(),
+            entry_id: self.ambient.uuid().to_string(),
+            action: step.action.clone(),
+            plugin_sha256: plugin.sha256.clone(),
+        };
+        let bounds = Bounds {
+            policy: Arc::clone(&about.rules.policy),
+            rule: about.rule.scope.clone(),
+            permissions: step.permissions.clone(),
+            cleared,
+            dry_run: about.dry_run,
+            deadline: Instant::now() + about.rule.timeout.unwrap_or(DEFAULT_DEADLINE),
+        };
+        let recorder = Arc::new(JournalRecorder { journal: self.journal.clone(), ambient: self.ambient.clone() });
+        let run = Arc::new(Run::new(identity, bounds, recorder));
+        let request = Request {
+            event_id: about.event.id.clone(),
+            attempt: 1,
+            parameters: step.parameters.clone(),
+            reason: about.rule.audit_reason.clone(),
+            alert: Arc::clone(&about.event.alert),
+            log: self.log.clone(),
+        };
+        let report = plugin.run(request, Arc::clone(&run), self.gate.clone(), about.rule.timeout).await;
+        run.settle().await;
+        self.conclude_run(about, plugin, &run, &report, finishes).await
+    }
+
+    async fn conclude_run(
+        self: &Arc<Self>,
+        about: &About<'_>,
+        plugin: &Plugin,
+        run: &Run,
+        report: &Report,
+        finishes: impl Fn(Outcome) -> bool,
+    ) -> Outcome {
+        let calls = run.calls();
+        let derived = outcome::derive(&calls, &report.end);
+        let now = self.ambient.now();
+        let record =
+            about.entry(&run.identity, run.target(), &calls, &derived, Ended { at: now, report: Some(report) });
+        let entry = record.body.clone();
+        let page = pages::for_entry(about, plugin.manifest.pages, derived.outcome, &entry, &calls, now);
+        let entry_id = &run.identity.entry_id;
+        let further = report.attachments.iter().map(|attachment| Write::Attach {
+            entry_id: entry_id.clone(),
+            name: attachment.name.clone(),
+            media_type: attachment.media_type.clone(),
+            sha256: attachment.sha256.clone(),
+            content: attachment.content.clone(),
+        });
+        let conclusion = Conclusion { record, page, further: further.collect() };
+        self.conclude(about.event, conclusion, finishes(derived.outcome)).await;
+        self.log.entry(&entry);
+        if about.dry_run {
+            self.log_dry_run(about, run, &derived, &entry);
+        }
+        self.metrics.action(about.action, derived.outcome.as_str(), about.dry_run);
+        let kill = calls
+            .iter()
+            .find(|call| call.is_target && matches!(call.verb, "delete" | "evict") && call.effect == Effect::Changed);
+        if let Some(kill) = kill.filter(|kill| !about.dry_run && kill.resource.starts_with("pods")) {
+            self.follow(about, run.target(), kill, entry);
+        }
+        derived.outcome
+    }
+
+    /// The line that the runbook greps for.
+    fn log_dry_run(&self, about: &About<'_>, run: &Run, derived: &Derived, entry: &Map<String, Value>) {
+        let would = match derived.outcome {
+            Outcome::Done => format!("would {}", derived.detail),
+            Outcome::AlreadyGone | Outcome::Skipped => format!("would change nothing: {}", derived.detail),
+            Outcome::Failed(_) | Outcome::Unknown => format!("would have failed: {}", derived.detail),
+        };
+        let owner = run.target().and_then(|target| target.chain.top.clone());
+        let owner = match (owner, run.target().is_some_and(|target| target.proof.is_some())) {
+            (Some(owner), _) => format!(", owner {owner}"),
+            (None, true) => ", no owner".to_owned(),
+            (None, false) => String::new(),
+        };
+        let fields = ["event_id", "entry_id", "outcome"]
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), entry.get(*key)?.clone())))
+            .collect();
+        self.log.dry_run(Level::Info, &format!("{}: {would}{owner}", about.headline()), &fields);
+    }
+
+    /// The cluster did not answer before anything was sent: later, until it is too late.
+    async fn no_answer(&self, about: &About<'_>, error: &ApiError, finishes: bool) -> Stepped {
+        let waited = self.ambient.now().duration_since(about.event.received_at).unsigned_abs();
+        if waited < about.rules.max_recovery_age {
+            let fields = super::record::fields([("event_id", about.event.id.as_str().into())]);
+            self.log.line(
+                Level::Warn,
+                &format!("{}: no answer from the cluster, trying again: {error}", about.headline()),
+                &fields,
+            );
+            return Stepped::Later;
+        }
+        let detail = format!("the cluster gave no answer for {} s: {error}", waited.as_secs());
+        let page = pages::gave_up(about, &detail, self.ambient.now());
+        self.decide(about, "failed", "no_answer", &detail, page, finishes).await;
+        Stepped::Badly
+    }
+
+    /// Puts a decision on record, in the log and in the metrics.
+    pub(super) async fn decide(
+        &self,
+        about: &About<'_>,
+        decision: &'static str,
+        check: &'static str,
+        detail: &str,
+        page: Option<Page>,
+        finishes: bool,
+    ) {
+        let record = about.decision(self.ambient.now(), decision, check, detail);
+        let mut fields = record.body.clone();
+        // What the log prints of a decision is the host's word: not what the attacker typed.
+        for outside in ["falco_output", "timestamp"] {
+            fields.shift_remove(outside);
+        }
+        let mut logged = super::record::fields([("log_type", record.log_type.as_str().into())]);
+        logged.extend(fields);
+        self.conclude(about.event, Conclusion { record, page, further: Vec::new() }, finishes).await;
+        let level = if decision == "folded" { Level::Info } else { Level::Warn };
+        self.log.line(level, &format!("{decision} {}: {detail}", about.headline()), &logged);
+        self.metrics.decision(decision, check);
+    }
+
+    async fn conclude(&self, event: &Event, conclusion: Conclusion, finishes: bool) {
+        let mut writes = vec![Write::Record(conclusion.record)];
+        writes.extend(self.ships());
+        writes.extend(conclusion.further);
+        if let Some(page) = &conclusion.page {
+            writes.extend(self.sends(page));
+        }
+        if finishes {
+            writes.push(Write::Finish { event_id: event.id.clone() });
+        }
+        self.persist(writes).await;
+    }
+
+    /// What happened must get on record: while the journal takes no writes, this waits and tries again.
+    pub(super) async fn persist(&self, writes: Vec<Write>) {
+        const LONGEST: Duration = Duration::from_secs(5);
+        let mut wait = Duration::from_millis(100);
+        loop {
+            let Err(error) = self.journal.commit(writes.clone()).await else { return };
+            self.log.line(Level::Error, &format!("a record waits for the journal: {error}"), &Map::new());
+            if matches!(error, crate::journal::JournalError::Closed) {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST);
+        }
+    }
+}
+
+fn is_bad(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(_) | Outcome::Unknown)
+}

@@ -1,0 +1,228 @@
+//! Many alerts at once: accepted ones wait for a free place, and for the cluster when it does not answer.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::pipeline::{Handled, Job};
+use super::rules::Match;
+use super::{Event, Inner, Responder};
+use crate::alert::Alert;
+use crate::intake::{Inlet, Turned};
+use crate::journal::{NewAlert, Write};
+
+/// Beyond this many alerts that wait, new ones are turned away; each is small, and all are on disk as well.
+const MOST_WAITING: usize = 10_000;
+
+/// How long a finished action is remembered, for alerts that came while it ran.
+const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
+
+/// Action, object with its UID, dry or live.
+pub(super) type RunningKey = (String, String, bool);
+
+enum Claim {
+    Running,
+    Done(Timestamp),
+}
+
+type Claims = Arc<Mutex<HashMap<RunningKey, Claim>>>;
+
+pub(super) struct Queue {
+    places: Arc<Semaphore>,
+    /// Alerts and followers that are not done.
+    open: AtomicUsize,
+    changed: Notify,
+    stopping: watch::Sender<bool>,
+    claims: Claims,
+}
+
+impl Queue {
+    pub fn new(concurrency: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(concurrency.max(1))),
+            open: AtomicUsize::new(0),
+            changed: Notify::new(),
+            stopping: watch::Sender::new(false),
+            claims: Claims::default(),
+        }
+    }
+
+    /// Claims an action on an object for an alert; none while another alert has it, or when one had it and finished
+    /// after this alert had come: the two were about the same moment.
+    pub fn claim(&self, key: RunningKey, received_at: Timestamp, now: Timestamp) -> Option<Running> {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.retain(|_, claim| !matches!(claim, Claim::Done(at) if now.duration_since(*at) > REMEMBERED));
+        match claims.get(&key) {
+            Some(Claim::Running) => return None,
+            Some(Claim::Done(at)) if received_at <= *at => return None,
+            Some(Claim::Done(_)) | None => {}
+        }
+        claims.insert(key.clone(), Claim::Running);
+        Some(Running { all: Arc::clone(&self.claims), key: Some(key) })
+    }
+}
+
+pub(super) struct Running {
+    all: Claims,
+    key: Option<RunningKey>,
+}
+
+impl Running {
+    /// The action did what it could; alerts that came meanwhile need not run it again.
+    pub fn done(mut self, at: Timestamp) {
+        if let Some(key) = self.key.take() {
+            self.all.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Claim::Done(at));
+        }
+    }
+}
+
+/// Without [`Running::done`] nothing was achieved, and the next alert is free to try.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        }
+    }
+}
+
+/// Counts as work under way until dropped.
+pub(super) struct Busy(Arc<Inner>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.queue.open.fetch_sub(1, Ordering::AcqRel);
+        self.0.queue.changed.notify_waiters();
+    }
+}
+
+impl Inner {
+    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        self.queue.open.fetch_add(1, Ordering::AcqRel);
+        Busy(Arc::clone(self))
+    }
+
+    /// Runs an accepted alert in the background, as soon as there is a place.
+    pub(super) fn enqueue(self: &Arc<Self>, mut job: Job) {
+        let inner = Arc::clone(self);
+        let busy = self.busy();
+        tokio::spawn(async move {
+            loop {
+                let Ok(place) = inner.queue.places.acquire().await else { break };
+                if *inner.queue.stopping.borrow() {
+                    // It stays in the inbox, and the next start finds it there.
+                    break;
+                }
+                let handled = inner.handle(&mut job).await;
+                drop(place);
+                if handled == Handled::Finished {
+                    break;
+                }
+                job.attempts += 1;
+                let mut stopping = inner.queue.stopping.subscribe();
+                tokio::select! {
+                    () = tokio::time::sleep(backoff(job.attempts)) => {}
+                    _ = stopping.wait_for(|stopping| *stopping) => break,
+                }
+            }
+            drop(busy);
+        });
+    }
+}
+
+/// 1, 2, 4 … 30 s.
+fn backoff(attempts: u32) -> Duration {
+    const LONGEST: u64 = 30;
+    Duration::from_secs(1_u64.checked_shl(attempts.saturating_sub(1)).map_or(LONGEST, |seconds| seconds.min(LONGEST)))
+}
+
+impl Responder {
+    /// Starts nothing new, and waits for what runs; what has not started stays in the inbox. False when `within` was
+    /// not enough.
+    pub async fn drain(&self, within: Duration) -> bool {
+        let queue = &self.inner.queue;
+        queue.stopping.send_replace(true);
+        queue.places.close();
+        let idle = async {
+            loop {
+                let changed = queue.changed.notified();
+                if queue.open.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                tokio::select! {
+                    () = changed => {}
+                    () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                }
+            }
+        };
+        tokio::time::timeout(within, idle).await.is_ok()
+    }
+
+    async fn accept(&self, alert: Alert, received_at: Timestamp) -> Result<(), Turned> {
+        let inner = &self.inner;
+        if let Match::Unwanted(why) = inner.rules.load().find(&alert) {
+            inner.metrics.alert(why);
+            return Ok(());
+        }
+        if inner.queue.open.load(Ordering::Acquire) >= MOST_WAITING {
+            inner.metrics.alert("overloaded");
+            return Err(Turned("too many alerts are waiting".to_owned()));
+        }
+        let event = Event { id: inner.ambient.uuid().to_string(), alert: Arc::new(alert), received_at };
+        let new = NewAlert {
+            event_id: event.id.clone(),
+            alert_uuid: event.alert.uuid.clone(),
+            received_at,
+            body: Arc::clone(event.alert.raw()),
+        };
+        match inner.journal.commit(vec![Write::Accept(new)]).await {
+            Ok(committed) if committed.duplicates > 0 => {
+                inner.metrics.alert("duplicate");
+                Ok(())
+            }
+            Ok(_) => {
+                inner.metrics.alert("accepted");
+                inner.enqueue(Job { event, next_step: 0, attempts: 0 });
+                Ok(())
+            }
+            Err(error) => {
+                inner.metrics.alert("journal_error");
+                Err(Turned(error.to_string()))
+            }
+        }
+    }
+}
+
+impl Inlet for Responder {
+    fn offer(
+        &self,
+        alert: Alert,
+        received_at: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Turned>> + Send + '_>> {
+        Box::pin(self.accept(alert, received_at))
+    }
+
+    fn readiness(&self) -> (bool, Value) {
+        let inner = &self.inner;
+        let writes = inner.journal.takes_writes();
+        let without: Vec<_> = inner
+            .rules
+            .load()
+            .without_plugin()
+            .into_iter()
+            .map(|(rule, reason)| json!({"rule": rule, "reason": reason}))
+            .collect();
+        let cluster = match inner.cluster.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Ok(()) => json!("reachable"),
+            Err(error) => json!(format!("unreachable: {error}")),
+        };
+        let journal = if writes { "takes writes" } else { "takes no writes" };
+        (writes, json!({"ready": writes, "journal": journal, "rules_without_plugin": without, "cluster": cluster}))
+    }
+}

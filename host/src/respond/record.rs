@@ -1,0 +1,278 @@
+//! The records that an auditor reads: entries, decisions and follow-ups, field by field in their fixed order.
+
+use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Event;
+use super::outcome::Derived;
+use super::rules::{Rule, Rules};
+use crate::cluster::names::{Namespace, ObjectName};
+use crate::journal::{LogType, Record};
+use crate::plugins::Report;
+use crate::safety::clearance::Cleared;
+use crate::safety::run::{CallRecord, Effect, Identity};
+
+pub const OPERATOR: &str = "falco-response-controller";
+/// What of Falco's sentence is kept verbatim.
+const MOST_OUTPUT: usize = 8 << 10;
+const CUT_MARK: &str = "… [cut]";
+/// What of a plugin's sentence is kept.
+const MOST_SAID: usize = 1 << 10;
+
+/// RFC 3339 UTC in whole seconds, as the runbook has it.
+pub fn seconds(at: Timestamp) -> String {
+    rounded(at, Unit::Second)
+}
+
+/// RFC 3339 UTC in milliseconds.
+pub fn millis(at: Timestamp) -> String {
+    rounded(at, Unit::Millisecond)
+}
+
+fn rounded(at: Timestamp, unit: Unit) -> String {
+    let cut = at.round(TimestampRound::new().smallest(unit).mode(jiff::RoundMode::Trunc)).unwrap_or(at);
+    let digits = if unit == Unit::Second { 0 } else { 3 };
+    format!("{cut:.digits$}")
+}
+
+/// Cut at a character's end, with a mark.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let mut end = most;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{CUT_MARK}", &text[..end])
+}
+
+/// The same for the same change on every replica: cluster, action, and the UID of the object changed.
+pub fn action_id(cluster_name: &str, action: &str, object: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [cluster_name, action, object] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hex(&hash.finalize()[..16])
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What every record about an alert says of it.
+pub struct About<'a> {
+    pub event: &'a Event,
+    pub rules: &'a Rules,
+    pub rule: &'a Rule,
+    pub action: &'a str,
+    pub dry_run: bool,
+}
+
+impl About<'_> {
+    /// The alert's namespace, when it is a valid name.
+    pub fn namespace(&self) -> String {
+        let text = self.event.alert.text("k8s.ns.name").and_then(|text| Namespace::parse(&text).ok());
+        text.map_or_else(|| "-".to_owned(), |name| name.to_string())
+    }
+
+    /// The alert's pod, when it is a valid name.
+    pub fn pod(&self) -> String {
+        let text = self.event.alert.text("k8s.pod.name").and_then(|text| ObjectName::parse(&text).ok());
+        text.map_or_else(|| "-".to_owned(), |name| name.to_string())
+    }
+
+    /// `kill_pod production/checkout-1 rule="…"`, the same in every line.
+    pub fn headline(&self) -> String {
+        format!("{} {}/{} rule={:?}", self.action, self.namespace(), self.pod(), self.rule.name)
+    }
+
+    /// The ten fields of the runbook.
+    fn ten(&self, timestamp: Timestamp) -> Map<String, Value> {
+        fields([
+            ("timestamp", json!(seconds(timestamp))),
+            ("action", json!(self.action)),
+            ("namespace", json!(self.namespace())),
+            ("pod", json!(self.pod())),
+            ("rule", json!(self.rule.name)),
+            ("dry_run", json!(self.dry_run)),
+            ("reason", json!(self.rule.audit_reason)),
+            ("operator", json!(OPERATOR)),
+            ("falco_priority", json!(self.event.alert.priority.as_upper())),
+            ("falco_output", json!(cut(&self.event.alert.output, MOST_OUTPUT))),
+        ])
+    }
+
+    /// A decision not to act, or not now.
+    pub fn decision(&self, now: Timestamp, decision: &str, check: &str, detail: &str) -> Record {
+        let mut body = self.ten(now);
+        body.extend(fields([
+            ("event_id", json!(self.event.id)),
+            ("alert_uuid", json!(self.event.alert.uuid)),
+            ("decision", json!(decision)),
+            ("check", json!(check)),
+            ("detail", json!(detail)),
+            ("config_sha256", json!(self.rules.config_sha256)),
+            ("cluster", json!(self.rules.cluster_name)),
+            ("received_at", json!(millis(self.event.received_at))),
+        ]));
+        Record { log_type: LogType::Decision, event_id: self.event.id.clone(), entry_id: None, body }
+    }
+
+    /// The one entry of an action that was started.
+    pub fn entry(
+        &self,
+        identity: &Identity,
+        cleared: Option<&Cleared>,
+        calls: &[CallRecord],
+        derived: &Derived,
+        ended: Ended,
+    ) -> Record {
+        let first_sent = calls.iter().find_map(|call| call.sent_at);
+        let accepted = calls.iter().filter_map(|call| call.accepted_at).next_back();
+        let pod = cleared.filter(|cleared| cleared.proof.is_some());
+        let mut body = self.ten(first_sent.unwrap_or(ended.at));
+        body.extend(fields([
+            ("event_id", json!(self.event.id)),
+            ("alert_uuid", json!(self.event.alert.uuid)),
+            ("entry_id", json!(identity.entry_id)),
+            ("action_id", json!(action_id(&self.rules.cluster_name, self.action, &changed_object(calls, cleared)))),
+            ("outcome", json!(derived.outcome.as_str())),
+            ("failure", json!(derived.outcome.failure())),
+            ("changed", json!(derived.changed)),
+            ("detail", json!(cut(&derived.detail, MOST_SAID))),
+            ("pod_uid", json!(pod.and_then(|pod| pod.object.uid.as_ref()).map(AsRef::<str>::as_ref))),
+            ("owner", json!(cleared.and_then(|cleared| cleared.chain.top.clone()))),
+            ("identity_proof", json!(cleared.and_then(|cleared| cleared.proof).map(|proof| proof.as_str()))),
+            ("plugin_sha256", json!(identity.plugin_sha256)),
+            ("config_sha256", json!(self.rules.config_sha256)),
+            ("cluster", json!(self.rules.cluster_name)),
+            ("received_at", json!(millis(self.event.received_at))),
+            ("sent_at", json!(first_sent.map(millis))),
+            ("accepted_at", json!(accepted.map(millis))),
+        ]));
+        if let Some(report) = ended.report {
+            annotate(&mut body, report);
+        }
+        Record {
+            log_type: LogType::Entry,
+            event_id: self.event.id.clone(),
+            entry_id: Some(identity.entry_id.clone()),
+            body,
+        }
+    }
+
+    /// How a kill ended, after its entry.
+    pub fn followup(
+        &self,
+        entry: &Map<String, Value>,
+        at: Timestamp,
+        followup: &str,
+        waited: SignedDuration,
+        node: Option<&str>,
+        detail: &str,
+    ) -> Record {
+        let copy = |key: &str| entry.get(key).cloned().unwrap_or(Value::Null);
+        let body = fields([
+            ("timestamp", json!(seconds(at))),
+            ("action", json!(self.action)),
+            ("namespace", copy("namespace")),
+            ("pod", copy("pod")),
+            ("rule", json!(self.rule.name)),
+            ("event_id", json!(self.event.id)),
+            ("entry_id", copy("entry_id")),
+            ("action_id", copy("action_id")),
+            ("followup", json!(followup)),
+            ("detail", json!(detail)),
+            ("pod_uid", copy("pod_uid")),
+            ("node", json!(node)),
+            ("waited_ms", json!(i64::try_from(waited.as_millis()).unwrap_or(i64::MAX))),
+            ("cluster", json!(self.rules.cluster_name)),
+        ]);
+        let entry_id = entry.get("entry_id").and_then(Value::as_str).map(str::to_owned);
+        Record { log_type: LogType::Followup, event_id: self.event.id.clone(), entry_id, body }
+    }
+}
+
+/// How a run ended. No report: the run was cut off by a crash.
+#[derive(Clone, Copy)]
+pub struct Ended<'a> {
+    pub at: Timestamp,
+    pub report: Option<&'a Report>,
+}
+
+/// What the action says of itself, after everything that the host says, under names that no field of the host has.
+fn annotate(body: &mut Map<String, Value>, report: &Report) {
+    use crate::plugins::End;
+    for (key, value) in &report.notes {
+        // The two notes that the host understands are its own fields, and take only the host's own words.
+        match (key.as_str(), value.as_str()) {
+            ("isolation", "full" | "partial") => {
+                body.insert("isolation".to_owned(), json!(value));
+            }
+            _ => {
+                body.insert(format!("note_{key}"), json!(cut(value, MOST_SAID)));
+            }
+        }
+    }
+    let said = match &report.end {
+        End::Acted(said) | End::Skipped(said) | End::Failed { message: said, .. } => said,
+        End::Trap(_) | End::Timeout | End::Memory | End::CallLimit => return,
+    };
+    if !said.is_empty() {
+        body.insert("plugin_says".to_owned(), json!(cut(said, MOST_SAID)));
+    }
+    if !report.attachments.is_empty() {
+        let list: Vec<_> = report
+            .attachments
+            .iter()
+            .map(|one| json!({"name": one.name, "sha256": one.sha256, "bytes": one.content.len()}))
+            .collect();
+        body.insert("attachments".to_owned(), json!(list));
+    }
+}
+
+/// The UID of the first object that changed; else the target's; else its name.
+fn changed_object(calls: &[CallRecord], cleared: Option<&Cleared>) -> String {
+    let changed = calls
+        .iter()
+        .filter(|call| matches!(call.effect, Effect::Changed | Effect::Unknown))
+        .find_map(|call| call.uid.as_ref());
+    let target = || {
+        cleared
+            .map(|cleared| cleared.object.uid.as_ref().map_or_else(|| cleared.object.to_string(), ToString::to_string))
+    };
+    changed.map(ToString::to_string).or_else(target).unwrap_or_default()
+}
+
+pub fn fields<const N: usize>(list: [(&str, Value); N]) -> Map<String, Value> {
+    list.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_times_as_the_runbook_has_them() {
+        let at: Timestamp = "2026-11-24T12:00:00.987654321Z".parse().expect("valid");
+        assert_eq!(seconds(at), "2026-11-24T12:00:00Z");
+        assert_eq!(millis(at), "2026-11-24T12:00:00.987Z");
+        assert_eq!(millis("2026-11-24T12:00:00Z".parse().expect("valid")), "2026-11-24T12:00:00.000Z");
+    }
+
+    #[test]
+    fn cuts_between_characters() {
+        assert_eq!(cut("ab", 2), "ab");
+        assert_eq!(cut("aéb", 2), "a… [cut]");
+    }
+
+    #[test]
+    fn an_action_id_depends_on_every_part_and_not_on_where_they_meet() {
+        assert_eq!(action_id("c", "kill_pod", "u"), action_id("c", "kill_pod", "u"));
+        assert_ne!(action_id("c", "kill_pod", "u"), action_id("ck", "ill_pod", "u"));
+        assert_eq!(action_id("", "", "").len(), 32);
+    }
+}

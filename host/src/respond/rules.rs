@@ -1,0 +1,205 @@
+//! The rules in force: a configuration, joined with the plugins that its actions name.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::alert::{Alert, Priority};
+use crate::cluster::names::{ApiResource, Namespace};
+use crate::cluster::owners::{OwnerKind, OwnerKinds};
+use crate::config::{self, ActionRef, Config, Location, OnFailure, Problem};
+use crate::plugins::{Plugin, Plugins};
+use crate::safety::permissions::Permissions;
+use crate::safety::policy::{Policy, RuleScope};
+
+/// How far in the future an alert may be before its node's clock is doubted.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// One consistent set; an alert keeps the one it started with.
+pub struct Rules {
+    by_name: HashMap<String, Arc<Rule>>,
+    required_tag: Option<String>,
+    minimum_priority: Priority,
+    pub policy: Arc<Policy>,
+    pub dryrun: bool,
+    pub config_sha256: String,
+    /// What records call the cluster, and part of `action_id`.
+    pub cluster_name: String,
+    pub max_recovery_age: Duration,
+}
+
+pub struct Rule {
+    pub name: String,
+    pub audit_reason: String,
+    pub dryrun: bool,
+    pub scope: RuleScope,
+    pub timeout: Option<Duration>,
+    /// In order; at least one.
+    pub steps: Vec<Step>,
+}
+
+pub struct Step {
+    pub action: String,
+    /// The plugin, or why there is none that could run this step.
+    pub plugin: Result<Arc<Plugin>, String>,
+    /// JSON.
+    pub parameters: String,
+    pub permissions: Permissions,
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of an alert.
+pub enum Match {
+    /// The text is a metric's label.
+    Unwanted(&'static str),
+    Wanted(Arc<Rule>),
+}
+
+impl Rules {
+    /// Joins them. What is wrong between them is returned beside the rules: each such step is without a plugin.
+    pub async fn join(config: &Config, plugins: &Plugins, cluster_name: String) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let policy = Arc::new(policy(config, &mut problems));
+        let mut by_name = HashMap::new();
+        for rule in &config.rules {
+            let mut steps = Vec::new();
+            for action in &rule.actions {
+                let plugin = usable_plugin(action, plugins).await.map_err(|problem| {
+                    problems.push(problem.clone());
+                    problem.message
+                });
+                steps.push(step(action, plugin, config));
+            }
+            let narrowed = rule.namespaces.as_ref().map(|names| namespaces(names, rule.location, &mut problems));
+            let joined = Rule {
+                name: rule.name.clone(),
+                audit_reason: rule.audit_reason.clone(),
+                dryrun: rule.dryrun,
+                scope: RuleScope { namespaces: narrowed },
+                timeout: rule.timeout,
+                steps,
+            };
+            by_name.insert(rule.name.clone(), Arc::new(joined));
+        }
+        let rules = Self {
+            by_name,
+            required_tag: config.required_tag.clone(),
+            minimum_priority: config.minimum_priority,
+            policy,
+            dryrun: config.dryrun,
+            config_sha256: config.sha256.clone(),
+            cluster_name,
+            max_recovery_age: config.max_recovery_age,
+        };
+        (rules, problems)
+    }
+
+    /// By exact name, then tag, then priority.
+    pub fn find(&self, alert: &Alert) -> Match {
+        let Some(rule) = self.by_name.get(&alert.rule) else { return Match::Unwanted("no_rule") };
+        let tagged = |required: &str| alert.tags.iter().any(|tag| config::tag_matches(required, tag));
+        if self.required_tag.as_deref().is_some_and(|required| !tagged(required)) {
+            return Match::Unwanted("tag");
+        }
+        if alert.priority > self.minimum_priority {
+            return Match::Unwanted("priority");
+        }
+        Match::Wanted(Arc::clone(rule))
+    }
+
+    /// The rules of which a step has no plugin, with the reason; sorted.
+    pub fn without_plugin(&self) -> Vec<(String, String)> {
+        let mut found: Vec<_> = self
+            .by_name
+            .values()
+            .flat_map(|rule| {
+                rule.steps.iter().filter_map(|step| Some((rule.name.clone(), step.plugin.as_ref().err()?.clone())))
+            })
+            .collect();
+        found.sort();
+        found
+    }
+}
+
+async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plugin>, Problem> {
+    let Some(plugin) = plugins.get(&action.action) else {
+        let broken = plugins.unusable.iter().find(|unusable| unusable.name.as_deref() == Some(&action.action));
+        let message = match broken {
+            Some(broken) => format!(
+                "the action `{}` has no usable plugin: {}: {}",
+                action.action,
+                broken.file.display(),
+                broken.reason
+            ),
+            None => format!("no plugin describes itself as `{}`; there are: {}", action.action, names(plugins)),
+        };
+        return Err(Problem { location: action.location, message });
+    };
+    if let Err(problems) = plugin.validate(&action.parameters.to_string()).await {
+        let list: Vec<_> = problems
+            .iter()
+            .map(|problem| {
+                if problem.at.is_empty() {
+                    problem.message.clone()
+                } else {
+                    format!("{}: {}", problem.at, problem.message)
+                }
+            })
+            .collect();
+        let message = format!("the action `{}` does not take these parameters: {}", action.action, list.join("; "));
+        return Err(Problem { location: action.parameters_location, message });
+    }
+    Ok(Arc::clone(plugin))
+}
+
+fn names(plugins: &Plugins) -> String {
+    let names: Vec<_> = plugins.iter().map(|plugin| plugin.manifest.name.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config) -> Step {
+    let declared = plugin.as_ref().map(|plugin| plugin.manifest.permissions.clone()).unwrap_or_default();
+    let granted = config.plugins.grants.get(&action.action).cloned().unwrap_or_default();
+    Step {
+        action: action.action.clone(),
+        plugin,
+        parameters: action.parameters.to_string(),
+        permissions: Permissions { declared, granted },
+        on_failure: action.on_failure,
+    }
+}
+
+/// The configuration's loader has checked the names; one that slips through is a problem, and allows nothing.
+fn namespaces(names: &[String], location: Location, problems: &mut Vec<Problem>) -> BTreeSet<Namespace> {
+    let mut parsed = BTreeSet::new();
+    for name in names {
+        match Namespace::parse(name) {
+            Ok(namespace) => {
+                parsed.insert(namespace);
+            }
+            Err(error) => problems.push(Problem { location, message: error.to_string() }),
+        }
+    }
+    parsed
+}
+
+fn policy(config: &Config, problems: &mut Vec<Problem>) -> Policy {
+    let top = Location { line: 1, column: 1 };
+    let mut kinds = Vec::new();
+    for own in &config.owner_kinds {
+        let (group, version) = own.api_version.split_once('/').unwrap_or(("", &own.api_version));
+        match ApiResource::parse(group, version, &own.plural) {
+            Ok(resource) => kinds.push(OwnerKind { kind: own.kind.clone(), resource, top_level: own.top_level }),
+            Err(error) => problems.push(Problem { location: top, message: format!("owner_kinds: {error}") }),
+        }
+    }
+    Policy {
+        allowed_namespaces: namespaces(&config.allowed_namespaces, top, problems),
+        denied_namespaces: namespaces(&config.denied_namespaces, top, problems),
+        protected_owners: config.protected_owners.iter().cloned().collect(),
+        owner_kinds: OwnerKinds::new(kinds),
+        strict_identity: config.identity == config::Identity::Strict,
+        max_alert_age: config.max_alert_age,
+        max_clock_skew: MAX_CLOCK_SKEW,
+    }
+}
