@@ -1,1 +1,16 @@
+//! What tests and the demo share: the controller as a process of its own, plain HTTP, a receiver for what it ships,
+//! and real alerts with the place and time put in.
+//!
+//! It uses nothing of the controller's own code, so that both sides of an interface are not written by one hand.
 
+pub mod alerts;
+pub mod controller;
+pub mod http;
+pub mod receiver;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}

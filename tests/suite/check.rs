@@ -1,0 +1,84 @@
+//! `check`, as an operator runs it.
+
+use std::process::{Command, Output};
+
+use integration_tests::controller::binary;
+
+use crate::house::Plan;
+
+fn check(plan: &Plan) -> Output {
+    let setup = plan.setup();
+    Command::new(binary().unwrap())
+        .arg("check")
+        .arg("--config")
+        .arg(setup.config)
+        .arg("--plugins")
+        .arg(setup.plugins)
+        .output()
+        .unwrap()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn passes_both_forms_of_the_runbooks_file() {
+    for name in ["runbook-a.yaml", "runbook-b.yaml"] {
+        let text = std::fs::read_to_string(integration_tests::root().join("tests/fixtures/config").join(name)).unwrap();
+        let output = check(&Plan::new().config(&text));
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", errors(&output));
+    }
+}
+
+#[test]
+fn names_place_and_remedy() {
+    for (from, to, expected) in [
+        (
+            "allowed_namespaces:",
+            "alowed_namespaces:",
+            ":3:1: unknown key `alowed_namespaces`, did you mean `allowed_namespaces`?",
+        ),
+        (
+            "action: isolate_namespace",
+            "action: isolate_namespaces",
+            "no plugin describes itself as `isolate_namespaces`",
+        ),
+        ("name: \"Network connection to known mining pool\"", "name: \"Crypto mining process detected\"", "actions:"),
+        ("    action: kill_pod\n", "    action: kill_pod\n    parameters: {grace_seconds: 3}\n", "grace_seconds"),
+        (
+            "    action: kill_pod\n",
+            "    action: kill_pod\n    parameters: {grace_period_seconds: soon}\n",
+            "grace_period_seconds",
+        ),
+    ] {
+        let output = check(&Plan::new().replace(from, to));
+        assert_eq!(output.status.code(), Some(2), "{to}: {}", errors(&output));
+        assert!(errors(&output).contains(expected), "{to}: {}", errors(&output));
+    }
+}
+
+#[test]
+fn a_wrong_parameter_is_named_with_its_line() {
+    let output = check(
+        &Plan::new().replace("    action: kill_pod\n", "    action: kill_pod\n    parameters: {grace_seconds: 3}\n"),
+    );
+    let errors = errors(&output);
+    let place = errors.split(": ").find(|part| part.contains("config.yaml:")).unwrap_or("");
+    assert!(place.contains("config.yaml:20:"), "the line of the parameters: {errors}");
+}
+
+#[test]
+fn a_file_that_is_not_there_or_no_arguments_are_usage_errors() {
+    let missing = Command::new(binary().unwrap()).args(["check", "--config", "/nowhere/config.yaml"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(errors(&missing).contains("/nowhere/config.yaml"));
+    for arguments in [&[][..], &["check"], &["serve"], &["frobnicate"], &["check", "--config", "x", "--nonsense"]] {
+        assert_eq!(
+            Command::new(binary().unwrap()).args(arguments).output().unwrap().status.code(),
+            Some(2),
+            "{arguments:?}"
+        );
+    }
+    assert_eq!(Command::new(binary().unwrap()).arg("--help").output().unwrap().status.code(), Some(0));
+}

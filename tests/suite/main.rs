@@ -1,0 +1,17 @@
+//! The built binary over real sockets, topic by topic. `cargo xtask test` builds what it needs.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod audit;
+mod brake;
+mod check;
+mod dry_run;
+mod gate;
+mod hostile;
+mod house;
+mod intake;
+mod isolation;
+mod kill;
+mod paging;
+mod restart;
+mod startup;

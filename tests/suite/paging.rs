@@ -1,0 +1,65 @@
+//! Pages leave through the outbox, and are tried again.
+
+use std::time::Duration;
+
+use integration_tests::alerts::{self, MINER, POOL};
+use integration_tests::receiver::Receiver;
+
+use crate::house::Plan;
+
+#[test]
+fn an_isolation_pages_with_the_line_that_undoes_it() {
+    let alertmanager = Receiver::start(200).unwrap();
+    let pagerduty = Receiver::start(202).unwrap();
+    let plan = Plan::new();
+    std::fs::write(plan.path().join("routing-key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let paging = format!(
+        "paging:\n  alertmanager: {{url: \"http://{}\"}}\n  pagerduty: {{url: \"http://{}/v2/enqueue\", routing_key_file: {}}}\n",
+        alertmanager.address,
+        pagerduty.address,
+        plan.path().join("routing-key").display()
+    );
+    let house = plan.and(&paging).start();
+    let undo = "kubectl delete networkpolicy falco-emergency-isolation -n staging";
+    let entry = house.record_of(&alerts::about(POOL, "staging", "web-5c6d8-2lkjh"));
+    let alert = alertmanager.wait_for(undo).expect("Alertmanager is told");
+    assert_eq!(alert[0]["labels"]["namespace"], "staging", "{alert}");
+    let event = pagerduty.wait_for(undo).expect("PagerDuty is told");
+    assert_eq!(event["event_action"], "trigger");
+    assert_eq!(event["routing_key"], "0123456789abcdef0123456789abcdef");
+    assert!(event.to_string().contains(entry["event_id"].as_str().unwrap()), "{event}");
+    assert!(!event.to_string().contains("A shell was spawned"), "no text of the alert leaves in a page: {event}");
+    // Skipped and refused alerts page nobody, and neither does a kill that went well.
+    house.record_of(&alerts::about(POOL, "staging", "web-5c6d8-2lkjh"));
+    house.record_of(&alerts::about(MINER, "kube-system", "coredns-6f6b679f8f-x2vjq"));
+    house.record_of(&alerts::about(MINER, "production", "debug"));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((alertmanager.taken().len(), pagerduty.taken().len()), (1, 1));
+}
+
+#[test]
+fn a_page_is_tried_again_until_it_is_taken() {
+    let alertmanager = Receiver::start(503).unwrap();
+    let house =
+        Plan::new().and(&format!("paging: {{alertmanager: {{url: \"http://{}\"}}}}", alertmanager.address)).start();
+    house.record_of(&alerts::about(POOL, "production", "debug"));
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while alertmanager.taken().is_empty() && std::time::Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!alertmanager.taken().is_empty(), "it was tried");
+    alertmanager.answer(200);
+    alertmanager.wait_for("falco-emergency-isolation").expect("taken at last");
+}
+
+#[test]
+fn a_conflict_pages_though_the_action_did_nothing() {
+    let alertmanager = Receiver::start(200).unwrap();
+    let foreign = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: falco-emergency-isolation, namespace: production}\nspec: {podSelector: {}}\n";
+    let house = Plan::new()
+        .manifests(foreign)
+        .and(&format!("paging: {{alertmanager: {{url: \"http://{}\"}}}}", alertmanager.address))
+        .start();
+    assert_eq!(house.record_of(&alerts::about(POOL, "production", "web"))["outcome"], "failed");
+    alertmanager.wait_for("isolate_namespace").expect("somebody is told");
+}

@@ -1,0 +1,105 @@
+//! Ends, gentle and not, and what the next start makes of them.
+
+use std::time::{Duration, Instant};
+
+use integration_tests::alerts::{self, MINER};
+use integration_tests::controller::Controller;
+
+use crate::house::{House, Plan, journal};
+
+#[test]
+fn ends_with_zero_on_sigterm_after_what_runs_has_ended() {
+    let house = House::new();
+    let entry = house.record_of(&alerts::about(MINER, "production", "debug"));
+    let started = Instant::now();
+    let House { controller, plan } = house;
+    assert_eq!(controller.terminate().unwrap(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    // The follower of the kill was given its time.
+    let followups = journal(plan.path(), "falco-response-followup");
+    assert_eq!(followups.len(), 1);
+    assert_eq!(followups[0]["entry_id"], entry["entry_id"]);
+}
+
+#[test]
+fn says_that_it_is_leaving_while_it_still_takes_alerts() {
+    let house = Plan::new().and("shutdown_delay: 2s").start();
+    house.controller.signal("TERM").unwrap();
+    let leaving = |_: ()| integration_tests::http::get(house.controller.address, "/readyz").map(|answer| answer.status);
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while leaving(()) != Ok(503) {
+        assert!(Instant::now() < deadline, "readyz goes on saying yes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    house.post(&alerts::about(MINER, "production", "debug"));
+    let House { controller, .. } = house;
+    assert_eq!(controller.terminate().unwrap(), Some(0));
+}
+
+#[test]
+fn an_answered_alert_survives_sigkill_and_is_acted_on_by_the_next_start() {
+    // The API server does not answer the first run, so that the alert is taken and nothing is done about it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let plan = Plan::new();
+    let kubeconfig = plan.path().join("kubeconfig");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{{name: a, cluster: {{server: \"http://{}\"}}}}]\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\nusers: [{{name: a, user: {{token: x}}}}]\n",
+        silent.local_addr().unwrap()
+    );
+    std::fs::write(&kubeconfig, text).unwrap();
+    let first = plan.setup();
+    let unreachable = integration_tests::controller::Setup {
+        cluster: format!("kubeconfig:{}", kubeconfig.display()),
+        ..first.clone()
+    };
+    let controller = Controller::start(&unreachable).unwrap();
+    let alert = alerts::about(MINER, "production", "debug");
+    let answer =
+        integration_tests::http::post(controller.address, "/alert", crate::house::TOKEN, alert.to_string().as_bytes())
+            .unwrap();
+    assert_eq!(answer.status, 204);
+    controller.kill().unwrap();
+    let house = House { controller: Controller::start(&first).unwrap(), plan };
+    let entry = house.wait_for_record(&alert);
+    assert_eq!(entry["outcome"], "done", "{entry}");
+    assert_eq!(house.journal("falco-automated-response").len(), 1);
+}
+
+#[test]
+fn a_call_that_was_announced_and_not_answered_is_unknown_and_not_repeated() {
+    let house = House::new();
+    let entry = house.record_of(&alerts::about(MINER, "production", "debug"));
+    house.wait_for_followup(&entry);
+    let House { controller, plan } = house;
+    controller.kill().unwrap();
+    // As a crash between the intent and its result would have left it.
+    let connection = rusqlite::Connection::open(plan.path().join("journal.db")).unwrap();
+    let event = entry["event_id"].as_str().unwrap();
+    let head: i64 = connection
+        .query_row(
+            "SELECT min(seq) FROM chain WHERE event_id = ?1 AND log_type = 'falco-response-intent'",
+            [event],
+            |row| row.get(0),
+        )
+        .unwrap();
+    connection.execute("DELETE FROM outbox", []).unwrap();
+    connection.execute("DELETE FROM chain WHERE seq > ?1", [head]).unwrap();
+    connection
+        .execute("UPDATE meta SET head_seq = ?1, head_hash = (SELECT hash FROM chain WHERE seq = ?1)", [head])
+        .unwrap();
+    let unfinish = connection.execute(
+        "UPDATE inbox SET finished = 0, body = ?2 WHERE event_id = ?1",
+        rusqlite::params![event, alerts::about(MINER, "production", "debug").to_string()],
+    );
+    assert_eq!(unfinish.unwrap(), 1);
+    drop(connection);
+    let house = House { controller: Controller::start(&plan.setup()).unwrap(), plan };
+    let unknown = |line: &serde_json::Value| line["outcome"] == "unknown";
+    let found = house
+        .controller
+        .wait_for(0, Duration::from_secs(10), unknown)
+        .unwrap_or_else(|| panic!("{}", house.controller.text()));
+    assert_eq!(found["entry_id"], entry["entry_id"]);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(house.changes().is_empty(), "{:?}", house.changes());
+}
