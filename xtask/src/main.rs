@@ -1,1 +1,61 @@
-fn main() {}
+//! `cargo xtask`: what building and trying this repository takes beyond cargo itself.
+
+mod build;
+mod component;
+mod demo;
+mod plugins;
+mod test;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  demo       posts real Falco alerts to the controller on loopback, against a simulated cluster, and shows what comes of
+             each; with --serve it keeps running and prints the curl line to try
+  test       runs the whole suite; arguments after it go to the test binaries
+  plugins    builds every action below plugins/ and tests/plugins/ into target/plugins and target/test-plugins
+";
+
+/// How a command ended that could be carried out at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Good,
+    /// What was checked is bad; the command has said what.
+    Bad,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = root();
+    let result = match arguments[..] {
+        ["demo"] => demo::run(&root, false),
+        ["demo", "--serve"] => demo::run(&root, true),
+        ["test", ref filter @ ..] => test::run(&root, filter),
+        ["plugins"] => plugins::build(&root).map(|()| Outcome::Good),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::from(1),
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
