@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::toolchain::StandardLibrary;
 use crate::{component, toolchain};
 
 /// A larger plugin says that something heavy came in: serde_json, formatting of floats.
@@ -27,12 +28,12 @@ const GROUPS: [Group; 2] = [
 /// # Errors
 /// Says which crate failed at which step.
 pub fn build(root: &Path) -> Result<(), String> {
-    toolchain::ensure_target(root)?;
+    let library = toolchain::ensure_target(root)?;
     let mut groups = Vec::new();
     for group in &GROUPS {
         groups.push((group, packages(root, group)?));
     }
-    compile(root, groups.iter().flat_map(|(_, packages)| packages))?;
+    compile(root, library, groups.iter().flat_map(|(_, packages)| packages))?;
     for (group, packages) in &groups {
         let directory = root.join(group.components);
         fs::create_dir_all(&directory).map_err(|error| format!("cannot create {}: {error}", directory.display()))?;
@@ -90,9 +91,14 @@ fn members(root: &Path) -> Result<Vec<(PathBuf, String)>, String> {
         .collect())
 }
 
-fn compile<'a>(root: &Path, packages: impl Iterator<Item = &'a String>) -> Result<(), String> {
+fn compile<'a>(
+    root: &Path,
+    library: StandardLibrary,
+    packages: impl Iterator<Item = &'a String>,
+) -> Result<(), String> {
     let mut cargo = toolchain::cargo(root);
     cargo.args(["build", "--profile", "plugin", "--target", toolchain::TARGET, "--target-dir", "target/wasm"]);
+    library.configure(&mut cargo);
     for package in packages {
         cargo.args(["--package", package]);
     }

@@ -9,32 +9,49 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 /// A download that takes longer is a network that does not answer.
 const INSTALL_TIME: Duration = Duration::from_secs(60);
 
-/// Makes sure that the compiler has the target, installing it where rustup can.
+/// Where the target's standard library comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandardLibrary {
+    Installed,
+    /// Built along with the plugins, from the sources in the sysroot.
+    FromSource,
+}
+
+impl StandardLibrary {
+    /// Adds what cargo needs to know.
+    pub fn configure(self, cargo: &mut Command) {
+        if self == Self::FromSource {
+            // A stable compiler builds its own standard library only when told that it may.
+            cargo.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_abort");
+        }
+    }
+}
+
+/// Makes sure that the target's standard library can be had: installed, installed now, or built from its sources.
 ///
 /// # Errors
 /// Says what to run by hand.
-pub fn ensure_target(root: &Path) -> Result<(), String> {
+pub fn ensure_target(root: &Path) -> Result<StandardLibrary, String> {
     let sysroot = sysroot(root)?;
     if has_target(&sysroot) {
-        return Ok(());
+        return Ok(StandardLibrary::Installed);
     }
     println!("installing the target {TARGET}");
-    install(root).map_err(|problem| {
-        format!(
-            "the compiler in {} lacks the target {TARGET}, and installing it failed: {problem}\n\
-             run `rustup target add {TARGET}`; without rustup, install your system's package of Rust's standard library \
-             for {TARGET} (Debian: libstd-rust-dev-wasm32, Fedora: rust-std-static-{TARGET})",
-            sysroot.display()
-        )
-    })?;
-    if has_target(&sysroot) {
-        Ok(())
-    } else {
-        Err(format!(
-            "rustup installed the target {TARGET} for another compiler than the one in {}; is `rustc` rustup's?",
-            sysroot.display()
-        ))
+    let problem = match install(root) {
+        Ok(()) if has_target(&sysroot) => return Ok(StandardLibrary::Installed),
+        Ok(()) => "rustup installed it for another compiler; is `rustc` rustup's?".to_owned(),
+        Err(problem) => problem,
+    };
+    if sysroot.join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file() {
+        println!("{problem}; building the standard library for {TARGET} from its sources instead");
+        return Ok(StandardLibrary::FromSource);
     }
+    Err(format!(
+        "the compiler in {} lacks the target {TARGET}, and installing it failed: {problem}\n\
+         run `rustup target add {TARGET}`; without rustup, install your system's package of Rust's standard library \
+         for {TARGET} (Debian: libstd-rust-dev-wasm32, Fedora: rust-std-static-{TARGET}), or its sources (rust-src)",
+        sysroot.display()
+    ))
 }
 
 /// The cargo that runs this, or the one on the path.
@@ -56,8 +73,11 @@ fn sysroot(root: &Path) -> Result<PathBuf, String> {
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
+/// Whether the libraries themselves are there: an empty directory is left behind by some removals.
 fn has_target(sysroot: &Path) -> bool {
-    sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir()
+    let libraries = std::fs::read_dir(sysroot.join("lib/rustlib").join(TARGET).join("lib"));
+    let is_std = |name: &str| name.starts_with("libstd-") && name.ends_with(".rlib");
+    libraries.is_ok_and(|all| all.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_std)))
 }
 
 fn install(root: &Path) -> Result<(), String> {

@@ -56,12 +56,10 @@ impl Value {
                     reader.peek();
                     let key = reader.string()?;
                     reader.want(b':')?;
-                    let value = Self::read(reader)?;
-                    match members.iter_mut().find(|(known, _)| *known == key) {
-                        Some(member) => member.1 = value,
-                        None => members.push((key, value)),
-                    }
+                    members.push((key, Self::read(reader)?));
                 }
+                // A key that stands twice is kept twice, and looked up from the end: to look for it here would
+                // take the square of the time, and an attacker writes parts of what is read.
                 Self::Object(members)
             }
         })
@@ -79,7 +77,7 @@ impl Value {
         let mut value = self;
         for key in path {
             let Self::Object(members) = value else { return &NULL };
-            match members.iter().find(|(name, _)| name == key) {
+            match members.iter().rev().find(|(name, _)| name == key) {
                 Some((_, inner)) => value = inner,
                 None => return &NULL,
             }
@@ -136,7 +134,7 @@ impl Value {
         }
     }
 
-    /// An object's members; none of anything else.
+    /// An object's members as they came, a key that stands twice included; none of anything else.
     pub fn members(&self) -> &[(String, Self)] {
         match self {
             Self::Object(members) => members,

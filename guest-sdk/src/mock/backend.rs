@@ -127,7 +127,8 @@ impl Mock {
         })
     }
 
-    /// Merges: who owns which field is not kept, so a conflict is what [`Mock::failing`] makes.
+    /// Merges: who owns which field is not kept, so a conflict over fields is what [`Mock::failing`] makes. An object
+    /// that is there and not marked as the controller's is a conflict, as it is in the controller.
     pub(crate) fn apply(&self, object: &ObjectRef, manifest: &str, force: bool) -> Result<String, ClusterError> {
         let manifest = read(manifest)?;
         self.call(Call { document: manifest.clone(), force, ..Call::to(Operation::Apply, object) }, |state| {
@@ -135,6 +136,13 @@ impl Mock {
                 Some(_) => state.store.identified(object)?.clone(),
                 None => Value::Null,
             };
+            let marked = old.at(&["metadata", "labels", "app.kubernetes.io/managed-by"]).as_str();
+            if !old.is_null() && marked != Some("falco-response-controller") {
+                return Err(error(
+                    Reason::Conflict,
+                    [&super::describe(object), " is there already and is not the controller's"].concat(),
+                ));
+            }
             let stored = state.store.put(object, merged(old, &manifest));
             Ok(state.answer(Operation::Apply, stored))
         })

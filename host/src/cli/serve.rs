@@ -189,7 +189,10 @@ async fn load_rules(
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&source))
         .await
         .map_err(|error| Failure::Runtime(format!("loading plugins failed: {error}")))?
-        .map_err(|error| Failure::Runtime(error.to_string()))?;
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    for warning in &plugins.warnings {
+        log.line(Level::Warn, warning, &Map::new());
+    }
     for unusable in &plugins.unusable {
         let fields =
             record::fields([("file", json!(unusable.file.display().to_string())), ("plugin", json!(unusable.name))]);

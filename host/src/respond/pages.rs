@@ -59,7 +59,7 @@ pub fn for_entry(
         ("outcome", json!(outcome.as_str())),
         ("detail", json!(text("detail"))),
     ]);
-    for key in ["failure", "owner", "isolation", "note_isolation_partial_because"] {
+    for key in ["failure", "owner", "isolation", "note_isolation_partial_because", "note_isolation_unverified"] {
         if let Some(value) = entry.get(key).filter(|value| !value.is_null()) {
             further.insert(key.to_owned(), value.clone());
         }
@@ -77,6 +77,9 @@ pub fn for_entry(
         Outcome::Done if pages => {
             let how = match entry.get("isolation").and_then(Value::as_str) {
                 Some("partial") => " (partial: see details)",
+                _ if entry.contains_key("note_isolation_unverified") => {
+                    " (whether it is whole is not known: see details)"
+                }
                 _ => "",
             };
             Some(page(about, "", Severity::Critical, at, format!("{} {place}{how}", about.action), further))

@@ -63,6 +63,7 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         });
         return Err(CallError { reason: Reason::Unavailable, message: refusal.detail });
     }
+    let sent_at = inner.ambient.now();
     let (attempts, unanswered, result) = attempt(inner, run, intent, &planned.mutation).await;
     let answered_at = inner.ambient.now();
     let (effect, detail) = judge(planned, &result, unanswered);
@@ -71,7 +72,7 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         call.detail = detail;
         call.attempts = attempts;
         if effect != Effect::NotSent {
-            call.sent_at = Some(intent.at);
+            call.sent_at = Some(sent_at);
         }
         if let Ok(answer) = &result {
             call.accepted_at = Some(answered_at);

@@ -43,6 +43,8 @@ impl Action for IsolateNamespace {
         let object = kinds::NETWORK_POLICIES.in_namespace(&namespace, policy::NAME);
         let outcome = match find(host, &object)? {
             Found::SomeoneElses => {
+                // The controller refuses this, and so has the conflict on record in its own words.
+                isolate(request, host, &object, &namespace)?;
                 return Err(Failure::new(
                     "a NetworkPolicy falco-emergency-isolation is there that the controller did not make; it was not overwritten",
                 ));

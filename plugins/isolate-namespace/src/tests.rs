@@ -92,7 +92,8 @@ fn never_overwrites_a_policy_of_that_name_that_it_did_not_make() {
     let mock = alert().with_object(&ours(), theirs);
     let failure = mock.run::<IsolateNamespace>().unwrap_err();
     assert!(failure.message.contains("not overwritten"), "{}", failure.message);
-    assert_eq!(mock.operations(), [Operation::Get]);
+    assert_eq!(mock.operations(), [Operation::Get, Operation::Apply]);
+    assert!(!mock.calls()[1].force);
 }
 
 #[test]
