@@ -1,6 +1,8 @@
 //! `cargo xtask test`: the whole suite. Integration tests run the built binary with built plugins, so those come first.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::{Outcome, build, plugins};
 
@@ -17,11 +19,66 @@ pub fn run(root: &Path, filter: &[&str]) -> Result<Outcome, String> {
         arguments.push("--");
         arguments.extend(filter);
     }
-    match build::cargo(root, &arguments) {
-        Ok(()) => Ok(Outcome::Good),
-        Err(error) => {
-            eprintln!("{error}");
-            Ok(Outcome::Bad)
+    let counted = run_counted(root, &arguments)?;
+    println!("\n{} passed, {} failed, {} skipped", counted.passed, counted.failed, counted.ignored);
+    Ok(if counted.good { Outcome::Good } else { Outcome::Bad })
+}
+
+/// What the test binaries say of themselves, added up.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counted {
+    good: bool,
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+}
+
+/// Runs cargo, shows what it prints as it comes, and adds up its results.
+fn run_counted(root: &Path, arguments: &[&str]) -> Result<Counted, String> {
+    let failed = |error: std::io::Error| format!("cannot run cargo: {error}");
+    let mut cargo =
+        Command::new(env!("CARGO")).args(arguments).current_dir(root).stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut counted = Counted::default();
+    if let Some(output) = cargo.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line.map_err(failed)?;
+            counted.add(&line);
+            println!("{line}");
         }
+    }
+    counted.good = cargo.wait().map_err(failed)?.success();
+    Ok(counted)
+}
+
+impl Counted {
+    /// `test result: ok. 3 passed; 0 failed; 1 ignored; …`
+    fn add(&mut self, line: &str) {
+        let Some(results) = line.strip_prefix("test result: ") else { return };
+        for part in results.split(['.', ';']) {
+            match part.trim().split_once(' ') {
+                Some((number, "passed")) => self.passed += number.parse().unwrap_or(0),
+                Some((number, "failed")) => self.failed += number.parse().unwrap_or(0),
+                Some((number, "ignored")) => self.ignored += number.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_up_what_the_test_binaries_say() {
+        let mut counted = Counted::default();
+        for line in [
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test something ... ok",
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.50s",
+        ] {
+            counted.add(line);
+        }
+        assert_eq!(counted, Counted { good: false, passed: 15, failed: 2, ignored: 1 });
     }
 }
