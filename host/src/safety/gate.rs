@@ -8,7 +8,7 @@
 //! 4. it is no DaemonSet, and no subresource in disguise;
 //! 5. the plugin declares and was granted it, down to the paths that are written;
 //! 6. the object is the one that was cleared, or is read and cleared now; its UID is pinned;
-//! 7. the intent is on disk.
+//! 7. the intent is on disk, and neither the brake was pulled nor the time ran out meanwhile.
 //!
 //! Only then is it sent, dry or live; and its result is recorded, also when the plugin is stopped in between.
 
@@ -53,6 +53,17 @@ pub(super) struct Inner {
     stop_file: Option<PathBuf>,
 }
 
+impl Inner {
+    pub(super) fn stopped(&self) -> bool {
+        // A file that cannot be looked at may be there.
+        self.stop_file.as_ref().is_some_and(|file| file.try_exists().unwrap_or(true))
+    }
+}
+
+/// What a refusal by the brake says.
+pub(super) const STOPPED: &str =
+    "a file named `stop` lies beside the configuration: nothing live is sent while it does";
+
 /// A change that passed every check, with what is needed to send it and to judge the answer.
 pub(super) struct Planned {
     pub mutation: Mutation,
@@ -96,8 +107,7 @@ impl Gate {
 
     /// Whether the brake is on.
     pub fn stopped(&self) -> bool {
-        // A file that cannot be looked at may be there.
-        self.inner.stop_file.as_ref().is_some_and(|file| file.try_exists().unwrap_or(true))
+        self.inner.stopped()
     }
 
     /// # Errors
@@ -107,11 +117,7 @@ impl Gate {
         permit_read(run, Verb::Get, &object.resource, object.namespace.as_ref(), Some(&object.name), true)
             .map_err(|refusal| deny(run, &record, refusal))?;
         let found = self.inner.reader.get(object).await.map_err(|error| fail(run, &record, &error))?;
-        if let Some(expected) = &object.uid
-            && found.pointer("/metadata/uid").and_then(Value::as_str) != Some(expected.as_str())
-        {
-            return Err(deny(run, &record, Refusal::new(Check::Conflict, format!("{object} has another UID now"))));
-        }
+        still_the_one(run, object, &found).map_err(|refusal| deny(run, &record, refusal))?;
         Ok(for_plugin(found))
     }
 
@@ -142,12 +148,7 @@ impl Gate {
         // A log has no UID of its own: whose it was is asked afterwards.
         let plain = ObjectRef { resource: ApiResource::pods(), ..pod.clone() };
         let found = self.inner.reader.get(&plain).await.map_err(|error| fail(run, &record, &error))?;
-        let expected = pod.uid.clone().or_else(|| {
-            run.target().filter(|target| target.object.name == pod.name).and_then(|target| target.object.uid.clone())
-        });
-        if expected.is_some_and(|uid| found.pointer("/metadata/uid").and_then(Value::as_str) != Some(uid.as_str())) {
-            return Err(deny(run, &record, Refusal::new(Check::Conflict, format!("{plain} has another UID now"))));
-        }
+        still_the_one(run, &plain, &found).map_err(|refusal| deny(run, &record, refusal))?;
         Ok(text)
     }
 
@@ -195,11 +196,7 @@ impl Gate {
     /// Steps 1 to 6.
     async fn plan(&self, run: &Run, change: Change) -> Result<Planned, Stop> {
         if !run.bounds.dry_run && self.stopped() {
-            return Err(Refusal::new(
-                Check::Stopped,
-                "a file named `stop` lies beside the configuration: nothing live is sent while it does",
-            )
-            .into());
+            return Err(Refusal::new(Check::Stopped, STOPPED).into());
         }
         match change {
             Change::Create { resource, namespace, manifest } => plan_create(run, resource, namespace, manifest),
@@ -436,6 +433,17 @@ fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run, is_target: bool) -> Result
     Ok(())
 }
 
+/// What was read is what was asked for: the UID that the plugin names, or that of the target that was cleared.
+fn still_the_one(run: &Run, object: &ObjectRef, found: &Value) -> Result<(), Refusal> {
+    let is_target = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name)).is_target;
+    let cleared = run.target().filter(|_| is_target).and_then(|target| target.object.uid.as_ref());
+    let found = found.pointer("/metadata/uid").and_then(Value::as_str);
+    if object.uid.as_ref().or(cleared).is_some_and(|expected| found != Some(expected.as_str())) {
+        return Err(Refusal::new(Check::Conflict, format!("{object} has another UID now")));
+    }
+    Ok(())
+}
+
 /// Names and namespace come from the call; a manifest that named others was refused.
 fn complete_metadata(manifest: &mut Value, name: &ObjectName, namespace: Option<&Namespace>) {
     if let Some(map) = manifest.as_object_mut() {
@@ -527,14 +535,14 @@ pub fn for_plugin(mut object: Value) -> Value {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    strip_environment(&mut object, 0);
+    strip_environment(&mut object);
     object
 }
 
-fn strip_environment(value: &mut Value, depth: usize) {
-    const DEEPEST: usize = 64;
+/// Documents come from a parser that bounds their depth.
+fn strip_environment(value: &mut Value) {
     match value {
-        Value::Object(map) if depth < DEEPEST => {
+        Value::Object(map) => {
             for (key, value) in map.iter_mut() {
                 if key == "env"
                     && let Some(variables) = value.as_array_mut()
@@ -543,11 +551,11 @@ fn strip_environment(value: &mut Value, depth: usize) {
                         variable.remove("value");
                     });
                 } else {
-                    strip_environment(value, depth + 1);
+                    strip_environment(value);
                 }
             }
         }
-        Value::Array(list) if depth < DEEPEST => list.iter_mut().for_each(|value| strip_environment(value, depth + 1)),
+        Value::Array(list) => list.iter_mut().for_each(strip_environment),
         _ => {}
     }
 }

@@ -11,6 +11,8 @@ pub mod permissions;
 pub mod policy;
 pub mod run;
 mod send;
+#[cfg(test)]
+mod tests;
 
 /// Why a call of a plugin did not do what it asked; the WIT contract's `error`.
 #[derive(Debug, Clone, PartialEq, Eq)]
