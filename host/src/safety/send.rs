@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::checks::{Check, Refusal};
 use super::document::Touched;
-use super::gate::{self, Inner, Planned};
+use super::gate::Inner;
+use super::plan::Planned;
+use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
 use super::{CallError, Reason};
 use crate::cluster::names::Uid;
@@ -86,7 +88,7 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         // finds an intent without one.
         tracing::error!(event_id = run.identity.event_id, "the result of a call could not be recorded: {error}");
     }
-    result.map(|answer| gate::for_plugin(answer.object)).map_err(|error| call_error(&error))
+    result.map(|answer| for_plugin(answer.object)).map_err(|error| call_error(&error))
 }
 
 /// One to three attempts. Every kind of mutation is safe to repeat when nothing is known of the first: deletes,
