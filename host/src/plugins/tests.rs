@@ -1,6 +1,7 @@
 //! Runs of small components, written as text, against a gate that only takes notes.
 
 mod component;
+mod functions;
 mod loading;
 mod running;
 mod words;

@@ -105,7 +105,8 @@ fn collect(value: &Value, prefix: &mut Path, paths: &mut Vec<Path>) -> Result<()
     Ok(())
 }
 
-/// RFC 6902: `path` and `from` of everything that is not a test.
+/// RFC 6902: `path` and `from` of everything that is not a test. What an operation puts there is not looked into: it
+/// replaces or removes all that was there before, also what its value does not mention.
 fn operation_paths(value: &Value) -> Result<Vec<Path>, Refusal> {
     let refuse = || Refusal::new(Check::Document, "the document is not an RFC 6902 list of operations");
     let mut paths = Vec::new();
@@ -120,12 +121,6 @@ fn operation_paths(value: &Value) -> Result<Vec<Path>, Refusal> {
                 None if key == "path" => return Err(refuse()),
                 None => {}
             }
-        }
-        // A value may be a subtree: `add /metadata {…}` writes all that is in it.
-        if let Some(subtree) = operation.get("value").filter(|subtree| subtree.is_object())
-            && let Some(mut prefix) = paths.pop()
-        {
-            collect(subtree, &mut prefix, &mut paths)?;
         }
     }
     Ok(paths)
@@ -187,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn sees_through_operations_on_a_parent() {
+    fn counts_an_operation_on_a_parent_as_one_on_all_of_it() {
         let operations = json!([
             {"op": "test", "path": "/metadata/uid", "value": "x"},
             {"op": "add", "path": "/metadata", "value": {"ownerReferences": [], "labels": {"x": "y"}}},
             {"op": "move", "from": "/spec/a~1b", "path": "/spec/c"},
         ]);
         let touched = touched_by_patch(&PatchDocument::Operations(operations)).expect("valid");
-        assert_eq!(dotted(touched), ["metadata.ownerReferences", "metadata.labels.x", "spec.c", "spec.a/b"]);
+        assert_eq!(dotted(touched), ["metadata", "spec.c", "spec.a/b"]);
         for broken in [json!({}), json!([{"path": "/a"}]), json!([{"op": "add"}]), json!([{"op": "add", "path": "a"}])]
         {
             assert!(touched_by_patch(&PatchDocument::Operations(broken)).is_err());

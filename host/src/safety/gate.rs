@@ -8,7 +8,7 @@
 //! 4. it is no DaemonSet, and no subresource in disguise;
 //! 5. the plugin declares and was granted it, down to the paths that are written;
 //! 6. the object is the one that was cleared, or is read and cleared now; its UID is pinned;
-//! 7. the intent is on disk.
+//! 7. the intent is on disk, and neither the brake was pulled nor the time ran out meanwhile.
 //!
 //! Only then is it sent, dry or live; and its result is recorded, also when the plugin is stopped in between.
 
@@ -47,6 +47,17 @@ pub(super) struct Inner {
     stop_file: Option<PathBuf>,
 }
 
+impl Inner {
+    pub(super) fn stopped(&self) -> bool {
+        // A file that cannot be looked at may be there.
+        self.stop_file.as_ref().is_some_and(|file| file.try_exists().unwrap_or(true))
+    }
+}
+
+/// What a refusal by the brake says.
+pub(super) const STOPPED: &str =
+    "a file named `stop` lies beside the configuration: nothing live is sent while it does";
+
 impl Gate {
     /// Takes the writer for good. `stop_file`: while it exists, nothing live is sent.
     pub fn new(reader: Reader, writer: Writer, ambient: Ambient, stop_file: Option<PathBuf>) -> Self {
@@ -59,8 +70,7 @@ impl Gate {
 
     /// Whether the brake is on.
     pub fn stopped(&self) -> bool {
-        // A file that cannot be looked at may be there.
-        self.inner.stop_file.as_ref().is_some_and(|file| file.try_exists().unwrap_or(true))
+        self.inner.stopped()
     }
 
     /// Checks, records the intent, sends, records the result. Answers with the object as the API server returned it,

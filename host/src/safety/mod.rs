@@ -13,6 +13,8 @@ pub mod policy;
 mod reads;
 pub mod run;
 mod send;
+#[cfg(test)]
+mod tests;
 
 pub use reads::for_plugin;
 

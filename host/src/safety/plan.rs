@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::checks::{self, Check, Refusal};
 use super::clearance::{self, NotCleared};
 use super::document::{self, Touched};
-use super::gate::{Change, Gate};
+use super::gate::{Change, Gate, STOPPED};
 use super::permissions::{Call, Verb};
 use super::policy::DAEMON_SET;
 use super::run::Run;
@@ -50,11 +50,7 @@ impl Gate {
     /// Steps 1 to 6.
     pub(super) async fn plan(&self, run: &Run, change: Change) -> Result<Planned, Stop> {
         if !run.bounds.dry_run && self.stopped() {
-            return Err(Refusal::new(
-                Check::Stopped,
-                "a file named `stop` lies beside the configuration: nothing live is sent while it does",
-            )
-            .into());
+            return Err(Refusal::new(Check::Stopped, STOPPED).into());
         }
         match change {
             Change::Create { resource, namespace, manifest } => plan_create(run, resource, namespace, manifest),

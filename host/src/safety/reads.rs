@@ -18,11 +18,7 @@ impl Gate {
         permit_read(run, Verb::Get, &object.resource, object.namespace.as_ref(), Some(&object.name), true)
             .map_err(|refusal| deny(run, &record, refusal))?;
         let found = self.inner.reader.get(object).await.map_err(|error| fail(run, &record, &error))?;
-        if let Some(expected) = &object.uid
-            && found.pointer("/metadata/uid").and_then(Value::as_str) != Some(expected.as_str())
-        {
-            return Err(deny(run, &record, Refusal::new(Check::Conflict, format!("{object} has another UID now"))));
-        }
+        still_the_one(run, object, &found).map_err(|refusal| deny(run, &record, refusal))?;
         Ok(for_plugin(found))
     }
 
@@ -53,14 +49,20 @@ impl Gate {
         // A log has no UID of its own: whose it was is asked afterwards.
         let plain = ObjectRef { resource: ApiResource::pods(), ..pod.clone() };
         let found = self.inner.reader.get(&plain).await.map_err(|error| fail(run, &record, &error))?;
-        let expected = pod.uid.clone().or_else(|| {
-            run.target().filter(|target| target.object.name == pod.name).and_then(|target| target.object.uid.clone())
-        });
-        if expected.is_some_and(|uid| found.pointer("/metadata/uid").and_then(Value::as_str) != Some(uid.as_str())) {
-            return Err(deny(run, &record, Refusal::new(Check::Conflict, format!("{plain} has another UID now"))));
-        }
+        still_the_one(run, &plain, &found).map_err(|refusal| deny(run, &record, refusal))?;
         Ok(text)
     }
+}
+
+/// What was read is what was asked for: the UID that the plugin names, or that of the target that was cleared.
+fn still_the_one(run: &Run, object: &ObjectRef, found: &Value) -> Result<(), Refusal> {
+    let is_target = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name)).is_target;
+    let cleared = run.target().filter(|_| is_target).and_then(|target| target.object.uid.as_ref());
+    let found = found.pointer("/metadata/uid").and_then(Value::as_str);
+    if object.uid.as_ref().or(cleared).is_some_and(|expected| found != Some(expected.as_str())) {
+        return Err(Refusal::new(Check::Conflict, format!("{object} has another UID now")));
+    }
+    Ok(())
 }
 
 fn permit_read(
@@ -95,14 +97,14 @@ pub fn for_plugin(mut object: Value) -> Value {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    strip_environment(&mut object, 0);
+    strip_environment(&mut object);
     object
 }
 
-fn strip_environment(value: &mut Value, depth: usize) {
-    const DEEPEST: usize = 64;
+/// Documents come from a parser that bounds their depth.
+fn strip_environment(value: &mut Value) {
     match value {
-        Value::Object(map) if depth < DEEPEST => {
+        Value::Object(map) => {
             for (key, value) in map.iter_mut() {
                 if key == "env"
                     && let Some(variables) = value.as_array_mut()
@@ -111,11 +113,11 @@ fn strip_environment(value: &mut Value, depth: usize) {
                         variable.remove("value");
                     });
                 } else {
-                    strip_environment(value, depth + 1);
+                    strip_environment(value);
                 }
             }
         }
-        Value::Array(list) if depth < DEEPEST => list.iter_mut().for_each(|value| strip_environment(value, depth + 1)),
+        Value::Array(list) => list.iter_mut().for_each(strip_environment),
         _ => {}
     }
 }

@@ -80,7 +80,9 @@ impl Run {
     ) -> Reach {
         let Some(cleared) = self.target() else { return Reach::default() };
         let is = |object: &crate::cluster::names::ObjectRef| {
+            // The version counts: of one that is not served the API server says 404, as it does of what is gone.
             resource.is(object.resource.group(), object.resource.plural())
+                && resource.version() == object.resource.version()
                 && namespace == object.namespace.as_ref()
                 && name == Some(&object.name)
         };

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::checks::{Check, Refusal};
 use super::document::Touched;
-use super::gate::Inner;
+use super::gate::{Inner, STOPPED};
 use super::plan::Planned;
 use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
@@ -60,11 +60,45 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         let refusal =
             Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
         run.update(intent.call, |call| {
-            call.effect = Effect::NotSent;
+            call.effect = Effect::Denied(Some(refusal.check));
             call.detail.clone_from(&refusal.detail);
         });
         return Err(CallError { reason: Reason::Unavailable, message: refusal.detail });
     }
+    let answer = match overtaken(inner, run, intent) {
+        Some((effect, error)) => {
+            run.update(intent.call, |call| {
+                call.effect = effect;
+                call.detail.clone_from(&error.message);
+            });
+            Err(error)
+        }
+        None => exchange(inner, run, intent, planned).await,
+    };
+    if let Some(call) = run.call(intent.call)
+        && let Err(error) = run.recorder.result(&run.identity, intent, &call).await
+    {
+        // The change stands and the intent is on disk; the entry that follows carries the result, or the next start
+        // finds an intent without one.
+        tracing::error!(event_id = run.identity.event_id, "the result of a call could not be recorded: {error}");
+    }
+    answer
+}
+
+/// What happened while the intent was written, which may take as long as a disk takes.
+fn overtaken(inner: &Inner, run: &Run, intent: &Intent) -> Option<(Effect, CallError)> {
+    if !intent.dry_run && inner.stopped() {
+        let error = CallError { reason: Reason::Denied, message: STOPPED.to_owned() };
+        return Some((Effect::Denied(Some(Check::Stopped)), error));
+    }
+    if Instant::now() >= run.bounds.deadline {
+        let message = "not sent: the action's time was over once the intent was recorded".to_owned();
+        return Some((Effect::NotSent, CallError { reason: Reason::Unavailable, message }));
+    }
+    None
+}
+
+async fn exchange(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) -> Result<Value, CallError> {
     let sent_at = inner.ambient.now();
     let (attempts, unanswered, result) = attempt(inner, run, intent, &planned.mutation).await;
     let answered_at = inner.ambient.now();
@@ -81,18 +115,11 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
             call.uid = call.uid.take().or_else(|| answer_uid(answer));
         }
     });
-    if let Some(call) = run.call(intent.call)
-        && let Err(error) = run.recorder.result(&run.identity, intent, &call).await
-    {
-        // The change stands and the intent is on disk; the entry that follows carries the result, or the next start
-        // finds an intent without one.
-        tracing::error!(event_id = run.identity.event_id, "the result of a call could not be recorded: {error}");
-    }
     result.map(|answer| for_plugin(answer.object)).map_err(|error| call_error(&error))
 }
 
-/// One to three attempts. Every kind of mutation is safe to repeat when nothing is known of the first: deletes,
-/// evictions and patches are pinned to a UID, an apply names its object. A create is not: it is sent once.
+/// One to three attempts. A delete, which is pinned to a UID, and an apply, which names its object, are safe to repeat
+/// when nothing is known of the first. The rest is sent once.
 async fn attempt(
     inner: &Inner,
     run: &Run,
@@ -122,14 +149,19 @@ async fn attempt(
             Some(wait) => tokio::time::sleep(wait).await,
             None => return (attempts, unanswered, result),
         }
+        if !intent.dry_run && inner.stopped() {
+            return (attempts, unanswered, result);
+        }
     }
 }
 
 /// Whether the change may have been made although no usable answer came.
-fn is_ambiguous(error: &ApiError) -> bool {
+pub(super) fn is_ambiguous(error: &ApiError) -> bool {
     match error {
         ApiError::NoAnswer(_) | ApiError::TooLarge { .. } => true,
-        ApiError::Status { code, .. } => *code >= 500 && *code != 501 && *code != 503,
+        // A 503 of the API server's own means that it did nothing; a proxy says the same of a connection that broke.
+        ApiError::Status { code: 503, reason, .. } => reason != "ServiceUnavailable",
+        ApiError::Status { code, .. } => *code >= 500 && *code != 501,
         ApiError::NotSent(_) => false,
     }
 }
@@ -139,7 +171,7 @@ fn judge(planned: &Planned, result: &Result<Answer, ApiError>, unanswered: bool)
     let earlier = if unanswered { "an earlier attempt got no answer; " } else { "" };
     match result {
         Ok(answer) => match &planned.mutation {
-            Mutation::Apply { .. } if planned.before.is_none() && answer.code == 200 => {
+            Mutation::Apply { .. } if planned.before.is_none() && answer.code == 200 && !unanswered => {
                 (Effect::Unchanged, "another writer had made the object in the meantime".to_owned())
             }
             Mutation::Apply { .. } | Mutation::Patch { .. } if unchanged(planned, &answer.object) => {
@@ -151,9 +183,9 @@ fn judge(planned: &Planned, result: &Result<Answer, ApiError>, unanswered: bool)
         Err(error) => {
             let deletes = matches!(planned.mutation, Mutation::Delete { .. } | Mutation::Evict { .. });
             let effect = match error {
-                ApiError::Status { code: 404, .. } if deletes => Effect::Gone,
-                // Sent again after silence, then refused for another reason: what the first did is not known.
+                // Sent again after silence, then refused or gone: what the first did is not known.
                 _ if unanswered => Effect::Unknown,
+                ApiError::Status { code: 404, .. } if deletes => Effect::Gone,
                 error => match call_error(error).reason {
                     Reason::Denied => Effect::Denied(None),
                     Reason::Conflict | Reason::AlreadyExists => Effect::Conflict,

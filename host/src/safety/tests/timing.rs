@@ -1,0 +1,78 @@
+//! The brake, the deadline and the journal, each failing at the worst moment: between the plan and the request.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_after_the_deadline_however_long_the_intent_took() {
+    let stage = stage();
+    let notes = Arc::new(Notes { slow: Duration::from_secs(20), ..Notes::default() });
+    let run = stage.run_of(ungranted(), false, Duration::from_secs(10), notes.clone()).await;
+    stage.gate.change(&run, delete(pod("target"))).await.expect_err("too late");
+    assert_eq!((effects(&run), stage.sent()), (vec!["not_sent"], vec![]), "{:?}", run.calls());
+    assert_eq!(*notes.written.lock().unwrap(), ["intent delete", "result delete not_sent"]);
+}
+
+#[tokio::test]
+async fn the_brake_holds_also_when_it_is_pulled_while_the_intent_is_written() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let stop = directory.path().join("stop");
+    let stage = stage_with(Some(stop.clone()));
+    let meanwhile = Box::new(move || std::fs::write(&stop, "").expect("written"));
+    let notes = Arc::new(Notes { meanwhile: Some(meanwhile), ..Notes::default() });
+    let run = stage.run_of(ungranted(), false, Duration::from_secs(10), notes).await;
+    stage.gate.change(&run, delete(pod("target"))).await.expect_err("stopped");
+    assert_eq!((effects(&run), stage.sent()), (vec!["denied"], vec![]), "{:?}", run.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_brake_holds_between_two_attempts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let stop = directory.path().join("stop");
+    let stage = stage_with(Some(stop.clone()));
+    stage.fault(Method::DELETE, FaultKind::Refuse(http::StatusCode::SERVICE_UNAVAILABLE), 10);
+    let run = stage.run(ungranted(), false).await;
+    let pulled = async {
+        while stage.sent().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        std::fs::write(&stop, "").expect("written");
+    };
+    let (answer, ()) = tokio::join!(stage.gate.change(&run, delete(pod("target"))), pulled);
+    answer.expect_err("stopped");
+    assert_eq!(stage.sent().len(), 1, "{:?}", run.calls());
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_sent() {
+    let stage = stage();
+    let notes = Arc::new(Notes { full: true, ..Notes::default() });
+    let run = stage.run_of(ungranted(), false, Duration::from_secs(10), notes).await;
+    let error = stage.gate.change(&run, delete(pod("target"))).await.expect_err("no intent, no call");
+    assert!(error.message.contains("disk full"), "{error:?}");
+    assert_eq!(stage.sent(), Vec::<String>::new());
+    assert_eq!(run.calls()[0].effect, Effect::Denied(Some(crate::safety::checks::Check::Journal)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn intent_comes_before_every_attempt_and_the_result_after_the_last() {
+    let stage = stage();
+    stage.fault(Method::DELETE, FaultKind::Refuse(http::StatusCode::SERVICE_UNAVAILABLE), 2);
+    let notes = Arc::new(Notes::default());
+    let run = stage.run_of(ungranted(), false, Duration::from_secs(10), notes.clone()).await;
+    stage.gate.change(&run, delete(pod("target"))).await.expect("the third attempt");
+    assert_eq!(*notes.written.lock().unwrap(), ["intent delete", "result delete changed"]);
+    assert_eq!((run.calls()[0].attempts, stage.sent().len()), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_is_dropped_in_the_middle_of_a_call_leaves_its_result() {
+    let stage = stage();
+    let notes = Arc::new(Notes { slow: Duration::from_secs(2), ..Notes::default() });
+    let run = stage.run_of(ungranted(), false, Duration::from_secs(10), notes.clone()).await;
+    let change = stage.gate.change(&run, delete(pod("target")));
+    tokio::time::timeout(Duration::from_secs(1), change).await.expect_err("the plugin was stopped");
+    assert_eq!(effects(&run), ["unknown"]);
+    run.settle().await;
+    assert_eq!(effects(&run), ["changed"]);
+    assert_eq!(*notes.written.lock().unwrap(), ["intent delete", "result delete changed"]);
+}
