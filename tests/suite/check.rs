@@ -32,6 +32,17 @@ fn passes_both_forms_of_the_runbooks_file() {
 }
 
 #[test]
+fn warns_of_pages_that_nobody_would_hear() {
+    let unheard = check(&Plan::new());
+    assert!(
+        String::from_utf8_lossy(&unheard.stdout)
+            .contains("isolate_namespace pages the person on call, but no paging is set")
+    );
+    let heard = check(&Plan::new().and("paging: {alertmanager: {url: \"http://127.0.0.1:9093\"}}"));
+    assert!(!String::from_utf8_lossy(&heard.stdout).contains("no paging is set"));
+}
+
+#[test]
 fn names_place_and_remedy() {
     for (from, to, expected) in [
         (

@@ -4,6 +4,7 @@
 
 mod audit;
 mod brake;
+mod chain;
 mod check;
 mod dry_run;
 mod gate;

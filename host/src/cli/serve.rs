@@ -80,7 +80,8 @@ struct Running {
     log: Log,
     responder: Responder,
     journal: Journal,
-    shippers: ship::ShipperHandle,
+    /// None where nothing is shipped.
+    shippers: Option<ship::ShipperHandle>,
     /// Dropping or sending stops the two servers.
     stop: watch::Sender<bool>,
     servers: Vec<tokio::task::JoinHandle<()>>,
@@ -129,11 +130,16 @@ async fn start(
     let cluster_name = cluster_name(&config, reader.is_simulated());
     let gate = Gate::new(reader, writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
     let rules = load_rules(&arguments, &config, &journal_path, cluster_name, &log, &metrics).await?;
-    let http =
-        ship::http::client().map_err(|error| Failure::Runtime(format!("cannot set up outgoing HTTP: {error}")))?;
     let channels = channels(&config, &rules.cluster_name);
-    let destinations = Destinations { records: channels.records.clone(), pages: channels.pages.clone() };
-    let shippers = Shipper::start(journal.clone(), ambient.clone(), http, channels.all, log.clone(), metrics.clone());
+    let destinations = Destinations { records: channels.records, pages: channels.pages };
+    let shippers = if channels.all.is_empty() {
+        // Reading the machine's certificates takes longer than everything else here together.
+        None
+    } else {
+        let http =
+            ship::http::client().map_err(|error| Failure::Runtime(format!("cannot set up outgoing HTTP: {error}")))?;
+        Some(Shipper::start(journal.clone(), ambient.clone(), http, channels.all, log.clone(), metrics.clone()))
+    };
     let without = rules.without_plugin();
     let (dryrun, cluster_name) = (rules.dryrun, rules.cluster_name.clone());
     let concurrency = config.concurrency;
@@ -218,6 +224,9 @@ async fn load_rules(
         let place = format!("{}:{}:{}", arguments.config.display(), problem.location.line, problem.location.column);
         log.line(Level::Error, &format!("{place}: {}; the rule will not act", problem.message), &Map::new());
     }
+    if let Some(warning) = settings::unheard_pages(config, &rules) {
+        log.line(Level::Warn, &warning, &Map::new());
+    }
     metrics.rules_without_plugin(rules.without_plugin().len());
     Ok(rules)
 }
@@ -281,7 +290,9 @@ impl Running {
         if !drained {
             self.log.line(Level::Warn, "some actions did not end in time; the next start takes them up", &Map::new());
         }
-        self.shippers.flush_and_stop(FLUSH_WITHIN).await;
+        if let Some(shippers) = self.shippers {
+            shippers.flush_and_stop(FLUSH_WITHIN).await;
+        }
         if tokio::time::timeout(CLOSE_WITHIN, self.journal.close()).await.is_err() {
             self.log.line(Level::Warn, "the journal did not close in time; what was committed is on disk", &Map::new());
         }

@@ -8,6 +8,7 @@ use crate::cluster::ClusterSpec;
 use crate::config::Config;
 use crate::intake::token::Tokens;
 use crate::plugins::{Limits, Source};
+use crate::respond::rules::Rules;
 
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 pub const DEFAULT_ADMIN_LISTEN: &str = "127.0.0.1:9090";
@@ -69,6 +70,16 @@ fn from_file(path: &Path) -> Result<Tokens, Failure> {
     })?;
     Tokens::parse(&text)
         .map_err(|error| Failure::Usage(format!("the token in {} cannot be used: {error}", path.display())))
+}
+
+/// What to say where an action pages and nobody would hear it.
+pub fn unheard_pages(config: &Config, rules: &Rules) -> Option<String> {
+    let heard = config.paging.pagerduty.is_some() || config.paging.alertmanager_url.is_some();
+    let actions = rules.paging_actions();
+    (!heard && !actions.is_empty()).then(|| {
+        let actions = actions.join(", ");
+        format!("{actions} pages the person on call, but no paging is set; add `paging: {{alertmanager: {{url: …}}}}` or `paging: {{pagerduty: {{routing_key_file: …}}}}`")
+    })
 }
 
 /// The stop file lies beside the configuration: one key of the same ConfigMap.

@@ -8,11 +8,15 @@ pub mod gate;
 pub mod identity;
 pub mod owners;
 pub mod permissions;
+mod plan;
 pub mod policy;
+mod reads;
 pub mod run;
 mod send;
 #[cfg(test)]
 mod tests;
+
+pub use reads::for_plugin;
 
 /// Why a call of a plugin did not do what it asked; the WIT contract's `error`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::checks::{Check, Refusal};
 use super::document::Touched;
-use super::gate::{self, Inner, Planned};
+use super::gate::{Inner, STOPPED};
+use super::plan::Planned;
+use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
 use super::{CallError, Reason};
 use crate::cluster::names::Uid;
@@ -86,7 +88,7 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
 /// What happened while the intent was written, which may take as long as a disk takes.
 fn overtaken(inner: &Inner, run: &Run, intent: &Intent) -> Option<(Effect, CallError)> {
     if !intent.dry_run && inner.stopped() {
-        let error = CallError { reason: Reason::Denied, message: gate::STOPPED.to_owned() };
+        let error = CallError { reason: Reason::Denied, message: STOPPED.to_owned() };
         return Some((Effect::Denied(Some(Check::Stopped)), error));
     }
     if Instant::now() >= run.bounds.deadline {
@@ -113,7 +115,7 @@ async fn exchange(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) 
             call.uid = call.uid.take().or_else(|| answer_uid(answer));
         }
     });
-    result.map(|answer| gate::for_plugin(answer.object)).map_err(|error| call_error(&error))
+    result.map(|answer| for_plugin(answer.object)).map_err(|error| call_error(&error))
 }
 
 /// One to three attempts. A delete, which is pinned to a UID, and an apply, which names its object, are safe to repeat

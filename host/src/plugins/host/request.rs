@@ -76,7 +76,7 @@ impl Host for Sandbox {
     fn target_manifest(&mut self) -> wasmtime::Result<String> {
         let session = self.enter("request.target-manifest")?;
         let manifest = target(session, "request.target-manifest")?.manifest.clone();
-        Ok(crate::safety::gate::for_plugin(manifest).to_string())
+        Ok(crate::safety::for_plugin(manifest).to_string())
     }
 
     fn owners(&mut self) -> wasmtime::Result<Vec<Owner>> {

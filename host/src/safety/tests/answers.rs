@@ -80,7 +80,7 @@ async fn values_of_the_environment_are_kept_back_at_any_depth() {
     for _ in 0..100 {
         nested = json!({ "deeper": nested });
     }
-    assert!(!crate::safety::gate::for_plugin(nested).to_string().contains("secret"));
+    assert!(!crate::safety::for_plugin(nested).to_string().contains("secret"));
     let stage = stage();
     let run = stage.run(ungranted(), false).await;
     let read = stage.gate.get(&run, &pod("target")).await.expect("its own target").to_string();

@@ -1,0 +1,301 @@
+//! Planning a change: the steps that are asked before it is recorded and sent. Their order stands in [`super::gate`].
+
+use serde_json::Value;
+
+use super::checks::{self, Check, Refusal};
+use super::clearance::{self, NotCleared};
+use super::document::{self, Touched};
+use super::gate::{Change, Gate, STOPPED};
+use super::permissions::{Call, Verb};
+use super::policy::DAEMON_SET;
+use super::run::Run;
+use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef, Subresource, Uid};
+use crate::cluster::{ApiError, Mutation};
+
+/// What marks an object as made by us, and the only mark under which an apply may touch one that is there already.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "falco-response-controller");
+
+/// A change that passed every check, with what is needed to send it and to judge the answer.
+pub(super) struct Planned {
+    pub mutation: Mutation,
+    pub uid: Option<Uid>,
+    pub path: String,
+    /// The object before, where it was read: an apply or patch that changes nothing is told apart by it.
+    pub before: Option<Value>,
+    pub touched: Option<Touched>,
+}
+
+/// Why a change was not sent.
+pub(super) enum Stop {
+    Refused(Refusal),
+    Api(ApiError),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<NotCleared> for Stop {
+    fn from(not_cleared: NotCleared) -> Self {
+        match not_cleared {
+            NotCleared::Refused(refusal) => Self::Refused(refusal),
+            NotCleared::NoAnswer(error) => Self::Api(error),
+        }
+    }
+}
+
+impl Gate {
+    /// Steps 1 to 6.
+    pub(super) async fn plan(&self, run: &Run, change: Change) -> Result<Planned, Stop> {
+        if !run.bounds.dry_run && self.stopped() {
+            return Err(Refusal::new(Check::Stopped, STOPPED).into());
+        }
+        match change {
+            Change::Create { resource, namespace, manifest } => plan_create(run, resource, namespace, manifest),
+            Change::Apply { object, manifest, force } => self.plan_apply(run, object, manifest, force).await,
+            Change::Patch { object, document } => {
+                let touched = document::touched_by_patch(&document)?;
+                let (uid, before) = self.pinned(run, &object, Verb::Patch, Some(&touched)).await?;
+                let path = object.path();
+                let mutation = Mutation::Patch { object, uid: uid.clone(), document };
+                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: Some(touched) })
+            }
+            Change::Delete { object, grace_period_seconds, propagation } => {
+                no_subresource(&object.resource)?;
+                let (uid, _) = self.pinned(run, &object, Verb::Delete, None).await?;
+                let path = object.path();
+                let mutation = Mutation::Delete { object, uid: uid.clone(), grace_period_seconds, propagation };
+                Ok(Planned { mutation, uid: Some(uid), path, before: None, touched: None })
+            }
+            Change::Evict { pod, grace_period_seconds } => {
+                if pod.resource != ApiResource::pods() {
+                    return Err(
+                        Refusal::new(Check::Document, format!("only pods are evicted, not {}", pod.resource)).into()
+                    );
+                }
+                let eviction =
+                    ObjectRef { resource: ApiResource::pods().with_subresource(Subresource::Eviction), ..pod.clone() };
+                let (uid, _) = self.pinned(run, &eviction, Verb::Create, None).await?;
+                let mutation = Mutation::Evict { pod, uid: uid.clone(), grace_period_seconds };
+                Ok(Planned { mutation, uid: Some(uid), path: eviction.path(), before: None, touched: None })
+            }
+        }
+    }
+
+    /// An apply on the target never creates; one on an object that is not ours is a conflict, also where the API
+    /// server would see none because nobody owns the fields.
+    async fn plan_apply(
+        &self,
+        run: &Run,
+        object: ObjectRef,
+        mut manifest: Value,
+        force: bool,
+    ) -> Result<Planned, Stop> {
+        no_subresource(&object.resource)?;
+        let touched =
+            document::touched_by_manifest(&manifest, &object.resource, object.namespace.as_ref(), Some(&object.name))?;
+        let namespace = permitted_namespace(run, &object.resource, object.namespace.as_ref())?;
+        let reach = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name));
+        let permit = |verb: Verb, current: &Value| {
+            let (manifest, touched) = (Some(&manifest), Some(&touched));
+            let call = Call {
+                verb,
+                resource: &object.resource,
+                name: Some(&object.name),
+                reach,
+                metadata_only: false,
+                touched,
+                manifest,
+                current,
+                force,
+            };
+            run.bounds.permissions.permit(&run.identity.action, &call)
+        };
+        permit(Verb::Patch, &Value::Null)?;
+        let before = match self.inner.reader.get(&ObjectRef { uid: None, ..object.clone() }).await {
+            Ok(before) => Some(before),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(Stop::Api(error)),
+        };
+        let uid = match &before {
+            None if reach.is_target || object.uid.is_some() => {
+                return Err(Refusal::new(
+                    Check::Conflict,
+                    format!("{object} is gone, and an apply does not bring it back"),
+                )
+                .into());
+            }
+            None => {
+                permit(Verb::Create, &Value::Null)?;
+                None
+            }
+            Some(before) => {
+                permit(Verb::Patch, before)?;
+                let uid = clearance::uid_of(before)?;
+                same_uid(&object, &uid, run, reach.is_target)?;
+                if !reach.is_target && !is_ours(before) {
+                    let detail = format!(
+                        "{object} is there already and is not ours (no label {}={})",
+                        MANAGED_BY.0, MANAGED_BY.1
+                    );
+                    return Err(Refusal::new(Check::Conflict, detail).into());
+                }
+                if !judged_by_namespace_alone(&object.resource) && !reach.is_target {
+                    clearance::clear_other(&object, &namespace, before, &self.inner.reader, &run.bounds.policy).await?;
+                }
+                Some(uid)
+            }
+        };
+        complete_metadata(&mut manifest, &object.name, object.namespace.as_ref());
+        let path = object.path();
+        Ok(Planned {
+            mutation: Mutation::Apply { object, uid: uid.clone(), manifest, force },
+            uid,
+            path,
+            before,
+            touched: Some(touched),
+        })
+    }
+
+    /// For a change to an object that is there: asks everything, and answers with its UID and the object as it is.
+    async fn pinned(
+        &self,
+        run: &Run,
+        object: &ObjectRef,
+        verb: Verb,
+        touched: Option<&Touched>,
+    ) -> Result<(Uid, Value), Stop> {
+        let namespace = permitted_namespace(run, &object.resource, object.namespace.as_ref())?;
+        let reach = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name));
+        let permit = |current: &Value| {
+            let call = Call {
+                verb,
+                resource: &object.resource,
+                name: Some(&object.name),
+                reach,
+                metadata_only: false,
+                touched,
+                manifest: None,
+                current,
+                force: false,
+            };
+            run.bounds.permissions.permit(&run.identity.action, &call)
+        };
+        if let Some(target) = run.target().filter(|_| reach.is_target)
+            && let Some(uid) = &target.object.uid
+        {
+            permit(&target.manifest)?;
+            same_uid(object, uid, run, true)?;
+            return Ok((uid.clone(), target.manifest.clone()));
+        }
+        permit(&Value::Null)?;
+        let plain = ObjectRef { resource: without_subresource(&object.resource), uid: None, ..object.clone() };
+        let found = self.inner.reader.get(&plain).await.map_err(Stop::Api)?;
+        permit(&found)?;
+        let uid = if judged_by_namespace_alone(&plain.resource) {
+            clearance::uid_of(&found)?
+        } else {
+            clearance::clear_other(&plain, &namespace, &found, &self.inner.reader, &run.bounds.policy).await?
+        };
+        same_uid(object, &uid, run, false)?;
+        Ok((uid, found))
+    }
+}
+
+fn plan_create(
+    run: &Run,
+    resource: ApiResource,
+    namespace: Option<Namespace>,
+    mut manifest: Value,
+) -> Result<Planned, Stop> {
+    no_subresource(&resource)?;
+    let invalid = |error: NameError| Refusal::new(Check::InvalidName, error.to_string());
+    let name =
+        ObjectName::parse(manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("")).map_err(invalid)?;
+    let touched = document::touched_by_manifest(&manifest, &resource, namespace.as_ref(), Some(&name))?;
+    permitted_namespace(run, &resource, namespace.as_ref())?;
+    let reach = run.reach(&resource, namespace.as_ref(), Some(&name));
+    let call = Call {
+        verb: Verb::Create,
+        resource: &resource,
+        name: Some(&name),
+        reach,
+        metadata_only: false,
+        touched: Some(&touched),
+        manifest: Some(&manifest),
+        current: &Value::Null,
+        force: false,
+    };
+    run.bounds.permissions.permit(&run.identity.action, &call)?;
+    complete_metadata(&mut manifest, &name, namespace.as_ref());
+    let path = crate::cluster::names::collection_path(&resource, namespace.as_ref());
+    Ok(Planned {
+        mutation: Mutation::Create { resource, namespace, name, manifest },
+        uid: None,
+        path,
+        before: None,
+        touched: Some(touched),
+    })
+}
+
+/// Steps 3 and 4: the namespace that is written to, which must be one that a target may be in.
+fn permitted_namespace(run: &Run, resource: &ApiResource, namespace: Option<&Namespace>) -> Result<Namespace, Refusal> {
+    let Some(namespace) = namespace else {
+        let detail =
+            format!("{resource} without a namespace: no list of namespaces covers it, and its effects reach every one");
+        return Err(Refusal::new(Check::ClusterScoped, detail));
+    };
+    checks::namespace(namespace, &run.bounds.policy, &run.bounds.rule)?;
+    if resource.is("apps", "daemonsets") {
+        checks::owner_not_protected(DAEMON_SET, DAEMON_SET, &run.bounds.policy)?;
+    }
+    Ok(namespace.clone())
+}
+
+fn no_subresource(resource: &ApiResource) -> Result<(), Refusal> {
+    match resource.subresource() {
+        Some(_) => {
+            Err(Refusal::new(Check::Document, format!("{resource} is a subresource, which this call does not write")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn without_subresource(resource: &ApiResource) -> ApiResource {
+    ApiResource::parse(resource.group(), resource.version(), resource.plural())
+        .expect("parts of a parsed resource parse again")
+}
+
+/// What a NetworkPolicy does, it does to its whole namespace; nobody's pod dies of it.
+fn judged_by_namespace_alone(resource: &ApiResource) -> bool {
+    resource.is("networking.k8s.io", "networkpolicies")
+}
+
+fn is_ours(object: &Value) -> bool {
+    object.pointer("/metadata/labels").and_then(|labels| labels.get(MANAGED_BY.0)).and_then(Value::as_str)
+        == Some(MANAGED_BY.1)
+}
+
+/// The UID that the plugin names, where it names one, is the one that will be pinned.
+fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run, is_target: bool) -> Result<(), Refusal> {
+    let cleared = run.target().filter(|_| is_target).and_then(|target| target.object.uid.as_ref());
+    if object.uid.as_ref().is_some_and(|own| own != uid) || cleared.is_some_and(|cleared| cleared != uid) {
+        return Err(Refusal::new(Check::Conflict, format!("{object} has another UID than the one that was checked")));
+    }
+    Ok(())
+}
+
+/// Names and namespace come from the call; a manifest that named others was refused.
+fn complete_metadata(manifest: &mut Value, name: &ObjectName, namespace: Option<&Namespace>) {
+    if let Some(map) = manifest.as_object_mut() {
+        let metadata = map.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert("name".to_owned(), name.as_str().into());
+            if let Some(namespace) = namespace {
+                metadata.insert("namespace".to_owned(), namespace.as_str().into());
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Reading through the gate: what a plugin may see, and what it sees of it.
+
+use serde_json::Value;
+
+use super::CallError;
+use super::checks::{Check, Refusal};
+use super::gate::{Gate, deny, fail, record};
+use super::permissions::{Call, Verb};
+use super::run::Run;
+use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Subresource};
+use crate::cluster::{LogOptions, Selection};
+
+impl Gate {
+    /// # Errors
+    /// Not permitted, not found, another object of that name, or no answer.
+    pub async fn get(&self, run: &Run, object: &ObjectRef) -> Result<Value, CallError> {
+        let record = record("get", &object.resource, object.namespace.as_ref(), Some(&object.name), false, run);
+        permit_read(run, Verb::Get, &object.resource, object.namespace.as_ref(), Some(&object.name), true)
+            .map_err(|refusal| deny(run, &record, refusal))?;
+        let found = self.inner.reader.get(object).await.map_err(|error| fail(run, &record, &error))?;
+        still_the_one(run, object, &found).map_err(|refusal| deny(run, &record, refusal))?;
+        Ok(for_plugin(found))
+    }
+
+    /// # Errors
+    /// Not permitted, too large, or no answer.
+    pub async fn query(
+        &self,
+        run: &Run,
+        resource: &ApiResource,
+        selection: &Selection,
+    ) -> Result<Vec<Value>, CallError> {
+        let namespace = selection.namespace.as_ref();
+        let record = record("list", resource, namespace, None, false, run);
+        permit_read(run, Verb::List, resource, namespace, None, selection.metadata_only)
+            .map_err(|refusal| deny(run, &record, refusal))?;
+        let found = self.inner.reader.list(resource, selection).await.map_err(|error| fail(run, &record, &error))?;
+        Ok(found.into_iter().map(for_plugin).collect())
+    }
+
+    /// # Errors
+    /// Not permitted, not found, another pod of that name, or no answer.
+    pub async fn logs(&self, run: &Run, pod: &ObjectRef, options: &LogOptions) -> Result<String, CallError> {
+        let log = ApiResource::pods().with_subresource(Subresource::Log);
+        let record = record("logs", &log, pod.namespace.as_ref(), Some(&pod.name), false, run);
+        permit_read(run, Verb::Get, &log, pod.namespace.as_ref(), Some(&pod.name), false)
+            .map_err(|refusal| deny(run, &record, refusal))?;
+        let text = self.inner.reader.logs(pod, options).await.map_err(|error| fail(run, &record, &error))?;
+        // A log has no UID of its own: whose it was is asked afterwards.
+        let plain = ObjectRef { resource: ApiResource::pods(), ..pod.clone() };
+        let found = self.inner.reader.get(&plain).await.map_err(|error| fail(run, &record, &error))?;
+        still_the_one(run, &plain, &found).map_err(|refusal| deny(run, &record, refusal))?;
+        Ok(text)
+    }
+}
+
+/// What was read is what was asked for: the UID that the plugin names, or that of the target that was cleared.
+fn still_the_one(run: &Run, object: &ObjectRef, found: &Value) -> Result<(), Refusal> {
+    let is_target = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name)).is_target;
+    let cleared = run.target().filter(|_| is_target).and_then(|target| target.object.uid.as_ref());
+    let found = found.pointer("/metadata/uid").and_then(Value::as_str);
+    if object.uid.as_ref().or(cleared).is_some_and(|expected| found != Some(expected.as_str())) {
+        return Err(Refusal::new(Check::Conflict, format!("{object} has another UID now")));
+    }
+    Ok(())
+}
+
+fn permit_read(
+    run: &Run,
+    verb: Verb,
+    resource: &ApiResource,
+    namespace: Option<&Namespace>,
+    name: Option<&ObjectName>,
+    metadata_only: bool,
+) -> Result<(), Refusal> {
+    let reach = run.reach(resource, namespace, name);
+    let call = Call {
+        verb,
+        resource,
+        name,
+        reach,
+        metadata_only,
+        touched: None,
+        manifest: None,
+        current: &Value::Null,
+        force: false,
+    };
+    run.bounds.permissions.permit(&run.identity.action, &call)
+}
+
+/// What a plugin sees of an object: without the bookkeeping, and without the values of environment variables, which
+/// hold secrets more often than not.
+pub fn for_plugin(mut object: Value) -> Value {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+    }
+    strip_environment(&mut object);
+    object
+}
+
+/// Documents come from a parser that bounds their depth.
+fn strip_environment(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                if key == "env"
+                    && let Some(variables) = value.as_array_mut()
+                {
+                    variables.iter_mut().filter_map(Value::as_object_mut).for_each(|variable| {
+                        variable.remove("value");
+                    });
+                } else {
+                    strip_environment(value);
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(strip_environment),
+        _ => {}
+    }
+}

@@ -1,0 +1,92 @@
+//! Several actions of one rule, in order.
+
+use std::time::Duration;
+
+use integration_tests::alerts::{self, MINER};
+use serde_json::Value;
+
+use crate::house::{House, Plan};
+
+fn house(actions: &str) -> House {
+    Plan::new().replace("    action: kill_pod\n", &format!("    actions: {actions}\n")).start()
+}
+
+/// The records of an alert, once there are `number` of them.
+fn records(house: &House, alert: &Value, number: usize) -> Vec<Value> {
+    let of_alert = |line: &Value| {
+        line["alert_uuid"] == alert["uuid"] && (line.get("outcome").is_some() || line.get("decision").is_some())
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let found: Vec<_> = house.controller.lines().into_iter().filter(of_alert).collect();
+        if found.len() >= number || std::time::Instant::now() > deadline {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn runs_one_action_after_the_other_under_one_event() {
+    let house = house("[{action: isolate_namespace}, {action: kill_pod, parameters: {grace_period_seconds: 2}}]");
+    let alert = alerts::about(MINER, "production", "debug");
+    house.post(&alert);
+    let found = records(&house, &alert, 2);
+    let actions: Vec<_> = found.iter().map(|record| (record["action"].as_str(), record["outcome"].as_str())).collect();
+    assert_eq!(actions, [(Some("isolate_namespace"), Some("done")), (Some("kill_pod"), Some("done"))]);
+    assert_eq!(found[0]["event_id"], found[1]["event_id"]);
+    assert_ne!(found[0]["entry_id"], found[1]["entry_id"]);
+    let changes = house.changes();
+    assert!(changes[0].contains("falco-emergency-isolation") && changes[1].contains("grace period 2 s"), "{changes:?}");
+}
+
+#[test]
+fn stops_at_the_first_failure_unless_told_to_go_on() {
+    // The first action is refused: the pod is gone.
+    for (on_failure, expected) in [("stop", 1), ("continue", 2)] {
+        let house = house(&format!("[{{action: kill_pod, on_failure: {on_failure}}}, {{action: isolate_namespace}}]"));
+        let alert = alerts::about(MINER, "production", "long-gone");
+        house.post(&alert);
+        records(&house, &alert, expected);
+        std::thread::sleep(Duration::from_millis(300));
+        let found = records(&house, &alert, expected);
+        assert_eq!(found.len(), expected, "{on_failure}: {found:#?}");
+        assert_eq!(found[0]["check"], "pod_absent");
+        assert_eq!(house.changes().len(), expected - 1, "{on_failure}");
+    }
+}
+
+#[test]
+fn the_next_start_goes_on_where_a_chain_was_cut_off() {
+    let house = house("[{action: isolate_namespace}, {action: kill_pod}]");
+    let alert = alerts::about(MINER, "production", "debug");
+    house.post(&alert);
+    records(&house, &alert, 2);
+    let House { controller, plan } = house;
+    controller.kill().unwrap();
+    // As a crash after the first action's entry would have left it.
+    let connection = rusqlite::Connection::open(plan.path().join("journal.db")).unwrap();
+    let head: i64 = connection
+        .query_row(
+            "SELECT seq FROM chain WHERE log_type = 'falco-automated-response' ORDER BY seq LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    connection.execute("DELETE FROM outbox", []).unwrap();
+    connection.execute("DELETE FROM chain WHERE seq > ?1", [head]).unwrap();
+    connection
+        .execute("UPDATE meta SET head_seq = ?1, head_hash = (SELECT hash FROM chain WHERE seq = ?1)", [head])
+        .unwrap();
+    connection.execute("UPDATE inbox SET finished = 0, body = ?1", [alert.to_string()]).unwrap();
+    drop(connection);
+    let controller = integration_tests::controller::Controller::start(&plan.setup()).unwrap();
+    let house = House { controller, plan };
+    let found = records(&house, &alert, 1);
+    assert_eq!(
+        (found[0]["action"].as_str(), found[0]["outcome"].as_str()),
+        (Some("kill_pod"), Some("done")),
+        "{found:?}"
+    );
+    assert_eq!(house.changes().len(), 1, "{:?}", house.changes());
+}
