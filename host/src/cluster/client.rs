@@ -65,6 +65,10 @@ impl Reader {
         let mut found = Vec::new();
         let mut read = 0;
         let mut token = String::new();
+        // To the API server a limit of 0 is none.
+        if selection.limit == Some(0) {
+            return Ok(found);
+        }
         loop {
             let left =
                 selection.limit.map(|limit| limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX)));

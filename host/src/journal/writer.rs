@@ -164,8 +164,18 @@ fn lock(reader: &Mutex<Option<Connection>>) -> std::sync::MutexGuard<'_, Option<
     reader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Says that nothing is written any more, however the thread ends.
+struct Ending<'a>(&'a State);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.takes_writes.store(false, Ordering::Release);
+    }
+}
+
 /// The thread: ends when it is told to close, or when the last handle is gone.
 fn write(mut store: Store, waiting: &mpsc::Receiver<Job>, state: &State) {
+    let _ending = Ending(state);
     loop {
         let first = if store.takes_writes() {
             waiting.recv().map_err(|_| RecvTimeoutError::Disconnected)

@@ -163,8 +163,11 @@ impl Inner {
                         job = back;
                         LOOK_AGAIN
                     }
-                    Err(_panicked) => {
-                        inner.give_up_after_panic(event).await;
+                    Err(error) => {
+                        // Else the program is on its way out, and the alert stays in the inbox.
+                        if error.is_panic() {
+                            inner.give_up_after_panic(event).await;
+                        }
                         break;
                     }
                 };

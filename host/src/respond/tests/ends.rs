@@ -130,6 +130,23 @@ async fn the_steps_after_one_that_was_cut_off_are_taken_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_further_step_is_started_once_the_controller_is_to_end() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    refuse(&simulation, Method::DELETE, 2);
+    replica.offer(alert("both", "a")).await;
+    while sent(&simulation) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(replica.responder.drain(Duration::from_secs(5)).await, "the step that runs ends in time");
+    let words: Vec<_> = replica.records().await.iter().map(|(_, body)| word(body)).collect();
+    assert_eq!((words, replica.inbox().await), (vec!["sweep done".to_owned()], 1));
+    replica.journal.close().await;
+    let next = recovered(replica.directory, &simulation, CONFIG).await;
+    assert_eq!(next.words(3).await, ["sweep done", "kill refused pod_absent", "tell failed/denied"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_call_stops_the_steps_after_it() {
     let simulation = simulation();
     let left = left_behind("both", NO_TIME, &[(LogType::Intent, "n", intent("sweep"))]).await;

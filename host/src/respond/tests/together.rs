@@ -78,3 +78,17 @@ async fn a_dry_run_pages_nobody_and_is_neither_followed_nor_folded_into_a_live_o
     assert!(replica.responder.drain(Duration::from_millis(300)).await, "nobody follows");
     assert_eq!((replica.pages().await, simulation.objects()), (vec![], before));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_action_with_other_parameters_is_another_action() {
+    let simulation = simulation();
+    let config = format!("{CONFIG}  - {{name: other, action: kill, audit_reason: because, parameters: {{x: 1}}}}\n");
+    let rules = rules(&plugins(), &config).await;
+    let replica = replica_in(tempfile::tempdir().expect("a directory"), &simulation, rules, Ambient::system());
+    // Long enough for both to be at work.
+    refuse(&simulation, Method::DELETE, 4);
+    replica.offer(alert("kill", "a")).await;
+    replica.offer(alert("other", "a")).await;
+    let words = replica.words(2).await;
+    assert!(words.iter().all(|word| !word.contains("folded")), "{words:?}");
+}
