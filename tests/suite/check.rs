@@ -32,6 +32,17 @@ fn passes_both_forms_of_the_runbooks_file() {
 }
 
 #[test]
+fn passes_the_readmes_complete_example_without_a_warning() {
+    let readme = std::fs::read_to_string(integration_tests::root().join("README.md")).unwrap();
+    let example = readme.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap_or_default());
+    let example = example.into_iter().find(|block| block.starts_with("dryrun:")).expect("it stands in the README");
+    let output = check(&Plan::new().config(example));
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("ok: 2 rules") && !said.contains("warning"), "{said}");
+}
+
+#[test]
 fn names_place_and_remedy() {
     for (from, to, expected) in [
         (
