@@ -70,6 +70,15 @@ fn names_place_and_remedy() {
 }
 
 #[test]
+fn warns_of_an_action_that_pages_nobody() {
+    let warning = "config.yaml:27:13: warning: `isolate_namespace` pages, and nobody is set to be paged";
+    let said = |plan: &Plan| String::from_utf8_lossy(&check(plan).stdout).into_owned();
+    assert!(said(&Plan::new()).contains(warning), "{}", said(&Plan::new()));
+    let paged = Plan::new().and("paging: {alertmanager: {url: \"http://alertmanager:9093\"}}");
+    assert!(!said(&paged).contains("pages"), "{}", said(&paged));
+}
+
+#[test]
 fn a_wrong_parameter_is_named_with_its_line() {
     let output = check(
         &Plan::new().replace("    action: kill_pod\n", "    action: kill_pod\n    parameters: {grace_seconds: 3}\n"),

@@ -190,6 +190,13 @@ async fn load_rules(
         .await
         .map_err(|error| Failure::Runtime(format!("loading plugins failed: {error}")))?
         .map_err(|error| Failure::Runtime(error.to_string()))?;
+    for warning in settings::unpaged(config, &plugins) {
+        let place = format!("{}:{}:{}", arguments.config.display(), warning.location.line, warning.location.column);
+        log.line(Level::Warn, &format!("{place}: {}", warning.message), &Map::new());
+    }
+    for warning in &plugins.warnings {
+        log.line(Level::Warn, warning, &Map::new());
+    }
     for unusable in &plugins.unusable {
         let fields =
             record::fields([("file", json!(unusable.file.display().to_string())), ("plugin", json!(unusable.name))]);
