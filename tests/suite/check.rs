@@ -32,17 +32,6 @@ fn passes_both_forms_of_the_runbooks_file() {
 }
 
 #[test]
-fn warns_of_pages_that_nobody_would_hear() {
-    let unheard = check(&Plan::new());
-    assert!(
-        String::from_utf8_lossy(&unheard.stdout)
-            .contains("isolate_namespace pages the person on call, but no paging is set")
-    );
-    let heard = check(&Plan::new().and("paging: {alertmanager: {url: \"http://127.0.0.1:9093\"}}"));
-    assert!(!String::from_utf8_lossy(&heard.stdout).contains("no paging is set"));
-}
-
-#[test]
 fn passes_the_readmes_complete_example_without_a_warning() {
     let readme = std::fs::read_to_string(integration_tests::root().join("README.md")).unwrap();
     let example = readme.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap_or_default());

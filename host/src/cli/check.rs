@@ -28,17 +28,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let source =
         crate::plugins::Source { cache_dir: None, ..settings::plugins(arguments.plugins, &config, &config.journal) };
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
-<<<<<<< HEAD
-    let (joined, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
-=======
     settings::unpaged(&config, &plugins).iter().for_each(warn);
     let (_, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
->>>>>>> docs
     for unusable in &plugins.unusable {
         println!("warning: {}: {}", unusable.file.display(), unusable.reason);
-    }
-    if let Some(warning) = settings::unheard_pages(&config, &joined) {
-        println!("{path}: warning: {warning}");
     }
     for name in config.plugins.grants.keys().filter(|name| plugins.get(name).is_none()) {
         let message = format!("plugins.grants names `{name}`, but no plugin describes itself so");

@@ -7,12 +7,7 @@ use super::Failure;
 use crate::cluster::ClusterSpec;
 use crate::config::{ActionRef, Config, Warning};
 use crate::intake::token::Tokens;
-<<<<<<< HEAD
-use crate::plugins::{Limits, Source};
-use crate::respond::rules::Rules;
-=======
 use crate::plugins::{Limits, Plugins, Source};
->>>>>>> docs
 
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 pub const DEFAULT_ADMIN_LISTEN: &str = "127.0.0.1:9090";
@@ -76,16 +71,6 @@ fn from_file(path: &Path) -> Result<Tokens, Failure> {
         .map_err(|error| Failure::Usage(format!("the token in {} cannot be used: {error}", path.display())))
 }
 
-<<<<<<< HEAD
-/// What to say where an action pages and nobody would hear it.
-pub fn unheard_pages(config: &Config, rules: &Rules) -> Option<String> {
-    let heard = config.paging.pagerduty.is_some() || config.paging.alertmanager_url.is_some();
-    let actions = rules.paging_actions();
-    (!heard && !actions.is_empty()).then(|| {
-        let actions = actions.join(", ");
-        format!("{actions} pages the person on call, but no paging is set; add `paging: {{alertmanager: {{url: …}}}}` or `paging: {{pagerduty: {{routing_key_file: …}}}}`")
-    })
-=======
 /// Actions that page, where nobody is there to be paged.
 pub fn unpaged(config: &Config, plugins: &Plugins) -> Vec<Warning> {
     if config.paging.pagerduty.is_some() || config.paging.alertmanager_url.is_some() {
@@ -101,7 +86,6 @@ pub fn unpaged(config: &Config, plugins: &Plugins) -> Vec<Warning> {
         ),
     };
     paging.map(warning).collect()
->>>>>>> docs
 }
 
 /// The stop file lies beside the configuration: one key of the same ConfigMap.
