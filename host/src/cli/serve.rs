@@ -27,6 +27,8 @@ use crate::telemetry::metrics::Metrics;
 /// From the end of intake to exit: running actions, then the outbox.
 const DRAIN_WITHIN: Duration = Duration::from_secs(11);
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
+/// A disk that hangs must not keep the process.
+const CLOSE_WITHIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -95,7 +97,11 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let spec = settings::cluster(arguments.cluster.as_deref())?;
     let mut terminated = signal(SignalKind::terminate())
         .map_err(|error| Failure::Runtime(format!("cannot listen for SIGTERM: {error}")))?;
-    let running = start(arguments, config, tokens, spec, ambient, log).await?;
+    let running = tokio::select! {
+        running = start(arguments, config, tokens, spec, ambient, log) => running?,
+        // Nothing was taken yet, and what a start has taken up is in the inbox.
+        _ = terminated.recv() => return Ok(()),
+    };
     tokio::select! {
         _ = terminated.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
@@ -164,12 +170,13 @@ async fn start(
     let admin =
         bind(settings::address(arguments.admin_listen, config.admin_listen, settings::DEFAULT_ADMIN_LISTEN)).await?;
     let (address, admin_address) = (local(&listen)?, local(&admin)?);
+    // Before the first alert is taken: what comes from now on is in the inbox as well, and is not to be taken up twice.
+    let recovered = responder.recover().await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let stop = watch::Sender::new(false);
     let servers = vec![
         tokio::spawn(intake::server::serve_alerts(listen, intake, config.shutdown_delay, stopped(&stop))),
         tokio::spawn(intake::server::serve(admin, intake::admin(metrics), Patience::default(), stopped(&stop))),
     ];
-    let recovered = responder.recover().await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let fields = record::fields([
         ("listen", json!(address.to_string())),
         ("admin_listen", json!(admin_address.to_string())),
@@ -287,7 +294,9 @@ impl Running {
         if let Some(shippers) = self.shippers {
             shippers.flush_and_stop(FLUSH_WITHIN).await;
         }
-        self.journal.close().await;
+        if tokio::time::timeout(CLOSE_WITHIN, self.journal.close()).await.is_err() {
+            self.log.line(Level::Warn, "the journal did not close in time; what was committed is on disk", &Map::new());
+        }
         self.log.line(Level::Info, "stopped", &Map::new());
         Ok(())
     }

@@ -90,9 +90,12 @@ fn grants(section: &Section<'_>, problems: &mut Problems) -> BTreeMap<String, Ve
 fn permission(node: &Node, path: &str, problems: &mut Problems) -> Option<Permission> {
     let keys = &["apiGroups", "fields", "resourceNames", "resources", "scope", "verbs"];
     let section = Section::open(node, path, keys, problems)?;
-    for (key, example) in
-        [("resources", "`resources: [pods]`"), ("verbs", "`verbs: [get]`"), ("scope", "`scope: target`")]
-    {
+    for (key, example) in [
+        ("apiGroups", "`apiGroups: [\"\"]` for the core group"),
+        ("resources", "`resources: [pods]`"),
+        ("verbs", "`verbs: [get]`"),
+        ("scope", "`scope: target`"),
+    ] {
         if section.get(key).is_none() {
             section.missing(key, example, problems);
         }
@@ -101,8 +104,9 @@ fn permission(node: &Node, path: &str, problems: &mut Problems) -> Option<Permis
         let texts = section.texts(key, problems).unwrap_or_default();
         texts.into_iter().map(|(_, text)| text.to_owned()).collect::<Vec<_>>()
     };
-    let (api_groups, resources, resource_names, fields) =
-        (texts("apiGroups"), texts("resources"), texts("resourceNames"), texts("fields"));
+    let (resources, resource_names, fields) = (texts("resources"), texts("resourceNames"), texts("fields"));
+    let api_groups = section.texts_even_empty("apiGroups", problems).unwrap_or_default();
+    let api_groups = api_groups.into_iter().map(|(_, text)| text.to_owned()).collect();
     let verbs = section.texts("verbs", problems).unwrap_or_default();
     let verbs = verbs.into_iter().filter_map(|(location, text)| {
         let verb = word(text, VERBS);

@@ -111,6 +111,16 @@ impl<'a> Section<'a> {
         Some(items.iter().filter_map(|item| Some((item.location, self.text_of(key, item, problems)?))).collect())
     }
 
+    /// As [`Self::texts`], where an empty text means something: the core group.
+    pub fn texts_even_empty(&self, key: &str, problems: &mut Problems) -> Option<Vec<(Location, &'a str)>> {
+        let items = self.list(key, problems)?;
+        let read = |item: &'a Node, problems: &mut Problems| match &item.value {
+            Content::Text(text) if text.is_empty() => Some((item.location, "")),
+            _ => Some((item.location, self.text_of(key, item, problems)?)),
+        };
+        Some(items.iter().filter_map(|item| read(item, problems)).collect())
+    }
+
     pub fn list(&self, key: &str, problems: &mut Problems) -> Option<&'a [Node]> {
         let node = self.get(key)?;
         match &node.value {

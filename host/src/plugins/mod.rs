@@ -191,6 +191,11 @@ impl Plugin {
         run::validate(self, parameters).await
     }
 
+    /// How long a run may take; `narrower` can only shorten it.
+    pub fn timeout(&self, narrower: Option<Duration>) -> Duration {
+        narrower.map_or(self.limits.timeout, |narrower| narrower.min(self.limits.timeout))
+    }
+
     /// Runs the action once, in a fresh store. Never fails: whatever goes wrong is an [`End`]. `timeout` narrows the
     /// plugin limit's.
     pub async fn run(&self, request: Request, run: Arc<Run>, gate: Gate, timeout: Option<Duration>) -> Report {

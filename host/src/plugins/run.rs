@@ -28,7 +28,7 @@ type Answer<T> = Result<wasmtime::Result<T>, tokio::time::error::Elapsed>;
 pub(super) async fn run(plugin: &Plugin, sandbox: Sandbox, narrower: Option<Duration>) -> Report {
     let slot = plugin.engine.slot().await;
     let started = Instant::now();
-    let limit = narrower.map_or(plugin.limits.timeout, |narrower| narrower.min(plugin.limits.timeout));
+    let limit = plugin.timeout(narrower);
     let mut store = store(plugin, sandbox);
     let answer: Answer<Result<Outcome, Failure>> = timeout(limit, async {
         let action = plugin.pre.instantiate_async(&mut store).await?;

@@ -110,7 +110,7 @@ impl Inner {
         let detail = match (gone, last_error) {
             (true, _) => "the pod is gone".to_owned(),
             (false, None) => {
-                format!("still there {} s after the DELETE was accepted: the process may be alive", waited.as_secs())
+                format!("still there {} s after the DELETE was sent: the process may be alive", waited.as_secs())
             }
             (false, Some(error)) => format!("cannot be looked up: {error}"),
         };

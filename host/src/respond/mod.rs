@@ -13,6 +13,8 @@ pub mod record;
 mod recorder;
 mod recover;
 pub mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex};
 

@@ -114,12 +114,19 @@ pub fn derive(calls: &[CallRecord], end: &End) -> Derived {
     }
 }
 
+/// Whether a run failed because the cluster did not answer, before anything was sent: nothing is lost by running again.
+pub fn failed_for_want_of_an_answer(calls: &[CallRecord], derived: &Derived) -> bool {
+    matches!(derived.outcome, Outcome::Failed(Failure::NotSent | Failure::Api))
+        && calls.iter().all(|call| call.sent_at.is_none() && call.effect != Effect::Unknown)
+        && calls.iter().any(|call| matches!(call.effect, Effect::NotSent | Effect::NoAnswer))
+}
+
 fn failure_of(effect: Effect) -> Option<Failure> {
     match effect {
         Effect::Denied(Some(Check::Journal)) | Effect::NotSent => Some(Failure::NotSent),
         Effect::Denied(_) => Some(Failure::Denied),
         Effect::Conflict => Some(Failure::Conflict),
-        Effect::Api => Some(Failure::Api),
+        Effect::Api | Effect::NoAnswer => Some(Failure::Api),
         Effect::Changed | Effect::Unchanged | Effect::Gone | Effect::Unknown => None,
     }
 }

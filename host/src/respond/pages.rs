@@ -129,14 +129,10 @@ pub fn plugin_unavailable(about: &About, why: &str, at: Timestamp) -> Option<Pag
         .then(|| page(about, "plugin_unavailable", Severity::Error, at, summary, fields([("detail", json!(why))])))
 }
 
-/// The cluster did not answer until `max_recovery_age` had passed.
+/// Not tried, or not any more: the cluster did not answer until `max_recovery_age` had passed, or the controller itself
+/// was away or failed.
 pub fn gave_up(about: &About, why: &str, at: Timestamp) -> Option<Page> {
-    let summary = format!(
-        "{} {}/{} was not tried: the cluster did not answer in time",
-        about.action,
-        about.namespace(),
-        about.pod()
-    );
+    let summary = format!("{} {}/{} was not done: see details", about.action, about.namespace(), about.pod());
     (!about.dry_run).then(|| page(about, "failed", Severity::Error, at, summary, fields([("detail", json!(why))])))
 }
 

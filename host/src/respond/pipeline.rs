@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::outcome::{self, Derived, Outcome};
+use super::queue::{Claimed, RunningKey};
 use super::record::{About, Ended};
 use super::recorder::JournalRecorder;
 use super::rules::{Match, Rule, Rules, Step};
@@ -23,9 +24,6 @@ use crate::safety::run::{Bounds, Effect, Identity, Run};
 use crate::ship::Page;
 use crate::telemetry::log::Level;
 
-/// Longer than any plugin's own limit would be sensible.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
-
 /// An accepted alert on its way.
 pub(super) struct Job {
     pub event: Event,
@@ -33,6 +31,16 @@ pub(super) struct Job {
     pub next_step: usize,
     /// How often the cluster gave no answer.
     pub attempts: u32,
+    /// How often the action was started in vain: it could not send anything.
+    runs: u32,
+    /// What another alert was found at.
+    behind: Option<RunningKey>,
+}
+
+impl Job {
+    pub fn new(event: Event, next_step: usize) -> Self {
+        Self { event, next_step, attempts: 0, runs: 0, behind: None }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub(super) enum Handled {
     Finished,
     /// The cluster gave no answer: again later.
     Later,
+    /// Another alert is at the same action on the same object: again once it is known how that ended.
+    Behind,
 }
 
 /// How one step ended.
@@ -48,6 +58,7 @@ enum Stepped {
     Well,
     Badly,
     Later,
+    Behind,
 }
 
 /// What a concluded step leaves behind, in one transaction.
@@ -64,10 +75,14 @@ impl Inner {
             return self.unwanted_by_now(job).await;
         };
         while let Some(step) = rule.steps.get(job.next_step) {
+            if self.is_stopping() {
+                return Handled::Later;
+            }
             let last = job.next_step + 1 == rule.steps.len();
             let on_failure_stop = step.on_failure == OnFailure::Stop;
             match self.step(job, &rules, &rule, step, last, on_failure_stop).await {
                 Stepped::Later => return Handled::Later,
+                Stepped::Behind => return Handled::Behind,
                 Stepped::Badly if on_failure_stop => return Handled::Finished,
                 Stepped::Well | Stepped::Badly => job.next_step += 1,
             }
@@ -85,7 +100,7 @@ impl Inner {
 
     async fn step(
         self: &Arc<Self>,
-        job: &Job,
+        job: &mut Job,
         rules: &Arc<Rules>,
         rule: &Arc<Rule>,
         step: &Step,
@@ -102,6 +117,17 @@ impl Inner {
                 return Stepped::Badly;
             }
         };
+        if let Some(key) = job.behind.take() {
+            match self.queue.look(&key, job.event.received_at) {
+                Some(Claimed::Done) => return self.fold(&about, last).await,
+                Some(_) => {
+                    job.behind = Some(key);
+                    return Stepped::Behind;
+                }
+                // It came to nothing there.
+                None => {}
+            }
+        }
         let cleared = match self.clear(&about, plugin.manifest.target).await {
             Ok(cleared) => cleared,
             Err(NotCleared::Refused(refusal)) => {
@@ -110,18 +136,35 @@ impl Inner {
             }
             Err(NotCleared::NoAnswer(error)) => return self.no_answer(&about, &error, last || stops).await,
         };
-        let object = cleared.as_ref().map(|cleared| (cleared.object.to_string(), cleared.object.uid.clone()));
-        let key = (step.action.clone(), format!("{object:?}"), dry_run);
-        let Some(running) = self.queue.claim(key, job.event.received_at, self.ambient.now()) else {
-            let detail = "the same action on the same object was under way for another alert when this one came";
-            self.decide(&about, "folded", "duplicate", detail, None, last || stops).await;
-            return Stepped::Well;
+        // Without an object, two alerts have nothing in common.
+        let object = cleared
+            .as_ref()
+            .map_or_else(|| job.event.id.clone(), |cleared| format!("{} {:?}", cleared.object, cleared.object.uid));
+        let key = (step.action.clone(), step.parameters.clone(), object, dry_run);
+        let running = match self.queue.claim(key.clone(), job.event.received_at, self.ambient.now()) {
+            Claimed::Mine(running) => running,
+            Claimed::Done => return self.fold(&about, last).await,
+            Claimed::Busy => {
+                job.behind = Some(key);
+                return Stepped::Behind;
+            }
         };
-        let outcome = self.act(&about, &plugin, step, cleared, |outcome| last || (stops && is_bad(outcome))).await;
+        let finishes = |outcome| last || (stops && is_bad(outcome));
+        let Some(outcome) = self.act(&about, &plugin, step, cleared, job.runs + 1, finishes).await else {
+            job.runs += 1;
+            return Stepped::Later;
+        };
         if is_bad(outcome) {
             return Stepped::Badly;
         }
         running.done(self.ambient.now());
+        Stepped::Well
+    }
+
+    /// Another alert's run was about the same moment, and did what could be done.
+    async fn fold(&self, about: &About<'_>, finishes: bool) -> Stepped {
+        let detail = "the same action on the same object was under way for another alert when this one came";
+        self.decide(about, "folded", "duplicate", detail, None, finishes).await;
         Stepped::Well
     }
 
@@ -148,15 +191,17 @@ impl Inner {
         }
     }
 
-    /// Runs the action, derives what it did, and puts it on record.
+    /// Runs the action, derives what it did, and puts it on record. None: it could not send anything for want of an
+    /// answer from the cluster, and is worth another try.
     async fn act(
         self: &Arc<Self>,
         about: &About<'_>,
         plugin: &Arc<Plugin>,
         step: &Step,
         cleared: Option<Cleared>,
+        attempt: u32,
         finishes: impl Fn(Outcome) -> bool,
-    ) -> Outcome {
+    ) -> Option<Outcome> {
         let identity = Identity {
             event_id: about.event.id.clone(),
             entry_id: self.ambient.uuid().to_string(),
@@ -169,13 +214,13 @@ impl Inner {
             permissions: step.permissions.clone(),
             cleared,
             dry_run: about.dry_run,
-            deadline: Instant::now() + about.rule.timeout.unwrap_or(DEFAULT_DEADLINE),
+            deadline: Instant::now() + plugin.timeout(about.rule.timeout),
         };
         let recorder = Arc::new(JournalRecorder { journal: self.journal.clone(), ambient: self.ambient.clone() });
         let run = Arc::new(Run::new(identity, bounds, recorder));
         let request = Request {
             event_id: about.event.id.clone(),
-            attempt: 1,
+            attempt,
             parameters: step.parameters.clone(),
             reason: about.rule.audit_reason.clone(),
             alert: Arc::clone(&about.event.alert),
@@ -183,7 +228,18 @@ impl Inner {
         };
         let report = plugin.run(request, Arc::clone(&run), self.gate.clone(), about.rule.timeout).await;
         run.settle().await;
-        self.conclude_run(about, plugin, &run, &report, finishes).await
+        let calls = run.calls();
+        let derived = outcome::derive(&calls, &report.end);
+        if plugin.manifest.repeatable
+            && outcome::failed_for_want_of_an_answer(&calls, &derived)
+            && self.waited(about.event) < about.rules.max_recovery_age
+        {
+            self.log_waiting(about, &derived.detail);
+            return None;
+        }
+        let outcome = derived.outcome;
+        self.conclude_run(about, plugin, &run, &report, &derived, finishes(outcome)).await;
+        Some(outcome)
     }
 
     async fn conclude_run(
@@ -192,13 +248,12 @@ impl Inner {
         plugin: &Plugin,
         run: &Run,
         report: &Report,
-        finishes: impl Fn(Outcome) -> bool,
-    ) -> Outcome {
+        derived: &Derived,
+        finishes: bool,
+    ) {
         let calls = run.calls();
-        let derived = outcome::derive(&calls, &report.end);
         let now = self.ambient.now();
-        let record =
-            about.entry(&run.identity, run.target(), &calls, &derived, Ended { at: now, report: Some(report) });
+        let record = about.entry(&run.identity, run.target(), &calls, derived, Ended { at: now, report: Some(report) });
         let entry = record.body.clone();
         let page = pages::for_entry(about, plugin.manifest.pages, derived.outcome, &entry, &calls, now);
         let entry_id = &run.identity.entry_id;
@@ -210,19 +265,21 @@ impl Inner {
             content: attachment.content.clone(),
         });
         let conclusion = Conclusion { record, page, further: further.collect() };
-        self.conclude(about.event, conclusion, finishes(derived.outcome)).await;
+        self.conclude(about.event, conclusion, finishes).await;
         self.log.entry(&entry);
         if about.dry_run {
-            self.log_dry_run(about, run, &derived, &entry);
+            self.log_dry_run(about, run, derived, &entry);
         }
         self.metrics.action(about.action, derived.outcome.as_str(), about.dry_run);
-        let kill = calls
-            .iter()
-            .find(|call| call.is_target && matches!(call.verb, "delete" | "evict") && call.effect == Effect::Changed);
+        // Also where no answer came: whether the pod goes is then the only answer there is.
+        let kill = calls.iter().find(|call| {
+            call.is_target
+                && matches!(call.verb, "delete" | "evict")
+                && matches!(call.effect, Effect::Changed | Effect::Unknown)
+        });
         if let Some(kill) = kill.filter(|kill| !about.dry_run && kill.resource.starts_with("pods")) {
             self.follow(about, run.target(), kill, entry);
         }
-        derived.outcome
     }
 
     /// The line that the runbook greps for.
@@ -247,20 +304,26 @@ impl Inner {
 
     /// The cluster did not answer before anything was sent: later, until it is too late.
     async fn no_answer(&self, about: &About<'_>, error: &ApiError, finishes: bool) -> Stepped {
-        let waited = self.ambient.now().duration_since(about.event.received_at).unsigned_abs();
+        let waited = self.waited(about.event);
         if waited < about.rules.max_recovery_age {
-            let fields = super::record::fields([("event_id", about.event.id.as_str().into())]);
-            self.log.line(
-                Level::Warn,
-                &format!("{}: no answer from the cluster, trying again: {error}", about.headline()),
-                &fields,
-            );
+            self.log_waiting(about, &error.to_string());
             return Stepped::Later;
         }
         let detail = format!("the cluster gave no answer for {} s: {error}", waited.as_secs());
         let page = pages::gave_up(about, &detail, self.ambient.now());
         self.decide(about, "failed", "no_answer", &detail, page, finishes).await;
         Stepped::Badly
+    }
+
+    /// Since the alert came; nothing when the clock was set back.
+    pub(super) fn waited(&self, event: &Event) -> Duration {
+        Duration::try_from(self.ambient.now().duration_since(event.received_at)).unwrap_or(Duration::ZERO)
+    }
+
+    fn log_waiting(&self, about: &About<'_>, why: &str) {
+        let fields = super::record::fields([("event_id", about.event.id.as_str().into())]);
+        let message = format!("{}: no answer from the cluster, trying again: {why}", about.headline());
+        self.log.line(Level::Warn, &message, &fields);
     }
 
     /// Puts a decision on record, in the log and in the metrics.
@@ -316,6 +379,6 @@ impl Inner {
     }
 }
 
-fn is_bad(outcome: Outcome) -> bool {
+pub(super) fn is_bad(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Failed(_) | Outcome::Unknown)
 }

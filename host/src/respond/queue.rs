@@ -24,12 +24,24 @@ const MOST_WAITING: usize = 10_000;
 /// How long a finished action is remembered, for alerts that came while it ran.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
 
-/// Action, object with its UID, dry or live.
-pub(super) type RunningKey = (String, String, bool);
+/// How soon an alert looks again that is behind another one with the same action on the same object.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Action, its parameters, object with its UID, dry or live.
+pub(super) type RunningKey = (String, String, String, bool);
 
 enum Claim {
     Running,
     Done(Timestamp),
+}
+
+/// How an alert stands to others with the same action on the same object.
+pub(super) enum Claimed {
+    Mine(Running),
+    /// Another one is at it, and may yet fail.
+    Busy,
+    /// Another one did it after this one had come: the two were about the same moment.
+    Done,
 }
 
 type Claims = Arc<Mutex<HashMap<RunningKey, Claim>>>;
@@ -54,18 +66,28 @@ impl Queue {
         }
     }
 
-    /// Claims an action on an object for an alert; none while another alert has it, or when one had it and finished
-    /// after this alert had come: the two were about the same moment.
-    pub fn claim(&self, key: RunningKey, received_at: Timestamp, now: Timestamp) -> Option<Running> {
+    /// Claims an action on an object for an alert.
+    pub fn claim(&self, key: RunningKey, received_at: Timestamp, now: Timestamp) -> Claimed {
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         claims.retain(|_, claim| !matches!(claim, Claim::Done(at) if now.duration_since(*at) > REMEMBERED));
-        match claims.get(&key) {
-            Some(Claim::Running) => return None,
-            Some(Claim::Done(at)) if received_at <= *at => return None,
-            Some(Claim::Done(_)) | None => {}
+        if let Some(taken) = taken(&claims, &key, received_at) {
+            return taken;
         }
         claims.insert(key.clone(), Claim::Running);
-        Some(Running { all: Arc::clone(&self.claims), key: Some(key) })
+        Claimed::Mine(Running { all: Arc::clone(&self.claims), key: Some(key) })
+    }
+
+    /// As [`Self::claim`], without claiming: none when nobody has it.
+    pub fn look(&self, key: &RunningKey, received_at: Timestamp) -> Option<Claimed> {
+        taken(&self.claims.lock().unwrap_or_else(PoisonError::into_inner), key, received_at)
+    }
+}
+
+fn taken(claims: &HashMap<RunningKey, Claim>, key: &RunningKey, received_at: Timestamp) -> Option<Claimed> {
+    match claims.get(key)? {
+        Claim::Running => Some(Claimed::Busy),
+        Claim::Done(at) if received_at <= *at => Some(Claimed::Done),
+        Claim::Done(_) => None,
     }
 }
 
@@ -115,24 +137,50 @@ impl Inner {
         tokio::spawn(async move {
             loop {
                 let Ok(place) = inner.queue.places.acquire().await else { break };
-                if *inner.queue.stopping.borrow() {
+                if inner.is_stopping() {
                     // It stays in the inbox, and the next start finds it there.
                     break;
                 }
-                let handled = inner.handle(&mut job).await;
+                let event = job.event.clone();
+                // In a task of its own, so that a panic ends one alert's turn and leaves us here to say so.
+                let turn = tokio::spawn({
+                    let inner = Arc::clone(&inner);
+                    async move {
+                        let handled = inner.handle(&mut job).await;
+                        (job, handled)
+                    }
+                });
+                let turn = turn.await;
                 drop(place);
-                if handled == Handled::Finished {
-                    break;
-                }
-                job.attempts += 1;
+                let wait = match turn {
+                    Ok((_, Handled::Finished)) => break,
+                    Ok((back, Handled::Later)) => {
+                        job = back;
+                        job.attempts += 1;
+                        backoff(job.attempts)
+                    }
+                    Ok((back, Handled::Behind)) => {
+                        job = back;
+                        LOOK_AGAIN
+                    }
+                    Err(_panicked) => {
+                        inner.give_up_after_panic(event).await;
+                        break;
+                    }
+                };
                 let mut stopping = inner.queue.stopping.subscribe();
                 tokio::select! {
-                    () = tokio::time::sleep(backoff(job.attempts)) => {}
+                    () = tokio::time::sleep(wait) => {}
                     _ = stopping.wait_for(|stopping| *stopping) => break,
                 }
             }
             drop(busy);
         });
+    }
+
+    /// Whether nothing new may be started.
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.queue.stopping.borrow()
     }
 }
 
@@ -188,7 +236,7 @@ impl Responder {
             }
             Ok(_) => {
                 inner.metrics.alert("accepted");
-                inner.enqueue(Job { event, next_step: 0, attempts: 0 });
+                inner.enqueue(Job::new(event, 0));
                 Ok(())
             }
             Err(error) => {

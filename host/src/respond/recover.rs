@@ -1,19 +1,21 @@
 //! At start: what a previous run accepted and did not finish.
 //!
-//! What had no intent runs as if it had just come. A call whose intent is on disk without a result may have been made:
+//! What had no intent runs as if it had just come, unless `max_recovery_age` has passed. A call whose intent is on disk without a result may have been made:
 //! it is recorded as unknown, paged, and not repeated.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::outcome::{Derived, Outcome};
-use super::pipeline::Job;
-use super::record::{About, Ended};
+use super::outcome::{Derived, Failure, Outcome};
+use super::pipeline::{Job, is_bad};
+use super::record::{About, Ended, millis, seconds};
 use super::rules::{Match, Rule, Rules};
 use super::{Event, Inner, Responder, pages};
 use crate::alert::Alert;
+use crate::config::OnFailure;
 use crate::journal::{JournalError, Unfinished, UnfinishedIntent, Write};
+use crate::safety::policy::RuleScope;
 use crate::safety::run::Identity;
 use crate::telemetry::log::Level;
 
@@ -53,52 +55,39 @@ impl Inner {
         };
         let event = Event { id: unfinished.alert.event_id.clone(), alert, received_at: unfinished.alert.received_at };
         let rules = self.rules.load_full();
-        let Match::Wanted(rule) = rules.find(&event.alert) else {
-            // The pipeline says so, and takes it out of the inbox.
-            self.enqueue(Job { event, next_step: 0, attempts: 0 });
-            return;
+        let rule = match rules.find(&event.alert) {
+            Match::Wanted(rule) => rule,
+            Match::Unwanted(_) => Arc::new(no_longer(&event.alert.rule)),
         };
-        let concluded = rule.steps.iter().take_while(|step| unfinished.concluded.contains(&step.action)).count();
-        let cut_off = cut_off_run(&unfinished, &rule, concluded);
-        match cut_off {
-            Some(intents) => self.record_cut_off(&event, &rules, &rule, concluded, &intents).await,
-            None => self.enqueue(Job { event, next_step: concluded, attempts: 0 }),
+        // Each step leaves one entry or decision, in order; an action may come twice.
+        let concluded = rule.steps.iter().zip(&unfinished.concluded).take_while(|(step, done)| step.action == **done);
+        let next_step = concluded.count();
+        let intents: Vec<_> = unfinished.intents.iter().filter(|intent| may_have_been_sent(intent)).collect();
+        if let Some(first) = intents.first() {
+            let cut_off = CutOff { event: &event, rules: &rules, rule: &rule, next_step, first, intents: &intents };
+            let Some(next_step) = self.record_cut_off(cut_off).await else { return };
+            self.enqueue(Job::new(event, next_step));
+        } else if let Some(step) = rule.steps.get(next_step).filter(|_| self.waited(&event) >= rules.max_recovery_age) {
+            let dry_run = rules.dryrun || rule.dryrun || self.gate.stopped();
+            let about = About { event: &event, rules: &rules, rule: &rule, action: &step.action, dry_run };
+            let detail =
+                format!("taken up {} s after it came, later than max_recovery_age", self.waited(&event).as_secs());
+            let page = pages::gave_up(&about, &detail, self.ambient.now());
+            self.decide(&about, "failed", "too_late", &detail, page, true).await;
+        } else {
+            // Wanted by no rule any more: the pipeline says so, and takes it out of the inbox.
+            self.enqueue(Job::new(event, next_step));
         }
     }
 
-    /// A run that was cut off after it had announced calls: one entry, from the journal alone.
-    async fn record_cut_off(
-        &self,
-        event: &Event,
-        rules: &Rules,
-        rule: &Rule,
-        step: usize,
-        intents: &[&UnfinishedIntent],
-    ) {
-        let Some(first) = intents.first() else { return };
-        let text = |intent: &UnfinishedIntent, key: &str| {
-            intent.intent.get(key).and_then(Value::as_str).unwrap_or("").to_owned()
-        };
+    /// A run that was cut off after it had announced calls: one entry, from the journal alone. Answers with the step
+    /// that is next, where there is one.
+    async fn record_cut_off(&self, cut_off: CutOff<'_>) -> Option<usize> {
+        let CutOff { event, rules, rule, next_step, first, intents } = cut_off;
         let action = text(first, "action");
         let dry_run = first.intent.get("dry_run") == Some(&Value::Bool(true));
         let about = About { event, rules, rule, action: &action, dry_run };
-        let open: Vec<_> = intents.iter().filter(|intent| intent.result.is_none()).collect();
-        let changed = intents
-            .iter()
-            .any(|intent| intent.result.as_ref().and_then(|result| result.get("effect")) == Some(&json!("changed")));
-        let calls: Vec<_> =
-            open.iter().map(|intent| format!("{} {}", text(intent, "verb"), text(intent, "path"))).collect();
-        let detail = if open.is_empty() {
-            "the controller stopped in the middle of the run; the calls it had announced were answered".to_owned()
-        } else {
-            format!("the controller stopped before an answer was recorded to: {}", calls.join(", "))
-        };
-        let outcome = match (open.is_empty(), changed) {
-            (true, true) => Outcome::Done,
-            (true, false) => Outcome::Failed(super::outcome::Failure::Plugin),
-            (false, _) => Outcome::Unknown,
-        };
-        let derived = Derived { outcome, changed, detail };
+        let derived = derive(intents);
         let identity = Identity {
             event_id: event.id.clone(),
             entry_id: first.entry_id.clone(),
@@ -107,29 +96,135 @@ impl Inner {
         };
         let now = self.ambient.now();
         let mut record = about.entry(&identity, None, &[], &derived, Ended { at: now, report: None });
+        if let Ok(sent_at) = text(first, "timestamp").parse() {
+            record.body.insert("timestamp".to_owned(), json!(seconds(sent_at)));
+            record.body.insert("sent_at".to_owned(), json!(millis(sent_at)));
+        }
         if let Some(uid) = first.intent.get("uid").and_then(Value::as_str) {
             let id = super::record::action_id(&rules.cluster_name, &action, uid);
             record.body.insert("action_id".to_owned(), json!(id));
         }
-        let pages =
-            rule.steps.get(step).and_then(|step| step.plugin.as_ref().ok()).is_some_and(|plugin| plugin.manifest.pages);
-        let page = pages::for_entry(&about, pages, outcome, &record.body, &[], now);
-        self.log.entry(&record.body);
+        // The step that was cut off, unless the configuration says otherwise by now: then nothing follows.
+        let step = rule.steps.get(next_step).filter(|step| step.action == action);
+        let further = step.is_some_and(|step| {
+            next_step + 1 < rule.steps.len() && !(is_bad(derived.outcome) && step.on_failure == OnFailure::Stop)
+        });
+        let pages = step.and_then(|step| step.plugin.as_ref().ok()).is_some_and(|plugin| plugin.manifest.pages);
+        let page = pages::for_entry(&about, pages, derived.outcome, &record.body, &[], now);
+        let entry = record.body.clone();
         let mut writes = vec![Write::Record(record)];
         writes.extend(self.ships());
         writes.extend(page.iter().flat_map(|page| self.sends(page)));
-        writes.push(Write::Finish { event_id: event.id.clone() });
+        if !further {
+            writes.push(Write::Finish { event_id: event.id.clone() });
+        }
         self.persist(writes).await;
+        self.log.entry(&entry);
+        further.then_some(next_step + 1)
+    }
+
+    /// The controller itself failed while it worked on an alert: what is known of it goes on record, and it is not
+    /// tried again.
+    pub(super) async fn give_up_after_panic(self: &Arc<Self>, event: Event) {
+        let fields = super::record::fields([("event_id", event.id.as_str().into())]);
+        self.log.line(
+            Level::Error,
+            "the controller failed while it worked on an alert; this is a fault of it",
+            &fields,
+        );
+        let unfinished = match self.journal.unfinished().await {
+            Ok(all) => all.into_iter().find(|one| one.alert.event_id == event.id),
+            // It stays in the inbox, for the next start.
+            Err(error) => {
+                self.log.line(Level::Error, &format!("the alert waits for the next start: {error}"), &fields);
+                return;
+            }
+        };
+        let Some(unfinished) = unfinished else { return };
+        let rules = self.rules.load_full();
+        let rule = match rules.find(&event.alert) {
+            Match::Wanted(rule) => rule,
+            Match::Unwanted(_) => Arc::new(no_longer(&event.alert.rule)),
+        };
+        let intents: Vec<_> = unfinished.intents.iter().filter(|intent| may_have_been_sent(intent)).collect();
+        if let Some(first) = intents.first() {
+            // No step is given: nothing follows.
+            let next_step = rule.steps.len();
+            let cut_off = CutOff { event: &event, rules: &rules, rule: &rule, next_step, first, intents: &intents };
+            self.record_cut_off(cut_off).await;
+            return;
+        }
+        let step = rule.steps.get(unfinished.concluded.len());
+        let action = step.map_or("-", |step| step.action.as_str());
+        let dry_run = rules.dryrun || rule.dryrun || self.gate.stopped();
+        let about = About { event: &event, rules: &rules, rule: &rule, action, dry_run };
+        let detail = "the controller failed while it worked on the alert, before anything was sent";
+        let page = pages::gave_up(&about, detail, self.ambient.now());
+        self.decide(&about, "failed", "internal", detail, page, true).await;
     }
 }
 
-/// The intents of the run that has no entry yet.
-fn cut_off_run<'a>(unfinished: &'a Unfinished, rule: &Rule, concluded: usize) -> Option<Vec<&'a UnfinishedIntent>> {
-    let action = &rule.steps.get(concluded)?.action;
-    let intents: Vec<_> = unfinished
-        .intents
+/// A run without an entry, as the journal has it.
+struct CutOff<'a> {
+    event: &'a Event,
+    rules: &'a Rules,
+    rule: &'a Rule,
+    /// The step that the run was of.
+    next_step: usize,
+    first: &'a UnfinishedIntent,
+    intents: &'a [&'a UnfinishedIntent],
+}
+
+fn text(intent: &UnfinishedIntent, key: &str) -> String {
+    intent.intent.get(key).and_then(Value::as_str).unwrap_or("").to_owned()
+}
+
+fn effect(intent: &UnfinishedIntent) -> Option<&str> {
+    intent.result.as_ref()?.get("effect")?.as_str()
+}
+
+/// What is known never to have left does not keep an alert from being worked on again.
+fn may_have_been_sent(intent: &UnfinishedIntent) -> bool {
+    !matches!(effect(intent), Some("not_sent" | "denied"))
+}
+
+/// The same words as for a run that ended, from intents and results alone.
+fn derive(intents: &[&UnfinishedIntent]) -> Derived {
+    let changed = intents.iter().any(|intent| effect(intent) == Some("changed"));
+    let open: Vec<_> = intents
         .iter()
-        .filter(|intent| intent.intent.get("action").and_then(Value::as_str) == Some(action))
+        .filter(|intent| matches!(effect(intent), None | Some("unknown")))
+        .map(|intent| format!("{} {}", text(intent, "verb"), text(intent, "path")))
         .collect();
-    (!intents.is_empty()).then_some(intents)
+    if !open.is_empty() {
+        let detail = format!("the controller stopped before an answer was recorded to: {}", open.join(", "));
+        return Derived { outcome: Outcome::Unknown, changed, detail };
+    }
+    let detail = "the controller stopped in the middle of the run; the calls it had announced were answered".to_owned();
+    let has =
+        |words: &[&str]| intents.iter().any(|intent| effect(intent).is_some_and(|effect| words.contains(&effect)));
+    let outcome = if has(&["conflict"]) {
+        Outcome::Failed(Failure::Conflict)
+    } else if has(&["api"]) {
+        Outcome::Failed(Failure::Api)
+    } else if changed {
+        Outcome::Done
+    } else if has(&["gone"]) {
+        Outcome::AlreadyGone
+    } else {
+        Outcome::Skipped
+    };
+    Derived { outcome, changed, detail }
+}
+
+/// Stands for a rule that an alert was accepted by and that the configuration no longer has.
+fn no_longer(name: &str) -> Rule {
+    Rule {
+        name: name.to_owned(),
+        audit_reason: "the rule is not in the configuration any more".to_owned(),
+        dryrun: false,
+        scope: RuleScope::default(),
+        timeout: None,
+        steps: Vec::new(),
+    }
 }

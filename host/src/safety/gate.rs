@@ -154,7 +154,13 @@ pub(super) fn fail(run: &Run, record: &CallRecord, error: &ApiError) -> CallErro
         _ if gone => Effect::Gone,
         ApiError::Status { code: 403 | 401, .. } => Effect::Denied(None),
         // Nothing was sent yet: a change that was not sent because a read before it got no answer.
-        error if record.mutating && error.is_transient() => Effect::NotSent,
+        error if error.is_transient() => {
+            if record.mutating {
+                Effect::NotSent
+            } else {
+                Effect::NoAnswer
+            }
+        }
         _ => Effect::Api,
     };
     run.push(CallRecord { effect, detail: error.to_string(), ..record.clone() });

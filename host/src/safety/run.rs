@@ -174,6 +174,8 @@ pub enum Effect {
     Api,
     /// It never left.
     NotSent,
+    /// A read that was not answered.
+    NoAnswer,
     /// It left, and no answer came.
     Unknown,
 }
@@ -188,6 +190,7 @@ impl Effect {
             Self::Conflict => "conflict",
             Self::Api => "api",
             Self::NotSent => "not_sent",
+            Self::NoAnswer => "no_answer",
             Self::Unknown => "unknown",
         }
     }

@@ -1,0 +1,190 @@
+//! An API server that is away, panics, and ends in the middle.
+
+use super::*;
+use crate::ambient::Random;
+use crate::journal::{NewAlert, Record, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+fn sent(simulation: &Simulation) -> usize {
+    simulation.requests().iter().filter(|seen| seen.method != Method::GET).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_action_that_could_send_nothing_for_want_of_an_answer_is_started_again() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    // A namespace is not read when it is cleared: the action itself is the first to meet the silence.
+    refuse(&simulation, Method::GET, 3);
+    replica.offer(alert("sweep", "a")).await;
+    assert_eq!(replica.words(1).await, ["sweep done"]);
+    assert_eq!((sent(&simulation), replica.records().await.len()), (1, 1), "one entry, for the run that acted");
+}
+
+/// Fails the program's own way: the number-th value of randomness that is asked for is a panic.
+struct Panics {
+    left: AtomicUsize,
+}
+
+impl Random for Panics {
+    fn fill(&self, bytes: &mut [u8]) {
+        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 1, "a fault of the controller");
+        bytes.fill(7);
+        bytes[0] = self.left.load(Ordering::SeqCst).to_le_bytes()[0];
+    }
+}
+
+struct System;
+
+impl crate::ambient::Clock for System {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_ends_one_alert_on_record_and_with_a_page_and_no_other() {
+    let (simulation, plugins) = (simulation(), plugins());
+    // The chain's id, the event's id, and then the entry's.
+    let ambient = Ambient::new(Arc::new(System), Arc::new(Panics { left: AtomicUsize::new(3) }));
+    let replica =
+        replica_in(tempfile::tempdir().expect("a directory"), &simulation, rules(&plugins, CONFIG).await, ambient);
+    replica.offer(alert("kill", "a")).await;
+    assert_eq!(replica.words(1).await, ["kill failed internal"]);
+    assert_eq!((sent(&simulation), replica.pages().await.len()), (0, 1));
+    replica.offer(alert("kill", "a")).await;
+    assert_eq!(replica.words(2).await, ["kill failed internal", "kill done"]);
+}
+
+/// What a run that was killed leaves behind: the alert, and what was on disk by then.
+async fn left_behind(rule: &str, age: jiff::SignedDuration, records: &[(LogType, &str, Value)]) -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(&directory.path().join("journal.db"), &Ambient::system()).expect("opens");
+    let alert = alert(rule, "a");
+    let new = NewAlert {
+        event_id: "e".to_owned(),
+        alert_uuid: None,
+        received_at: jiff::Timestamp::now() - age,
+        body: Arc::clone(alert.raw()),
+    };
+    let mut writes = vec![Write::Accept(new)];
+    for (log_type, entry_id, body) in records {
+        let body = body.as_object().expect("an object").clone();
+        let entry_id = Some((*entry_id).to_owned());
+        writes.push(Write::Record(Record { log_type: *log_type, event_id: "e".to_owned(), entry_id, body }));
+    }
+    journal.commit(writes).await.expect("written");
+    journal.close().await;
+    directory
+}
+
+async fn recovered(directory: TempDir, simulation: &Simulation, config: &str) -> Replica {
+    let rules = rules(&plugins(), config).await;
+    let replica = replica_in(directory, simulation, rules, Ambient::system());
+    assert_eq!(replica.responder.recover().await.expect("readable"), 1);
+    replica
+}
+
+const NO_TIME: jiff::SignedDuration = jiff::SignedDuration::ZERO;
+
+fn intent(action: &str) -> Value {
+    json!({"timestamp": "2026-11-24T12:00:00.250Z", "action": action, "call": 0, "verb": "delete", "path": "/x", "uid": "u",
+        "dry_run": false, "plugin_sha256": "p"})
+}
+
+fn result(effect: &str) -> Value {
+    json!({"call": 0, "effect": effect})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_a_result_is_unknown_and_never_repeated() {
+    let simulation = simulation();
+    let left = left_behind("kill", NO_TIME, &[(LogType::Intent, "n", intent("kill"))]).await;
+    let replica = recovered(left, &simulation, CONFIG).await;
+    assert_eq!(replica.words(1).await, ["kill unknown"]);
+    let entry = replica.records().await.remove(0).1;
+    assert_eq!((&entry["entry_id"], &entry["timestamp"]), (&json!("n"), &json!("2026-11-24T12:00:00Z")));
+    assert_eq!((sent(&simulation), replica.pages().await.len()), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_a_result_is_unknown_also_when_no_rule_wants_the_alert_any_more() {
+    for config in [
+        CONFIG.replace("{name: kill, action: kill,", "{name: other, action: kill,"),
+        CONFIG.replace("{name: kill, action: kill,", "{name: kill, action: sweep,"),
+    ] {
+        let simulation = simulation();
+        let left = left_behind("kill", NO_TIME, &[(LogType::Intent, "n", intent("kill"))]).await;
+        let replica = recovered(left, &simulation, &config).await;
+        assert_eq!(replica.words(1).await, ["kill unknown"]);
+        assert_eq!((sent(&simulation), replica.pages().await.len()), (0, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_steps_after_one_that_was_cut_off_are_taken_up() {
+    let simulation = simulation();
+    // The first step's delete was answered; its entry was not written.
+    let records = [(LogType::Intent, "n", intent("sweep")), (LogType::Result, "n", result("changed"))];
+    let replica = recovered(left_behind("both", NO_TIME, &records).await, &simulation, CONFIG).await;
+    assert_eq!(replica.words(3).await, ["sweep done", "kill done", "tell failed/denied"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_call_stops_the_steps_after_it() {
+    let simulation = simulation();
+    let left = left_behind("both", NO_TIME, &[(LogType::Intent, "n", intent("sweep"))]).await;
+    let replica = recovered(left, &simulation, CONFIG).await;
+    assert_eq!(replica.words(1).await, ["sweep unknown"]);
+    assert_eq!((sent(&simulation), replica.records().await.len()), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_action_that_comes_twice_is_concluded_once_for_each_time() {
+    let simulation = simulation();
+    let config =
+        CONFIG.replace("[{action: sweep}, {action: kill, on_failure: continue}", "[{action: sweep}, {action: sweep}");
+    let entry = json!({"action": "sweep", "outcome": "done"});
+    let left = left_behind("both", NO_TIME, &[(LogType::Entry, "n", entry)]).await;
+    let replica = recovered(left, &simulation, &config).await;
+    assert_eq!(replica.words(2).await, ["sweep done", "tell failed/denied"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_not_to_have_been_sent_is_tried_again() {
+    let simulation = simulation();
+    let records = [(LogType::Intent, "n", intent("kill")), (LogType::Result, "n", result("not_sent"))];
+    let replica = recovered(left_behind("kill", NO_TIME, &records).await, &simulation, CONFIG).await;
+    assert_eq!(replica.words(1).await, ["kill done"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freshness_is_judged_at_receipt_and_an_alert_older_than_max_recovery_age_is_paged_instead() {
+    let simulation = simulation();
+    let nine = jiff::SignedDuration::from_mins(9);
+    // Its own time is later than its receipt here, as far as a node's clock may be wrong; that is not what is tested.
+    let config = format!("{CONFIG}\nmax_alert_age: 1m\n");
+    let old = left_behind("kill", jiff::SignedDuration::from_mins(11), &[]).await;
+    let replica = recovered(old, &simulation, &config).await;
+    assert_eq!(replica.words(1).await, ["kill failed too_late"]);
+    assert_eq!((sent(&simulation), replica.pages().await.len()), (0, 1));
+    let replica = recovered(left_behind("kill", nine, &[]).await, &simulation, &config).await;
+    assert_eq!(replica.words(1).await, ["kill refused from_the_future"], "judged by the time of receipt");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_takes_no_writes_holds_nothing_but_what_it_must_and_shutdown_ends_in_time() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    replica.offer(alert("kill", "b")).await;
+    replica.words(1).await;
+    // Another process holds the write lock: every commit waits for it and fails.
+    let holder = rusqlite::Connection::open(replica.directory.path().join("journal.db")).expect("opens");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let offer = replica.responder.offer(alert("kill", "a"), jiff::Timestamp::now());
+    assert!(tokio::time::timeout(Duration::from_millis(300), offer).await.is_err(), "no 2xx");
+    assert_eq!(sent(&simulation), 0);
+    let started = std::time::Instant::now();
+    replica.responder.drain(Duration::from_millis(500)).await;
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    drop(holder);
+}

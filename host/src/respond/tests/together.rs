@@ -1,0 +1,80 @@
+//! Several alerts, several replicas, one pod.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_with_the_same_alert_kill_once_and_fail_nothing() {
+    let plugins = plugins();
+    for _ in 0..10 {
+        let simulation = simulation();
+        let (one, two) = (replica(&simulation, &plugins).await, replica(&simulation, &plugins).await);
+        let alert = alert("kill", "a");
+        tokio::join!(one.offer(alert.clone()), two.offer(alert));
+        let mut words = one.words(1).await;
+        words.extend(two.words(1).await);
+        words.sort();
+        assert_eq!(words.len(), 2, "{words:?}");
+        assert_eq!(words.iter().filter(|word| *word == "kill done").count(), 1, "{words:?}");
+        let other = words.iter().find(|word| *word != "kill done").expect("the other's");
+        let harmless =
+            ["kill already_gone", "kill skipped", "kill refused pod_absent", "kill refused already_deleting"];
+        assert!(harmless.contains(&other.as_str()), "{other}");
+        let deletes = simulation.requests().iter().filter(|seen| seen.method == Method::DELETE).count();
+        assert!(deletes <= 2, "{deletes}");
+        let (mine, theirs) = (one.pages().await, two.pages().await);
+        assert!(mine.len() <= 1 && theirs.len() <= 1 && mine.len() + theirs.len() >= 1, "{mine:?} {theirs:?}");
+        let keys: std::collections::BTreeSet<_> =
+            mine.iter().chain(&theirs).map(|page| page["dedup_key"].to_string()).collect();
+        assert_eq!(keys.len(), 1, "{keys:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_behind_another_is_folded_only_once_that_one_has_succeeded() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    // The first run's delete is refused three times, and so fails; the second is free to try.
+    refuse(&simulation, Method::DELETE, 3);
+    replica.offer(alert("kill", "a")).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    replica.offer(alert("kill", "a")).await;
+    assert_eq!(replica.words(2).await, ["kill failed/api", "kill done"]);
+    assert_eq!(simulation.object("/api/v1/namespaces/production/pods/a"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_behind_one_that_succeeds_is_folded() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    // Long enough for the second to find the first at work.
+    refuse(&simulation, Method::DELETE, 2);
+    replica.offer(alert("kill", "a")).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    replica.offer(alert("kill", "a")).await;
+    let mut words = replica.words(2).await;
+    words.sort();
+    assert_eq!(words, ["kill done", "kill folded duplicate"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_for_an_action_without_a_target_are_never_folded() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    for _ in 0..8 {
+        replica.offer(alert("tell", "a")).await;
+    }
+    // Each asks for a pod that it may not delete: eight runs, eight entries.
+    assert_eq!(replica.words(8).await, vec!["tell failed/denied"; 8]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_pages_nobody_and_is_neither_followed_nor_folded_into_a_live_one() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    let before = simulation.objects();
+    replica.offer(alert("dry", "a")).await;
+    assert_eq!(replica.words(1).await, ["kill done"]);
+    assert_eq!(replica.records().await[0].1["dry_run"], true);
+    assert!(replica.responder.drain(Duration::from_millis(300)).await, "nobody follows");
+    assert_eq!((replica.pages().await, simulation.objects()), (vec![], before));
+}
