@@ -9,7 +9,7 @@ use crate::{Host, Manifest, Parameters, Request, json};
 
 /// One response action.
 pub trait Action {
-    /// Declared with [`parameters!`](crate::parameters!); `()` for an action that takes none.
+    /// Declared with [`parameters!`](crate::parameters!): an empty struct for an action that takes none.
     type Parameters: Parameters;
 
     /// Read from the component without running it.

@@ -48,6 +48,11 @@ extern crate std;
 #[cfg(test)]
 extern crate self as falco_response_sdk;
 
+/// Compiles the first action of the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeOfTheProject;
+
 mod action;
 mod cluster;
 mod export;

@@ -1,7 +1,7 @@
 //! What the rest of the program may not reach for by itself: the clock and randomness.
 //!
 //! They are passed in, so that a simulation can own them. Waiting goes through `tokio::time`, which a simulation can
-//! pause; outgoing HTTP is passed in as a service ([`crate::ship::http`], [`crate::cluster::connect`]).
+//! pause; outgoing HTTP is passed in as a service ([`crate::ship::http`], [`crate::cluster::connect()`]).
 
 use std::sync::Arc;
 

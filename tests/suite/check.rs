@@ -32,14 +32,14 @@ fn passes_both_forms_of_the_runbooks_file() {
 }
 
 #[test]
-fn warns_of_pages_that_nobody_would_hear() {
-    let unheard = check(&Plan::new());
-    assert!(
-        String::from_utf8_lossy(&unheard.stdout)
-            .contains("isolate_namespace pages the person on call, but no paging is set")
-    );
-    let heard = check(&Plan::new().and("paging: {alertmanager: {url: \"http://127.0.0.1:9093\"}}"));
-    assert!(!String::from_utf8_lossy(&heard.stdout).contains("no paging is set"));
+fn passes_the_readmes_complete_example_without_a_warning() {
+    let readme = std::fs::read_to_string(integration_tests::root().join("README.md")).unwrap();
+    let example = readme.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap_or_default());
+    let example = example.into_iter().find(|block| block.starts_with("dryrun:")).expect("it stands in the README");
+    let output = check(&Plan::new().config(example));
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("ok: 2 rules") && !said.contains("warning"), "{said}");
 }
 
 #[test]
@@ -67,6 +67,15 @@ fn names_place_and_remedy() {
         assert_eq!(output.status.code(), Some(2), "{to}: {}", errors(&output));
         assert!(errors(&output).contains(expected), "{to}: {}", errors(&output));
     }
+}
+
+#[test]
+fn warns_of_an_action_that_pages_nobody() {
+    let warning = "config.yaml:27:13: warning: `isolate_namespace` pages, and nobody is set to be paged";
+    let said = |plan: &Plan| String::from_utf8_lossy(&check(plan).stdout).into_owned();
+    assert!(said(&Plan::new()).contains(warning), "{}", said(&Plan::new()));
+    let paged = Plan::new().and("paging: {alertmanager: {url: \"http://alertmanager:9093\"}}");
+    assert!(!said(&paged).contains("pages"), "{}", said(&paged));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, settings};
-use crate::config::{Location, Problem};
+use crate::config::{Location, Problem, Warning};
 use crate::plugins::Plugins;
 use crate::respond::rules::Rules;
 
@@ -20,19 +20,18 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = settings::load(&arguments.config)?;
     let path = arguments.config.display();
-    for warning in &config.warnings {
+    let warn = |warning: &Warning| {
         println!("{path}:{}:{}: warning: {}", warning.location.line, warning.location.column, warning.message);
-    }
+    };
+    config.warnings.iter().for_each(warn);
     // A check must not leave compiled code behind: it may run elsewhere, as somebody else.
     let source =
         crate::plugins::Source { cache_dir: None, ..settings::plugins(arguments.plugins, &config, &config.journal) };
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
-    let (joined, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
+    settings::unpaged(&config, &plugins).iter().for_each(warn);
+    let (_, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
     for unusable in &plugins.unusable {
         println!("warning: {}: {}", unusable.file.display(), unusable.reason);
-    }
-    if let Some(warning) = settings::unheard_pages(&config, &joined) {
-        println!("{path}: warning: {warning}");
     }
     for name in config.plugins.grants.keys().filter(|name| plugins.get(name).is_none()) {
         let message = format!("plugins.grants names `{name}`, but no plugin describes itself so");

@@ -203,6 +203,10 @@ async fn load_rules(
         .await
         .map_err(|error| Failure::Runtime(format!("loading plugins failed: {error}")))?
         .map_err(|error| Failure::Usage(error.to_string()))?;
+    for warning in settings::unpaged(config, &plugins) {
+        let place = format!("{}:{}:{}", arguments.config.display(), warning.location.line, warning.location.column);
+        log.line(Level::Warn, &format!("{place}: {}", warning.message), &Map::new());
+    }
     for warning in &plugins.warnings {
         log.line(Level::Warn, warning, &Map::new());
     }
@@ -223,9 +227,6 @@ async fn load_rules(
     for problem in &problems {
         let place = format!("{}:{}:{}", arguments.config.display(), problem.location.line, problem.location.column);
         log.line(Level::Error, &format!("{place}: {}; the rule will not act", problem.message), &Map::new());
-    }
-    if let Some(warning) = settings::unheard_pages(config, &rules) {
-        log.line(Level::Warn, &warning, &Map::new());
     }
     metrics.rules_without_plugin(rules.without_plugin().len());
     Ok(rules)

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::cluster::ClusterSpec;
-use crate::config::Config;
+use crate::config::{ActionRef, Config, Warning};
 use crate::intake::token::Tokens;
-use crate::plugins::{Limits, Source};
-use crate::respond::rules::Rules;
+use crate::plugins::{Limits, Plugins, Source};
 
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 pub const DEFAULT_ADMIN_LISTEN: &str = "127.0.0.1:9090";
@@ -72,14 +71,21 @@ fn from_file(path: &Path) -> Result<Tokens, Failure> {
         .map_err(|error| Failure::Usage(format!("the token in {} cannot be used: {error}", path.display())))
 }
 
-/// What to say where an action pages and nobody would hear it.
-pub fn unheard_pages(config: &Config, rules: &Rules) -> Option<String> {
-    let heard = config.paging.pagerduty.is_some() || config.paging.alertmanager_url.is_some();
-    let actions = rules.paging_actions();
-    (!heard && !actions.is_empty()).then(|| {
-        let actions = actions.join(", ");
-        format!("{actions} pages the person on call, but no paging is set; add `paging: {{alertmanager: {{url: …}}}}` or `paging: {{pagerduty: {{routing_key_file: …}}}}`")
-    })
+/// Actions that page, where nobody is there to be paged.
+pub fn unpaged(config: &Config, plugins: &Plugins) -> Vec<Warning> {
+    if config.paging.pagerduty.is_some() || config.paging.alertmanager_url.is_some() {
+        return Vec::new();
+    }
+    let actions = config.rules.iter().flat_map(|rule| &rule.actions);
+    let paging = actions.filter(|action| plugins.get(&action.action).is_some_and(|plugin| plugin.manifest.pages));
+    let warning = |action: &ActionRef| Warning {
+        location: action.location,
+        message: format!(
+            "`{}` pages, and nobody is set to be paged; add `paging: {{alertmanager: {{url: …}}}}` or `pagerduty`",
+            action.action
+        ),
+    };
+    paging.map(warning).collect()
 }
 
 /// The stop file lies beside the configuration: one key of the same ConfigMap.

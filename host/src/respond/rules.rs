@@ -107,16 +107,6 @@ impl Rules {
         Match::Wanted(Arc::clone(rule))
     }
 
-    /// The actions that page somebody when they have changed something; sorted.
-    pub fn paging_actions(&self) -> Vec<String> {
-        let steps = self.by_name.values().flat_map(|rule| &rule.steps);
-        let paging = steps.filter(|step| step.plugin.as_ref().is_ok_and(|plugin| plugin.manifest.pages));
-        let mut names: Vec<_> = paging.map(|step| step.action.clone()).collect();
-        names.sort();
-        names.dedup();
-        names
-    }
-
     /// The rules of which a step has no plugin, with the reason; sorted.
     pub fn without_plugin(&self) -> Vec<(String, String)> {
         let mut found: Vec<_> = self
