@@ -4,6 +4,8 @@
 //! load a group is what came in while the disk was busy with the one before. Reads have a connection of their own and
 //! see what was committed.
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -62,9 +64,11 @@ impl Journal {
     /// Opens or creates the file and starts the thread that writes it.
     ///
     /// # Errors
-    /// When the file is no journal, is newer, or cannot be written.
+    /// When the file is no journal, is newer, cannot be written, or is another handle's: two controllers that take up
+    /// one inbox would act twice. Commands that use a [`Store`] are not kept out.
     pub fn open(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
         let mut store = Store::open(path, ambient)?;
+        let lock = lock_for_good(path)?;
         // Readiness speaks of writes: find out now whether the file takes one.
         store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
         let reader = Arc::new(Mutex::new(Some(schema::open_reader(path)?)));
@@ -77,7 +81,7 @@ impl Journal {
         let theirs = Arc::clone(&state);
         thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || write(store, &waiting, &theirs))
+            .spawn(move || write(store, lock, &waiting, &theirs))
             .map_err(|error| JournalError::Open { path: path.to_owned(), message: error.to_string() })?;
         Ok(Self { inner: Arc::new(Inner { jobs, reader, state }) })
     }
@@ -159,6 +163,24 @@ impl Journal {
     }
 }
 
+/// Held until the file that is returned is closed; a process that is killed holds nothing. In a file of its own, since
+/// closing any descriptor of the database would give up SQLite's locks.
+fn lock_for_good(path: &Path) -> Result<File, JournalError> {
+    let failed = |message: String| JournalError::Open { path: path.to_owned(), message };
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&beside).map_err(|error| failed(format!("cannot create a lock beside it: {error}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(failed("another controller works with it: each needs a journal of its own".to_owned()))
+        }
+        Err(TryLockError::Error(error)) => Err(failed(format!("cannot lock it: {error}"))),
+    }
+}
+
 /// A connection that a panic left behind is as good as before: it is only read from.
 fn lock(reader: &Mutex<Option<Connection>>) -> std::sync::MutexGuard<'_, Option<Connection>> {
     reader.lock().unwrap_or_else(PoisonError::into_inner)
@@ -174,7 +196,7 @@ impl Drop for Ending<'_> {
 }
 
 /// The thread: ends when it is told to close, or when the last handle is gone.
-fn write(mut store: Store, waiting: &mpsc::Receiver<Job>, state: &State) {
+fn write(mut store: Store, lock: File, waiting: &mpsc::Receiver<Job>, state: &State) {
     let _ending = Ending(state);
     loop {
         let first = if store.takes_writes() {
@@ -206,6 +228,7 @@ fn write(mut store: Store, waiting: &mpsc::Receiver<Job>, state: &State) {
         }
         if let Some(done) = closing {
             drop(store);
+            drop(lock);
             // Whoever asked may have stopped waiting.
             let _ = done.send(());
             return;

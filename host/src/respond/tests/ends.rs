@@ -205,3 +205,32 @@ async fn a_journal_that_takes_no_writes_holds_nothing_but_what_it_must_and_shutd
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     drop(holder);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_controller_on_the_same_journal_is_turned_away() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    let path = replica.directory.path().join("journal.db");
+    let error = Journal::open(&path, &Ambient::system()).err().expect("taken").to_string();
+    assert!(error.contains("another controller"), "{error}");
+    assert!(crate::journal::Store::open(&path, &Ambient::system()).is_ok(), "a command may look and append");
+    replica.journal.close().await;
+    assert!(Journal::open(&path, &Ambient::system()).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_without_an_answer_is_unknown_paged_and_looked_after() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    let kind = FaultKind::LoseAnswer;
+    simulation.inject(Fault { method: Method::DELETE, path_prefix: "/".to_owned(), times: 3, kind });
+    replica.offer(alert("kill", "a")).await;
+    assert_eq!(replica.words(1).await, ["kill unknown"]);
+    assert!(replica.responder.drain(Duration::from_secs(5)).await);
+    let parcels = replica.journal.parcels("records", 10).await.expect("readable");
+    let followup = parcels.iter().find_map(|parcel| match &parcel.content {
+        Content::Record { record, .. } if record.log_type == LogType::Followup => record.body.get("followup"),
+        _ => None,
+    });
+    assert_eq!((followup, replica.pages().await.len()), (Some(&json!("gone")), 1));
+}
