@@ -57,7 +57,7 @@ pub fn touched_by_manifest(
     if text("/apiVersion") != Some(&resource.api_version()) {
         return refuse(format!("the manifest's apiVersion is not {}", resource.api_version()));
     }
-    if !manifest.get("kind").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty()) {
+    if manifest.get("kind").and_then(Value::as_str).is_none_or(str::is_empty) {
         return refuse("the manifest has no kind".to_owned());
     }
     if manifest.pointer("/metadata/generateName").is_some() {
