@@ -36,6 +36,8 @@ fn rehearses_under_a_global_switch() {
     let entry = house.record_of(&alerts::about(POOL, "staging", "web-5c6d8-2lkjh"));
     assert_eq!((entry["outcome"].as_str(), entry["dry_run"].as_bool()), (Some("done"), Some(true)), "{entry}");
     dry_line(&house, "isolate_namespace staging/web-5c6d8-2lkjh");
+    let again = house.record_of(&alerts::about(POOL, "staging", "web-5c6d8-2lkjh"));
+    assert_eq!(again["action_id"], entry["action_id"], "the same rehearsal has the same id");
     assert!(house.changes().is_empty(), "{:?}", house.changes());
     // A second time there is still a pod to rehearse with.
     assert_eq!(house.record_of(&alerts::about(MINER, "production", "checkout-7d9f4b-xkp2m"))["outcome"], "done");

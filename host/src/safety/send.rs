@@ -112,7 +112,10 @@ async fn exchange(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) 
         }
         if let Ok(answer) = &result {
             call.accepted_at = Some(answered_at);
-            call.uid = call.uid.take().or_else(|| answer_uid(answer));
+            // The UID of what was not created is another one each time, and says nothing.
+            if !intent.dry_run {
+                call.uid = call.uid.take().or_else(|| answer_uid(answer));
+            }
         }
     });
     result.map(|answer| for_plugin(answer.object)).map_err(|error| call_error(&error))
