@@ -2,22 +2,30 @@
 
 use std::path::Path;
 
-use crate::{Outcome, build, plugins};
+use integration_tests::control_plane::NOT_RUN;
+
+use crate::{Outcome, build, control_plane, plugins};
 
 /// # Errors
 /// Something does not build.
 pub fn run(root: &Path, filter: &[&str]) -> Result<Outcome, String> {
-    println!("[1/3] building the plugins");
+    println!("[1/4] building the plugins");
     plugins::build(root)?;
-    println!("[2/3] building the controller");
+    println!("[2/4] building the controller");
     build::controller(root)?;
-    println!("[3/3] running the tests");
+    println!("[3/4] building the real control plane");
+    let real = control_plane::ensure()?;
+    println!("[4/4] running the tests");
     let mut arguments = vec!["test", "--workspace"];
     if !filter.is_empty() {
         arguments.push("--");
         arguments.extend(filter);
     }
-    match build::cargo(root, &arguments) {
+    let result = build::cargo(root, &arguments);
+    if !real {
+        println!("{NOT_RUN}");
+    }
+    match result {
         Ok(()) => Ok(Outcome::Good),
         Err(error) => {
             eprintln!("{error}");
