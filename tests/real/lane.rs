@@ -1,29 +1,12 @@
 //! The one control plane of this test binary, and what tests put into it.
 
-use std::io::Write as _;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use integration_tests::cluster::Cluster;
-use integration_tests::control_plane::{NOT_RUN, has_go, is_built};
+pub use integration_tests::cluster::shared as cluster;
 use serde_json::{Value, json};
 
 use crate::house::{House, Plan};
-
-/// The cluster; none, said visibly, where there is no Go to build it with. In CI that is a failure.
-pub fn cluster() -> Option<&'static Cluster> {
-    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
-    let start = || {
-        if !is_built().unwrap() && !has_go() {
-            assert!(std::env::var_os("CI").is_none(), "{NOT_RUN}");
-            // Not `eprintln!`, which the test runner keeps to itself.
-            let _ = writeln!(std::io::stderr(), "{NOT_RUN}");
-            return None;
-        }
-        Some(Cluster::start().unwrap())
-    };
-    CLUSTER.get_or_init(start).as_ref()
-}
 
 /// The runbook's configuration with these namespaces in the place of its own.
 pub fn plan(cluster: &Cluster, namespaces: &[&str]) -> Plan {

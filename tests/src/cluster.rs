@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -189,6 +190,24 @@ impl Cluster {
         })
         .collect()
     }
+}
+
+/// The one of this process; none, said visibly, where there is no Go to build it with.
+///
+/// # Panics
+/// It does not start; in CI, also when there is no Go.
+pub fn shared() -> Option<&'static Cluster> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    let start = || {
+        if !control_plane::has_go() && !control_plane::is_built().unwrap_or(false) {
+            assert!(std::env::var_os("CI").is_none(), "{}", control_plane::NOT_RUN);
+            // Not `eprintln!`, which the test runner keeps to itself.
+            let _ = writeln!(std::io::stderr(), "{}", control_plane::NOT_RUN);
+            return None;
+        }
+        Some(Cluster::start().unwrap_or_else(|error| panic!("{error}")))
+    };
+    CLUSTER.get_or_init(start).as_ref()
 }
 
 /// The administrator's own calls.

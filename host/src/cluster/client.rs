@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tower::BoxError;
 
-use super::names::{ApiResource, ObjectRef, Subresource, collection_path};
+use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
 use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request};
 
@@ -157,6 +157,7 @@ impl Writer {
     /// # Errors
     /// The API server's no; not sent; or no answer, and then the change may have been made.
     pub async fn send(&self, mutation: &Mutation, sending: &Sending) -> Result<Answer, ApiError> {
+        self.look_before_evicting(mutation).await?;
         let approved = request::approve(mutation, sending);
         let mut request = new_request(approved.shape.method(), &approved.path)?;
         let agent = format!("falco-response-controller/{} event={}", env!("CARGO_PKG_VERSION"), sending.event_id);
@@ -168,6 +169,21 @@ impl Writer {
             Ok((code, bytes)) => Ok(Answer { code: code.as_u16(), object: parse(&bytes)? }),
             Err(error) => Err(self.plain(mutation, error).await),
         }
+    }
+
+    /// The API server tries an eviction of another UID for ten seconds before it says no, longer than anybody waits
+    /// here: a pod that is known to be another one is not evicted at all. The UID in the eviction still decides.
+    async fn look_before_evicting(&self, mutation: &Mutation) -> Result<(), ApiError> {
+        let Mutation::Evict { pod, uid, .. } = mutation else { return Ok(()) };
+        match self.reader().get(pod).await {
+            Err(gone) if gone.is_not_found() => Err(gone),
+            Ok(found) if !has_uid(&found, uid) => Err(another(pod, uid)),
+            _ => Ok(()),
+        }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader { client: self.client.clone(), simulated: false }
     }
 
     /// Gives an error the status that its cause deserves.
@@ -189,22 +205,24 @@ impl Writer {
             }
             (422, _) if message.contains("metadata.uid") => status(409, "Conflict", message.clone()),
             (422, Mutation::Patch { object, uid, document: PatchDocument::Operations(_) }) => {
-                let reader = Reader { client: self.client.clone(), simulated: false };
-                match reader.get(object).await {
+                match self.reader().get(object).await {
                     Err(gone) if gone.is_not_found() => gone,
-                    Ok(found) if found.pointer("/metadata/uid").and_then(Value::as_str) != Some(uid.as_str()) => {
-                        status(
-                            409,
-                            "Conflict",
-                            format!("{message}: {} is no longer the one with UID {uid}", object.name),
-                        )
-                    }
+                    Ok(found) if !has_uid(&found, uid) => another(object, uid),
                     _ => error,
                 }
             }
             _ => error,
         }
     }
+}
+
+fn has_uid(object: &Value, uid: &Uid) -> bool {
+    object.pointer("/metadata/uid").and_then(Value::as_str) == Some(uid.as_str())
+}
+
+fn another(object: &ObjectRef, uid: &Uid) -> ApiError {
+    let message = format!("{} is no longer the one with UID {uid}", object.name);
+    ApiError::Status { code: 409, reason: "Conflict".to_owned(), message, retry_after: None }
 }
 
 fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, ApiError> {
