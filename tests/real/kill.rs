@@ -114,6 +114,79 @@ fn leaves_a_mirror_pod_to_its_kubelet() {
 }
 
 #[test]
+fn leaves_what_a_custom_resource_stands_behind() {
+    let Some(cluster) = cluster() else { return };
+    let house = house(cluster, "custom");
+    let schema = json!({"openAPIV3Schema": {"type": "object"}});
+    let definition = json!({
+        "metadata": {"name": "installations.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"kind": "Installation", "plural": "installations"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}],
+        },
+    });
+    cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition).unwrap();
+    let installations = "/apis/example.com/v1/namespaces/custom/installations";
+    cluster.until(installations, |_| true).unwrap();
+    let custom = json!({"apiVersion": "example.com/v1", "kind": "Installation", "metadata": {"name": "mesh"}});
+    let custom = cluster.create(installations, &custom).unwrap();
+    let owner = json!({
+        "apiVersion": "example.com/v1", "kind": "Installation", "name": "mesh", "uid": custom["metadata"]["uid"],
+        "controller": true,
+    });
+    // The DaemonSet is not the top of its chain, and is found all the same.
+    let mut agent = workload("agent", &json!({}));
+    agent["metadata"]["ownerReferences"] = json!([owner]);
+    cluster.create(&workloads("custom", "daemonsets"), &agent).unwrap();
+    assert_refused(&record(&house, "custom", name(&pod_of(cluster, "custom", "agent"))), "daemonset");
+    bare_pod(cluster, "custom", "direct", &json!({"ownerReferences": [owner]}));
+    assert_refused(&record(&house, "custom", "direct"), "owner_unreadable");
+}
+
+#[test]
+fn takes_the_word_of_an_admission_policy() {
+    let Some(cluster) = cluster() else { return };
+    let house = house(cluster, "fenced");
+    let pod = bare_pod(cluster, "fenced", "debug", &json!({}));
+    let kind = |plural: &str| format!("/apis/admissionregistration.k8s.io/v1/{plural}");
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["pods"]});
+    let only = json!({"matchLabels": {"kubernetes.io/metadata.name": "fenced"}});
+    let policy = json!({
+        "metadata": {"name": "fence"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            // The kubelet's own deletes stay possible.
+            "validations": [{"expression": "!has(request.options.preconditions)", "message": "fenced in"}],
+        },
+    });
+    cluster.create(&kind("validatingadmissionpolicies"), &policy).unwrap();
+    let binding = json!({
+        "metadata": {"name": "fence"},
+        "spec": {
+            "policyName": "fence", "validationActions": ["Deny"], "matchResources": {"namespaceSelector": only},
+        },
+    });
+    cluster.create(&kind("validatingadmissionpolicybindings"), &binding).unwrap();
+    // It takes a moment until it is in force.
+    let path = format!("{}/debug", pods("fenced"));
+    let probe = json!({"dryRun": ["All"], "preconditions": {"uid": pod["metadata"]["uid"]}});
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while cluster.delete(&path, &probe).is_ok() {
+        assert!(std::time::Instant::now() < deadline, "the policy is not in force");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let entry = record(&house, "fenced", "debug");
+    assert_eq!(
+        (entry["outcome"].as_str(), entry["failure"].as_str(), entry["changed"].as_bool()),
+        (Some("failed"), Some("denied"), Some(false)),
+        "{entry}"
+    );
+    assert!(entry.to_string().contains("fenced in"), "{entry}");
+    assert!(is_there(cluster, &pod));
+}
+
+#[test]
 fn says_of_a_pod_that_a_finalizer_holds_that_it_is_not_confirmed() {
     let Some(cluster) = cluster() else { return };
     let house = house(cluster, "held");
