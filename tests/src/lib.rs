@@ -4,6 +4,9 @@
 //! It uses nothing of the controller's own code, so that both sides of an interface are not written by one hand.
 
 pub mod alerts;
+pub mod behaviour;
+pub mod cluster;
+pub mod control_plane;
 pub mod controller;
 pub mod http;
 pub mod receiver;

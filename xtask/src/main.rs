@@ -2,6 +2,7 @@
 
 mod build;
 mod component;
+mod control_plane;
 mod demo;
 mod plugins;
 mod test;
@@ -14,7 +15,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo       posts real Falco alerts to the controller on loopback, against a simulated cluster, and shows what comes of
              each; with --serve it keeps running and prints the curl line to try
-  test       runs the whole suite; arguments after it go to the test binaries
+  test       runs the whole suite; arguments after it go to the test binaries. With --real it builds a real Kubernetes
+             control plane first (needs Go; once on this machine, some 10 minutes) and tests against that, too
+  cluster    keeps a real control plane running until Ctrl-C, and says how to reach it
   plugins    builds every action below plugins/ and tests/plugins/ into target/plugins and target/test-plugins
 ";
 
@@ -33,7 +36,9 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["demo"] => demo::run(&root, false),
         ["demo", "--serve"] => demo::run(&root, true),
-        ["test", ref filter @ ..] => test::run(&root, filter),
+        ["test", "--real", ref filter @ ..] => test::run(&root, true, filter),
+        ["test", ref filter @ ..] => test::run(&root, false, filter),
+        ["cluster"] => control_plane::keep(),
         ["plugins"] => plugins::build(&root).map(|()| Outcome::Good),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

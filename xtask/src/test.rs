@@ -4,22 +4,30 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{Outcome, build, plugins};
+use integration_tests::control_plane::{NOT_ASKED, NOT_RUN, WANTED};
 
+use crate::{Outcome, build, control_plane, plugins};
+
+/// `real`: against a real Kubernetes control plane as well, which is built first.
+///
 /// # Errors
 /// Something does not build.
-pub fn run(root: &Path, filter: &[&str]) -> Result<Outcome, String> {
+pub fn run(root: &Path, real: bool, filter: &[&str]) -> Result<Outcome, String> {
     println!("[1/3] building the plugins");
     plugins::build(root)?;
     println!("[2/3] building the controller");
     build::controller(root)?;
+    let real = if real && !control_plane::ensure()? { Err(NOT_RUN) } else { real.then_some(()).ok_or(NOT_ASKED) };
     println!("[3/3] running the tests");
     let mut arguments = vec!["test", "--workspace"];
     if !filter.is_empty() {
         arguments.push("--");
         arguments.extend(filter);
     }
-    let counted = run_counted(root, &arguments)?;
+    let counted = run_counted(root, real.is_ok(), &arguments)?;
+    if let Err(not_run) = real {
+        println!("\n{not_run}");
+    }
     println!("\n{} passed, {} failed, {} skipped", counted.passed, counted.failed, counted.ignored);
     Ok(if counted.good { Outcome::Good } else { Outcome::Bad })
 }
@@ -34,10 +42,14 @@ struct Counted {
 }
 
 /// Runs cargo, shows what it prints as it comes, and adds up its results.
-fn run_counted(root: &Path, arguments: &[&str]) -> Result<Counted, String> {
+fn run_counted(root: &Path, real: bool, arguments: &[&str]) -> Result<Counted, String> {
     let failed = |error: std::io::Error| format!("cannot run cargo: {error}");
-    let mut cargo =
-        Command::new(env!("CARGO")).args(arguments).current_dir(root).stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(arguments).current_dir(root).stdout(Stdio::piped());
+    if real {
+        cargo.env(WANTED, "1");
+    }
+    let mut cargo = cargo.spawn().map_err(failed)?;
     let mut counted = Counted::default();
     if let Some(output) = cargo.stdout.take() {
         for line in BufReader::new(output).lines() {

@@ -12,9 +12,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tower::BoxError;
 
-use super::names::{ApiResource, ObjectRef, Subresource, collection_path};
+use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
-use super::{Answer, ApiError, LogOptions, Mutation, Selection, Sending, request};
+use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request};
 
 /// More than any object; a list that is larger is refused rather than held.
 const LARGEST_ANSWER: usize = 8 << 20;
@@ -161,6 +161,7 @@ impl Writer {
     /// # Errors
     /// The API server's no; not sent; or no answer, and then the change may have been made.
     pub async fn send(&self, mutation: &Mutation, sending: &Sending) -> Result<Answer, ApiError> {
+        self.look_before_evicting(mutation).await?;
         let approved = request::approve(mutation, sending);
         let mut request = new_request(approved.shape.method(), &approved.path)?;
         let agent = format!("falco-response-controller/{} event={}", env!("CARGO_PKG_VERSION"), sending.event_id);
@@ -168,23 +169,64 @@ impl Writer {
             .map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
         request.headers_mut().insert(header::USER_AGENT, agent);
         request.extensions_mut().insert(approved);
-        let (code, bytes) = send(&self.client, request, sending.timeout).await.map_err(conflict_of_uids)?;
-        Ok(Answer { code: code.as_u16(), object: parse(&bytes)? })
+        match send(&self.client, request, sending.timeout).await {
+            Ok((code, bytes)) => Ok(Answer { code: code.as_u16(), object: parse(&bytes)? }),
+            Err(error) => Err(self.plain(mutation, error).await),
+        }
+    }
+
+    /// The API server tries an eviction of another UID for ten seconds before it says no, longer than anybody waits
+    /// here: a pod that is known to be another one is not evicted at all. The UID in the eviction still decides.
+    async fn look_before_evicting(&self, mutation: &Mutation) -> Result<(), ApiError> {
+        let Mutation::Evict { pod, uid, .. } = mutation else { return Ok(()) };
+        match self.reader().get(pod).await {
+            Err(gone) if gone.is_not_found() => Err(gone),
+            Ok(found) if !has_uid(&found, uid) => Err(another(pod, uid)),
+            _ => Ok(()),
+        }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader { client: self.client.clone(), simulated: false }
+    }
+
+    /// Gives an error the status that its cause deserves.
+    ///
+    /// Another UID in a document is 422 "field is immutable": a conflict. A JSON patch whose test of the UID fails is
+    /// 422 without a word on why, so the object is looked at. An apply that does not fit the schema is a 500, which
+    /// would be taken for an outage and tried again.
+    async fn plain(&self, mutation: &Mutation, error: ApiError) -> ApiError {
+        let ApiError::Status { code, message, retry_after, .. } = &error else { return error };
+        let status = |code, reason: &str, message: String| ApiError::Status {
+            code,
+            reason: reason.to_owned(),
+            message,
+            retry_after: *retry_after,
+        };
+        match (code, mutation) {
+            (500, Mutation::Apply { .. }) if message.contains("failed to create typed patch object") => {
+                status(422, "Invalid", message.clone())
+            }
+            (422, _) if message.contains("metadata.uid") => status(409, "Conflict", message.clone()),
+            (422, Mutation::Patch { object, uid, document: PatchDocument::Operations(_) }) => {
+                match self.reader().get(object).await {
+                    Err(gone) if gone.is_not_found() => gone,
+                    Ok(found) if !has_uid(&found, uid) => another(object, uid),
+                    _ => error,
+                }
+            }
+            _ => error,
+        }
     }
 }
 
-/// Another UID in a document is 422 "field is immutable", and in a JSON patch a failed test: a conflict, both.
-fn conflict_of_uids(error: ApiError) -> ApiError {
-    match error {
-        ApiError::Status { code: 422, message, retry_after, .. }
-            if ["metadata.uid", "/metadata/uid", "testing value", "test failed"]
-                .iter()
-                .any(|hint| message.contains(hint)) =>
-        {
-            ApiError::Status { code: 409, reason: "Conflict".to_owned(), message, retry_after }
-        }
-        other => other,
-    }
+fn has_uid(object: &Value, uid: &Uid) -> bool {
+    object.pointer("/metadata/uid").and_then(Value::as_str) == Some(uid.as_str())
+}
+
+fn another(object: &ObjectRef, uid: &Uid) -> ApiError {
+    let message = format!("{} is no longer the one with UID {uid}", object.name);
+    ApiError::Status { code: 409, reason: "Conflict".to_owned(), message, retry_after: None }
 }
 
 fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, ApiError> {

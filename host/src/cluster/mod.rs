@@ -4,6 +4,8 @@
 //! cloned, and [`crate::safety::gate::Gate`] swallows the one there is: that is what makes the gate the only way to
 //! change anything. What an alert or a plugin is, is unknown here.
 
+#[cfg(test)]
+mod against_real;
 mod client;
 pub mod connect;
 pub mod names;

@@ -90,8 +90,8 @@ impl Query {
 
 pub fn dry_run(options: &str, values: &[Value]) -> Result<bool, Failure> {
     match values.iter().find(|value| *value != "All") {
-        Some(wrong) => {
-            let why = format!("Unsupported value: {wrong}: supported values: \"All\"");
+        Some(_) => {
+            let why = format!("Unsupported value: {}: supported values: \"All\"", json!(values));
             Err(Failure::invalid_options(options, "dryRun", &why))
         }
         None => Ok(!values.is_empty()),
@@ -186,11 +186,17 @@ fn list(store: &Store, route: &Route, query: &Query, metadata_only: bool) -> Ans
     let limit = match query.get("limit").map(number).transpose() {
         Ok(Some(0) | None) => usize::MAX,
         Ok(Some(limit)) => limit,
-        Err(_) => return Err(Failure::bad_request("limit is no number")),
+        Err(_) => {
+            let text = query.get("limit").unwrap_or_default();
+            return Err(Failure::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")));
+        }
     };
     // The token is the last object handed out; what was created or deleted since then does no harm.
     let after = match query.get("continue") {
-        Some(token) => Some(token.split_once('/').ok_or_else(|| Failure::bad_request("continue key is not valid"))?),
+        Some(token) => Some(token.split_once('/').ok_or_else(|| {
+            let why = "continue key is not valid: illegal base64 data at input byte 0";
+            Failure::bad_request(format!("invalid continue token: {why}"))
+        })?),
         None => None,
     };
     let mut found = store

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 use sha2::{Digest, Sha256};
 
-use super::apply;
 use super::kinds::{Kind, Kinds};
 use super::store::{Key, Store, whole_seconds};
+use super::{apply, schema};
 
 /// Who owns the fields of what was loaded.
 const MANAGER: &str = "kubectl-client-side-apply";
@@ -187,6 +187,7 @@ fn fill(kind: &Kind, namespace: &str, name: &str, object: &mut Value, now: Times
             object["status"] = json!({ "phase": "Active" });
         }
     }
+    schema::settle(kind, object);
 }
 
 fn default(map: &mut Map<String, Value>, key: &str, value: impl FnOnce() -> Value) {

@@ -10,6 +10,7 @@ mod http;
 mod kinds;
 mod load;
 mod patch;
+mod schema;
 mod selectors;
 mod status;
 mod store;

@@ -7,16 +7,36 @@ use super::apply;
 use super::kinds::Kind;
 use super::status::Failure;
 
-pub const SUPPORTED: &str = "application/apply-patch+yaml, application/json-patch+json, application/merge-patch+json";
-
 /// # Errors
-/// 400 for what is no JSON patch, 422 for one that does not fit, a failed `test` included.
+/// 422 for one that does not fit, a failed `test` included.
 pub fn operations(object: &Value, patch: &Value) -> Result<Value, Failure> {
-    let patch: json_patch::Patch = serde_json::from_value(patch.clone())
-        .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+    let patch: json_patch::Patch = serde_json::from_value(patch.clone()).map_err(|_| Failure::patch_does_not_fit())?;
     let mut after = object.clone();
-    json_patch::patch(&mut after, &patch).map_err(|error| Failure::patch_does_not_fit(&error.to_string()))?;
+    json_patch::patch(&mut after, &patch).map_err(|_| Failure::patch_does_not_fit())?;
     Ok(after)
+}
+
+/// Whether a document is of the shape that its content type promises.
+///
+/// # Errors
+/// 400 in the words of the API server's decoder.
+pub fn of_its_type(document: &Value, content_type: &str) -> Result<(), Failure> {
+    let (fits, wanted) = match content_type {
+        "application/json-patch+json" => (document.is_array(), "[]handlers.jsonPatchOp"),
+        _ => (document.is_object(), "map[string]interface {}"),
+    };
+    if fits {
+        return Ok(());
+    }
+    let found = match document {
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) | Value::Null => "bool",
+    };
+    let why = format!("error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}");
+    Err(Failure::bad_request(why))
 }
 
 pub fn merge(object: &Value, patch: &Value) -> Value {
@@ -47,14 +67,14 @@ pub fn settle(
         return Err(Failure::bad_request("the patched object is no Kubernetes object"));
     }
     if after["apiVersion"] != before["apiVersion"] || after["kind"] != before["kind"] {
-        return Err(Failure::bad_request("the patch changes apiVersion or kind"));
+        return Err(Failure::bad_patch("another apiVersion or kind"));
     }
     if let Some((old, new)) = differs("/metadata/name") {
         let why = format!("the name of the object ({new}) does not match the name on the URL ({old})");
         return Err(Failure::bad_request(why));
     }
-    if let Some((old, new)) = differs("/metadata/namespace") {
-        let why = format!("the namespace of the object ({new}) does not match the namespace on the request ({old})");
+    if differs("/metadata/namespace").is_some() {
+        let why = "the namespace of the provided object does not match the namespace sent on the request";
         return Err(Failure::bad_request(why));
     }
     match differs("/metadata/uid") {
@@ -125,8 +145,8 @@ fn frozen_spec(pod: &Value) -> Value {
 /// `fieldValidation=Strict`: the keys of the schemas that the controller writes. Others are not checked.
 ///
 /// # Errors
-/// 400 that names the unknown field.
-pub fn strict(kind: &Kind, document: &Value) -> Result<(), Failure> {
+/// The unknown field; what status it makes depends on the kind of request.
+pub fn strict(kind: &Kind, document: &Value) -> Result<(), String> {
     const EVERYWHERE: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
     let more: &[&str] = match kind.plural.as_str() {
         _ if kind.custom => return Ok(()),
@@ -149,7 +169,7 @@ pub fn strict(kind: &Kind, document: &Value) -> Result<(), Failure> {
         found = unknown(&document["spec"], "spec.", &[known]);
     }
     match found {
-        Some(field) => Err(Failure::bad_request(format!("strict decoding error: unknown field \"{field}\""))),
+        Some(field) => Err(field),
         None => Ok(()),
     }
 }

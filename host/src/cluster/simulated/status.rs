@@ -66,8 +66,9 @@ impl Failure {
         )
     }
 
-    pub fn already_exists(kind: &Kind, name: &str) -> Self {
-        let message = format!("{} \"{name}\" already exists", kind.resource());
+    pub fn already_exists(kind: &Kind, name: &str, leaving: bool) -> Self {
+        let leaving = if leaving { "object is being deleted: " } else { "" };
+        let message = format!("{leaving}{} \"{name}\" already exists", kind.resource());
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(kind, name)
     }
 
@@ -103,10 +104,37 @@ impl Failure {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
     }
 
-    /// A JSON patch that does not fit, a failed `test` included.
-    pub fn patch_does_not_fit(why: &str) -> Self {
+    /// A JSON patch that does not fit, a failed `test` included; a real one does not say why either.
+    pub fn patch_does_not_fit() -> Self {
         let message = "the server rejected our request due to an error in our request".to_owned();
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).because("UnexpectedServerResponse", why, None)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+    }
+
+    /// A patch after which the object is none of its kind.
+    pub fn bad_patch(why: &str) -> Self {
+        let message = format!(" \"\" is invalid: patch: Invalid value: {why}");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+    }
+
+    pub fn strict_patch(field: &str) -> Self {
+        Self::bad_patch(&format!("strict decoding error: unknown field \"{field}\""))
+    }
+
+    pub fn strict(kind: &Kind, field: &str) -> Self {
+        Self::bad_request(format!(
+            "{0} in version \"{1}\" cannot be handled as a {0}: strict decoding error: unknown field \"{field}\"",
+            kind.kind, kind.version
+        ))
+    }
+
+    /// An apply whose document does not fit the schema: a 500, whatever the field validation, and no reason.
+    pub fn untyped(kind: &Kind, namespace: &str, name: &str, field: &str) -> Self {
+        let message = format!(
+            "failed to create typed patch object ({namespace}/{name}; {}, Kind={}): .{field}: field not declared in schema",
+            kind.api_version(),
+            kind.kind
+        );
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
     }
 
     pub fn method_not_allowed() -> Self {
@@ -114,9 +142,8 @@ impl Failure {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
-    pub fn unsupported_media_type(supported: &str) -> Self {
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {supported}");
+    pub fn unsupported_media_type() -> Self {
+        let message = "415: Unsupported Media Type".to_owned();
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
@@ -155,10 +182,14 @@ impl Failure {
     }
 
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "details": self.details, "code": self.code.as_u16(),
-        })
+        });
+        if self.reason.is_empty() {
+            status.as_object_mut().map(|status| status.shift_remove("reason"));
+        }
+        status
     }
 }
 

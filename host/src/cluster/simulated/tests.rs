@@ -1,5 +1,6 @@
 //! The behaviours that the controller relies on, each as a request and its answer.
 
+mod behaviour;
 mod loading;
 mod requests;
 
@@ -72,6 +73,10 @@ impl Cluster {
             Some((kind, path)) => (format!("application/{kind}-patch+json"), path),
             None => ("application/json".to_owned(), path),
         };
+        self.raw(method, path, &content_type, body)
+    }
+
+    fn raw(&self, method: &str, path: &str, content_type: &str, body: Value) -> (u16, Value) {
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let method: Method = method.parse().unwrap();
         let request = Request::builder()

@@ -8,7 +8,7 @@ use super::http::{Answer, Query, Route, dry_run};
 use super::selectors::Labels;
 use super::status::{self, Failure};
 use super::store::{Change, Key, Store, Verb, has_finalizers, later, whole_seconds};
-use super::{apply, patch};
+use super::{apply, patch, schema};
 use crate::ambient::Ambient;
 
 /// What the API server gives a pod that names none.
@@ -40,10 +40,13 @@ impl Writer<'_> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let key = Key::new(&self.route.kind, self.route.namespace(), &name);
         self.namespace_takes(&name)?;
-        if self.store.get(&key).is_some() {
-            return Err(Failure::already_exists(&self.route.kind, &name));
+        if let Some(found) = self.store.get(&key) {
+            let leaving = found["metadata"]["deletionTimestamp"].is_string();
+            return Err(Failure::already_exists(&self.route.kind, &name, leaving));
         }
         self.born(&mut object);
+        schema::settle(&self.route.kind, &mut object);
+        schema::validate(&self.route.kind, &object)?;
         apply::own_everything(&mut object, &self.route.kind, self.manager);
         Ok((StatusCode::CREATED, self.put(&key, object, Verb::Created, dry)))
     }
@@ -61,19 +64,20 @@ impl Writer<'_> {
             return self.apply(body, dry);
         }
         let document = || {
-            serde_json::from_slice::<Value>(body)
-                .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))
+            let document = serde_json::from_slice::<Value>(body)
+                .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+            patch::of_its_type(&document, content_type).map(|()| document)
         };
         let (key, before) = match content_type {
             "application/merge-patch+json" | "application/json-patch+json" => self.existing()?,
-            _ => return Err(Failure::unsupported_media_type(patch::SUPPORTED)),
+            _ => return Err(Failure::unsupported_media_type()),
         };
         let after = match content_type {
             "application/json-patch+json" => patch::operations(&before, &document()?)?,
             _ => patch::merge(&before, &document()?),
         };
         if self.query.get("fieldValidation") == Some("Strict") {
-            patch::strict(&self.route.kind, &after)?;
+            patch::strict(&self.route.kind, &after).map_err(|field| Failure::strict_patch(&field))?;
         }
         self.change(&key, &before, after, true, dry)
     }
@@ -86,6 +90,10 @@ impl Writer<'_> {
         let text = std::str::from_utf8(body).map_err(|error| Failure::bad_request(error.to_string()))?;
         let mut document: Value = serde_saphyr::from_str(text)
             .map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (namespace, name) = (text(&document["metadata"]["namespace"]), text(&document["metadata"]["name"]));
+        patch::strict(&self.route.kind, &document)
+            .map_err(|field| Failure::untyped(&self.route.kind, &namespace, &name, &field))?;
         self.fits(&mut document)?;
         if document["metadata"].get("managedFields").is_some_and(|fields| !fields.is_null()) {
             return Err(Failure::bad_request("metadata.managedFields must be nil"));
@@ -108,6 +116,8 @@ impl Writer<'_> {
             self.born(&mut object);
             let mut object = apply::apply(&object, &document, &self.route.kind, self.manager, force, &now)?;
             fix_name(&mut object, &key);
+            schema::settle(&self.route.kind, &mut object);
+            schema::validate(&self.route.kind, &object)?;
             return Ok((StatusCode::CREATED, self.put(&key, object, Verb::Created, dry)));
         };
         self.same_name(&document, &key.name)?;
@@ -124,10 +134,14 @@ impl Writer<'_> {
     fn change(self, key: &Key, before: &Value, after: Value, note_owner: bool, dry: bool) -> Answer {
         let now = whole_seconds(self.ambient.now());
         let manager = note_owner.then_some(self.manager);
-        let after = patch::settle(before, after, &self.route.kind, manager, &now)?;
+        let mut after = patch::settle(before, after, &self.route.kind, manager, &now)?;
         if after == *before {
             return Ok((StatusCode::OK, after));
         }
+        // Only now: an empty list that is asked for makes a new generation each time, since it is never there.
+        schema::settle(&self.route.kind, &mut after);
+        schema::validate(&self.route.kind, &after)?;
+        schema::no_late_finalizers(&self.route.kind, before, &after)?;
         // The last finalizer of what was to be deleted is gone, and with it the object.
         let metadata = &after["metadata"];
         let waited = metadata["deletionTimestamp"].is_string() && metadata["deletionGracePeriodSeconds"] != json!(null);
@@ -173,6 +187,10 @@ impl Writer<'_> {
     /// Whether the body is an object for this path; fills in the namespace.
     fn fits(&self, object: &mut Value) -> Result<(), Failure> {
         let kind = &self.route.kind;
+        if !kind.custom && object.get("apiVersion").is_none() && object.get("kind").is_none() && object.is_object() {
+            object["apiVersion"] = json!(kind.api_version());
+            object["kind"] = json!(kind.kind);
+        }
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (api_version, name, namespace) = (text("/apiVersion"), text("/kind"), text("/metadata/namespace"));
         if api_version != kind.api_version() {
@@ -190,7 +208,7 @@ impl Writer<'_> {
             return Err(Failure::bad_request(why));
         }
         if self.query.get("fieldValidation") == Some("Strict") {
-            patch::strict(kind, object)?;
+            patch::strict(kind, object).map_err(|field| Failure::strict(kind, &field))?;
         }
         if !object["metadata"].is_object() {
             object["metadata"] = json!({});
@@ -272,14 +290,19 @@ fn remove(store: &mut Store, ambient: &Ambient, route: &Route, key: &Key, option
     } else {
         (first(ambient, &object, kind.is_namespace(), grace), grace)
     };
-    let after = match &change {
+    let mut after = match &change {
         Change::Put(object) | Change::Leaving(object, _) => object.clone(),
         Change::Remove | Change::Nothing => object,
     };
+    let removed = matches!(change, Change::Remove);
+    if removed && after["metadata"]["deletionTimestamp"].is_string() {
+        after["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+    }
     if dry {
         return Ok(after);
     }
-    Ok(store.commit(key, change, Verb::Deleted { grace }).unwrap_or(after))
+    let stored = store.commit(key, change, Verb::Deleted { grace });
+    Ok(stored.filter(|_| !removed).unwrap_or(after))
 }
 
 fn preconditions(route: &Route, object: &Value, preconditions: &Value) -> Result<(), Failure> {

@@ -1,0 +1,101 @@
+//! What the API server's schemas make of an object before it is stored: defaults, empty lists left out, and a no to
+//! names, labels and pods that are none. Only what the controller or its tests send; the rest is taken as it comes.
+
+use serde_json::{Value, json};
+
+use super::kinds::Kind;
+use super::status::Failure;
+
+const LONGEST_LABEL: usize = 63;
+const LONGEST_NAME: usize = 253;
+
+/// Fills in defaults. The types have `omitempty`: an empty list or map is not stored, not even where it was asked for.
+pub fn settle(kind: &Kind, object: &mut Value) {
+    let empty = |value: &Value| {
+        value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(serde_json::Map::is_empty)
+    };
+    let mut drop_empty = |at: &str, keys: &[&str]| {
+        let Some(map) = object.get_mut(at).and_then(Value::as_object_mut) else { return };
+        for key in keys {
+            if map.get(*key).is_some_and(empty) {
+                map.shift_remove(*key);
+            }
+        }
+    };
+    drop_empty("metadata", &["annotations", "finalizers", "labels", "ownerReferences"]);
+    if !kind.is_network_policy() {
+        return;
+    }
+    drop_empty("spec", &["egress", "ingress", "policyTypes"]);
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    if !spec.contains_key("policyTypes") {
+        let types = if spec.contains_key("egress") { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) };
+        spec.insert("policyTypes".to_owned(), types);
+    }
+}
+
+/// # Errors
+/// 422 that names the field.
+pub fn validate(kind: &Kind, object: &Value) -> Result<(), Failure> {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let invalid = |field: &str, why: &str| Err(Failure::invalid(kind, name, field, why));
+    if !is_subdomain(name) {
+        return invalid("metadata.name", &format!("Invalid value: \"{name}\": a lowercase RFC 1123 subdomain"));
+    }
+    for (_, value) in object.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten() {
+        let text = value.as_str().unwrap_or("\n");
+        if !is_label(text) {
+            return invalid("metadata.labels", &format!("Invalid value: \"{text}\": a valid label"));
+        }
+    }
+    let containers = object.pointer("/spec/containers").and_then(Value::as_array);
+    if kind.is_pod() && containers.is_none_or(Vec::is_empty) {
+        return invalid("spec.containers", "Required value");
+    }
+    Ok(())
+}
+
+/// Nobody may add a finalizer to what is being deleted.
+///
+/// # Errors
+/// 422 that names them.
+pub fn no_late_finalizers(kind: &Kind, before: &Value, after: &Value) -> Result<(), Failure> {
+    if !before["metadata"]["deletionTimestamp"].is_string() {
+        return Ok(());
+    }
+    let of = |object: &Value| object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    let known = of(before);
+    let late: Vec<String> =
+        of(after).iter().filter(|finalizer| !known.contains(finalizer)).map(ToString::to_string).collect();
+    if late.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        late.join(", ")
+    );
+    let name = before["metadata"]["name"].as_str().unwrap_or_default();
+    Err(Failure::invalid(kind, name, "metadata.finalizers", &why))
+}
+
+/// RBAC's names and those of custom kinds may be freer; none that the tests use is.
+fn is_subdomain(name: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let part = |part: &str| {
+        let bytes = part.as_bytes();
+        edge(bytes.first())
+            && edge(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+    };
+    name.len() <= LONGEST_NAME && (name.contains(':') || name.split('.').all(part))
+}
+
+fn is_label(value: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = value.as_bytes();
+    bytes.is_empty()
+        || (bytes.len() <= LONGEST_LABEL
+            && edge(bytes.first())
+            && edge(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)))
+}

@@ -1,0 +1,15 @@
+//! The built binary against a real Kubernetes API server, topic by topic. `cargo xtask test` builds what it needs.
+//!
+//! One control plane serves the whole binary; every test has namespaces of its own.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+#[path = "../suite/house.rs"]
+#[allow(dead_code, reason = "the suite uses all of it")]
+mod house;
+
+mod behaviour;
+mod hostile;
+mod isolation;
+mod kill;
+mod lane;

@@ -1,0 +1,336 @@
+//! A real Kubernetes control plane on loopback: etcd, API server, controller manager and scheduler, and kwok in the
+//! kubelet's place. Nothing runs in its pods.
+//!
+//! It ends with the process that started it, however that ends: a shell holds the process ids, and kills them when the
+//! pipe to it closes. A test binary's statics are never dropped, so this is also how an ordinary run ends.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::{control_plane, http};
+
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+const TOKEN: &str = "admin-of-a-loopback-cluster";
+/// Its first argument is a directory to remove.
+const UNDERTAKER: &str =
+    r#"trap "" INT TERM HUP; p=; while read -r n; do p="$p $n"; done; kill -9 $p 2>/dev/null; sleep 1; rm -rf "$1""#;
+
+pub struct Cluster {
+    directory: PathBuf,
+    binaries: PathBuf,
+    children: Vec<Child>,
+    undertaker: Child,
+    /// The API server over plain HTTP, as the administrator.
+    pub proxy: SocketAddr,
+}
+
+impl Cluster {
+    /// Starts one with a node that is ready.
+    ///
+    /// # Errors
+    /// It is not built, does not start, or is not ready in time.
+    pub fn start() -> Result<Self, String> {
+        let binaries = control_plane::directory()?;
+        if !control_plane::is_built()? {
+            return Err(format!("{} lacks the control plane: run cargo xtask test", binaries.display()));
+        }
+        let failed = |what: &str, error: std::io::Error| format!("cannot {what}: {error}");
+        let directory = tempfile::Builder::new().prefix("control-plane-").tempdir();
+        let directory = directory.map_err(|error| failed("create a directory", error))?.keep();
+        let undertaker = Command::new("sh")
+            .args(["-c", UNDERTAKER, "undertaker"])
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| failed("run sh", error))?;
+        let [etcd, peer, api, manager, scheduler, kwok, proxy] = free_ports().map_err(|error| failed("bind", error))?;
+        let proxy_address = SocketAddr::from(([127, 0, 0, 1], proxy));
+        let mut cluster = Self { directory, binaries, children: Vec::new(), undertaker, proxy: proxy_address };
+        cluster.write("tokens.csv", &format!("{TOKEN},admin,admin-uid,\"system:masters\"\n"))?;
+        cluster.run("key", &[&cluster.path("sa.key")])?;
+        cluster.finish("key")?;
+        cluster.run("etcd", &[&cluster.path("etcd.d"), &etcd.to_string(), &peer.to_string()])?;
+        cluster.start_api_server(api, etcd)?;
+        cluster.run("proxy", &[&proxy.to_string(), &api.to_string(), TOKEN])?;
+        cluster.wait(
+            "the API server",
+            READY_WITHIN,
+            |cluster| matches!(http::get(cluster.proxy, "/readyz"), Ok(answer) if answer.status == 200),
+        )?;
+        let authority = cluster.path("certificates/apiserver.crt");
+        cluster.write("kubeconfig", &kubeconfig(&format!("https://127.0.0.1:{api}"), &authority, TOKEN))?;
+        cluster.start_the_rest(manager, scheduler, kwok)?;
+        cluster.create("/api/v1/nodes", &node())?;
+        cluster.create("/api/v1/nodes", &silent_node())?;
+        cluster.wait("the node", READY_WITHIN, |cluster| {
+            cluster.get("/api/v1/nodes/node-1").is_ok_and(|node| {
+                node["status"]["conditions"].to_string().contains("KubeletReady") && node["spec"]["taints"].is_null()
+            })
+        })?;
+        cluster.wait("the default namespace", READY_WITHIN, |cluster| {
+            cluster.get("/api/v1/namespaces/default/serviceaccounts/default").is_ok()
+        })?;
+        Ok(cluster)
+    }
+
+    fn start_api_server(&mut self, port: u16, etcd: u16) -> Result<(), String> {
+        let key = self.path("sa.key");
+        let arguments = [
+            format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={port}"),
+            format!("--cert-dir={}", self.path("certificates")),
+            format!("--token-auth-file={}", self.path("tokens.csv")),
+            "--authorization-mode=RBAC".to_owned(),
+            format!("--service-account-key-file={key}"),
+            format!("--service-account-signing-key-file={key}"),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+            "--allow-privileged=true".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+        ];
+        self.run("kube-apiserver", &arguments.each_ref().map(String::as_str))
+    }
+
+    fn start_the_rest(&mut self, manager: u16, scheduler: u16, kwok: u16) -> Result<(), String> {
+        let kubeconfig = format!("--kubeconfig={}", self.path("kubeconfig"));
+        let common = [&kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1"];
+        let (port, key) = (format!("--secure-port={manager}"), self.path("sa.key"));
+        let certificates = format!("--cert-dir={}", self.path("manager.d"));
+        let key = format!("--service-account-private-key-file={key}");
+        let more = ["--use-service-account-credentials=false", &key, &port, &certificates];
+        self.run("kube-controller-manager", &[&common[..], &more].concat())?;
+        let (port, certificates) =
+            (format!("--secure-port={scheduler}"), format!("--cert-dir={}", self.path("scheduler.d")));
+        self.run("kube-scheduler", &[&common[..], &[&port, &certificates]].concat())?;
+        let stages = control_plane::source().join("kubelet.yaml");
+        let (address, stages) =
+            (format!("--server-address=127.0.0.1:{kwok}"), format!("--config={}", stages.display()));
+        self.run("kwok", &[&kubeconfig, "--manage-nodes-with-label-selector=kubelet=kwok", &address, &stages])
+    }
+
+    /// Starts one part; its output goes to a file of its name.
+    fn run(&mut self, part: &str, arguments: &[&str]) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("cannot start {part}: {error}");
+        let mut command = if part == "kwok" {
+            Command::new(self.binaries.join("kwok"))
+        } else {
+            let mut command = Command::new(self.binaries.join("control-plane"));
+            command.arg(part);
+            command
+        };
+        let log = File::create(self.directory.join(format!("{part}.log"))).map_err(failed)?;
+        let errors = log.try_clone().map_err(failed)?;
+        let command = command.args(arguments).current_dir(&self.directory).env("HOME", &self.directory);
+        let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(failed)?;
+        if let Some(pipe) = &mut self.undertaker.stdin {
+            writeln!(pipe, "{}", child.id()).map_err(failed)?;
+        }
+        self.children.push(child);
+        Ok(())
+    }
+
+    /// Waits for the part that was started last, which ends by itself.
+    fn finish(&mut self, part: &str) -> Result<(), String> {
+        match self.children.pop().map(|mut child| child.wait()) {
+            Some(Ok(status)) if status.success() => Ok(()),
+            _ => Err(format!("{part} failed\n{}", self.last_words())),
+        }
+    }
+
+    /// For `--cluster kubeconfig:FILE`.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.directory.join("kubeconfig")
+    }
+
+    /// Where its logs are, for a person.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        let file = self.directory.join(name);
+        std::fs::write(&file, text).map_err(|error| format!("cannot write {}: {error}", file.display()))
+    }
+
+    fn wait(&mut self, what: &str, within: Duration, ready: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + within;
+        while !ready(self) {
+            let ended = self.children.iter_mut().any(|child| !matches!(child.try_wait(), Ok(None)));
+            if ended || Instant::now() > deadline {
+                return Err(format!("{what} was not ready within {} s\n{}", within.as_secs(), self.last_words()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// The last line of every log.
+    fn last_words(&self) -> String {
+        let files = std::fs::read_dir(&self.directory).into_iter().flatten().flatten().map(|entry| entry.path());
+        let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        logs.map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            format!("{}: {}\n", path.display(), text.lines().last().unwrap_or("empty"))
+        })
+        .collect()
+    }
+}
+
+/// The one of this process; none, said visibly, where nobody asked for it or there is no Go to build it with.
+///
+/// # Panics
+/// It does not start; in CI, also when there is no Go.
+pub fn shared() -> Option<&'static Cluster> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    let start = || {
+        if std::env::var_os(control_plane::WANTED).is_none() {
+            let _ = writeln!(std::io::stderr(), "{}", control_plane::NOT_ASKED);
+            return None;
+        }
+        if !control_plane::has_go() && !control_plane::is_built().unwrap_or(false) {
+            assert!(std::env::var_os("CI").is_none(), "{}", control_plane::NOT_RUN);
+            // Not `eprintln!`, which the test runner keeps to itself.
+            let _ = writeln!(std::io::stderr(), "{}", control_plane::NOT_RUN);
+            return None;
+        }
+        Some(Cluster::start().unwrap_or_else(|error| panic!("{error}")))
+    };
+    CLUSTER.get_or_init(start).as_ref()
+}
+
+/// The administrator's own calls.
+impl Cluster {
+    /// # Errors
+    /// No answer, or one that is not 2xx.
+    pub fn get(&self, path: &str) -> Result<Value, String> {
+        self.call("GET", path, "application/json", &Value::Null)
+    }
+
+    /// # Errors
+    /// No answer, or one that is not 2xx.
+    pub fn create(&self, collection: &str, object: &Value) -> Result<Value, String> {
+        self.call("POST", collection, "application/json", object)
+    }
+
+    /// A merge patch.
+    ///
+    /// # Errors
+    /// No answer, or one that is not 2xx.
+    pub fn merge(&self, path: &str, document: &Value) -> Result<Value, String> {
+        self.call("PATCH", path, "application/merge-patch+json", document)
+    }
+
+    /// # Errors
+    /// No answer, or one that is not 2xx.
+    pub fn delete(&self, path: &str, options: &Value) -> Result<Value, String> {
+        self.call("DELETE", path, "application/json", options)
+    }
+
+    fn call(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Result<Value, String> {
+        let answer = self.raw(method, path, content_type, body)?;
+        match answer.status {
+            200..300 => serde_json::from_str(&answer.body).map_err(|error| format!("{method} {path}: {error}")),
+            status => Err(format!("{method} {path}: {status} {}", answer.body)),
+        }
+    }
+
+    /// The answer as it came, whatever its status.
+    ///
+    /// # Errors
+    /// No answer.
+    pub fn raw(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Result<http::Answer, String> {
+        let bytes = if body.is_null() { String::new() } else { body.to_string() };
+        let headers = format!("Content-Type: {content_type}\r\nAccept: application/json\r\n");
+        http::send(self.proxy, method, path, &headers, bytes.as_bytes())
+    }
+
+    /// Looks again and again until `wanted` likes what is at `path`.
+    ///
+    /// # Errors
+    /// It never did; says what was there.
+    pub fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        loop {
+            let found = self.get(path);
+            match found {
+                Ok(object) if wanted(&object) => return Ok(object),
+                other if Instant::now() > deadline => {
+                    return Err(format!("{path} did not become what was waited for; it is {other:?}"));
+                }
+                _ => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    /// A namespace in which pods can be created.
+    ///
+    /// # Errors
+    /// The API server's no.
+    pub fn namespace(&self, name: &str) -> Result<(), String> {
+        self.create("/api/v1/namespaces", &json!({"metadata": {"name": name}}))?;
+        self.until(&format!("/api/v1/namespaces/{name}/serviceaccounts/default"), |_| true).map(|_| ())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            // Each is ours; one that ended already does not mind.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // Closes the pipe, and with that removes the directory.
+        let _ = self.undertaker.wait();
+    }
+}
+
+/// Free now; that nobody takes them before the parts do is likely, not sure.
+fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
+    let mut ports = [0; N];
+    let mut held = Vec::with_capacity(N);
+    for port in &mut ports {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+/// The API server's own certificate is verified. JSON is YAML.
+fn kubeconfig(server: &str, authority: &str, token: &str) -> String {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": server, "certificate-authority": authority}}],
+        "users": [{"name": "test", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    })
+    .to_string()
+}
+
+fn node() -> Value {
+    json!({"metadata": {"name": "node-1", "labels": {"kubernetes.io/os": "linux", "kubelet": "kwok"}}})
+}
+
+/// Its kubelet never says a word: a pod that is put there stays as the API server left it.
+fn silent_node() -> Value {
+    json!({
+        "metadata": {"name": "silent"},
+        "spec": {"taints": [{"key": "example.com/silent", "effect": "NoSchedule"}]},
+    })
+}

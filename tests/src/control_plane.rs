@@ -1,0 +1,52 @@
+//! Where the built control plane is kept: outside of the clone, by what it is made from, so that the next clone on this
+//! machine does not build it again. Building is `cargo xtask test`'s.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use sha2::{Digest as _, Sha256};
+
+/// The kubelet's stand-in, as `go install` takes it.
+pub const KWOK: &str = "sigs.k8s.io/kwok/cmd/kwok@v0.8.0";
+/// The variable that asks for the lane; `cargo xtask test --real` sets it.
+pub const WANTED: &str = "FALCO_RESPONSE_REAL_CLUSTER";
+/// What a lane that could not be run says, in one line.
+pub const NOT_RUN: &str = "real cluster lane: NOT RUN (no go)";
+/// What a lane that nobody asked for says.
+pub const NOT_ASKED: &str = "real cluster lane: NOT RUN (ask for it: cargo xtask test --real; it needs Go)";
+
+/// Its module.
+pub fn source() -> PathBuf {
+    crate::root().join("tests/control-plane")
+}
+
+/// The directory of the binaries `control-plane` and `kwok`, built or not.
+///
+/// # Errors
+/// Its sources cannot be read, or there is no home to keep it in.
+pub fn directory() -> Result<PathBuf, String> {
+    let mut hash = Sha256::new_with_prefix(KWOK);
+    for name in ["go.mod", "go.sum", "main.go"] {
+        let file = source().join(name);
+        hash.update(std::fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?);
+    }
+    let hex: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    let cache = cache.ok_or("neither XDG_CACHE_HOME nor HOME says where a cache may be")?;
+    Ok(cache.join("falco-response").join(format!("control-plane-{hex}")))
+}
+
+/// Whether both binaries are there.
+///
+/// # Errors
+/// As of [`directory`].
+pub fn is_built() -> Result<bool, String> {
+    let directory = directory()?;
+    Ok(["control-plane", "kwok"].iter().all(|name| directory.join(name).is_file()))
+}
+
+/// Whether this machine can build it.
+pub fn has_go() -> bool {
+    Command::new("go").arg("version").output().is_ok_and(|output| output.status.success())
+}

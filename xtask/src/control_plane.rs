@@ -1,0 +1,78 @@
+//! Builds the real control plane that the tests run against, once on this machine for each version of it.
+
+use std::path::Path;
+use std::process::Command;
+
+use integration_tests::cluster::Cluster;
+use integration_tests::control_plane::{KWOK, NOT_RUN, directory, has_go, is_built, source};
+
+use crate::Outcome;
+
+/// The version that the API server says it is; it must be that of go.mod's `k8s.io/kubernetes`.
+const VERSION: &str = "-X k8s.io/component-base/version.gitVersion=";
+const KUBERNETES: &str = "k8s.io/kubernetes ";
+
+/// Builds it unless it is there. Answers whether it is there now: without Go it cannot be built.
+///
+/// # Errors
+/// It does not build.
+pub fn ensure() -> Result<bool, String> {
+    if is_built()? {
+        return Ok(true);
+    }
+    if !has_go() {
+        return Ok(false);
+    }
+    let (kept, source) = (directory()?, source());
+    println!("building Kubernetes into {}: some 10 minutes, once", kept.display());
+    let parent = kept.parent().ok_or("the cache has no parent directory")?;
+    std::fs::create_dir_all(parent).map_err(|error| format!("cannot create {}: {error}", parent.display()))?;
+    // Whole or not at all: it is moved into place, and an aborted build leaves only what the next one overwrites.
+    let fresh = kept.with_extension(format!("{}.new", std::process::id()));
+    let version = version(&source.join("go.mod"))?;
+    let flags = format!("-s -w {VERSION}{version}");
+    let output = fresh.join("control-plane");
+    go(&source, &fresh, &["build", "-ldflags", &flags, "-o", &output.display().to_string(), "."])?;
+    go(&source, &fresh, &["install", "-ldflags", "-s -w", KWOK])?;
+    match std::fs::rename(&fresh, &kept) {
+        // Another clone was quicker.
+        Err(_) if is_built()? => std::fs::remove_dir_all(&fresh),
+        result => result,
+    }
+    .map_err(|error| format!("cannot move {} to {}: {error}", fresh.display(), kept.display()))?;
+    Ok(true)
+}
+
+/// Keeps one running for a person; it ends with this process.
+///
+/// # Errors
+/// It cannot be built or started.
+pub fn keep() -> Result<Outcome, String> {
+    if !ensure()? {
+        return Err(NOT_RUN.to_owned());
+    }
+    let cluster = Cluster::start()?;
+    println!("kubeconfig  {}", cluster.kubeconfig().display());
+    println!("plain HTTP  http://{}/  (as the administrator)", cluster.proxy);
+    println!("logs        {}", cluster.directory().display());
+    println!("It runs until Ctrl-C.");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn version(module: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(module).map_err(|error| format!("cannot read {}: {error}", module.display()))?;
+    let found = text.lines().find_map(|line| line.trim().trim_start_matches("require ").strip_prefix(KUBERNETES));
+    found.map(str::to_owned).ok_or_else(|| format!("{} does not require k8s.io/kubernetes", module.display()))
+}
+
+fn go(source: &Path, binaries: &Path, arguments: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("go");
+    command.args(arguments).current_dir(source).env("CGO_ENABLED", "0").env("GOBIN", binaries);
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("go {} failed ({status})", arguments.join(" "))),
+        Err(error) => Err(format!("cannot run go: {error}")),
+    }
+}
