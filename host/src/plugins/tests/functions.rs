@@ -179,7 +179,10 @@ async fn call(sandbox: &mut Sandbox, function: &str, namespace: &str, name: &str
             sandbox.logs(pod(), options).await.expect(no_trap).err()
         }
         "create" => {
-            let new = manifest(&format!("new-{name}"));
+            // What is created has to be whole: the API server takes no pod without containers.
+            let new = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("new-{name}")},
+                "spec": {"containers": [{"name": "a", "image": "b"}]}});
+            let new = new.to_string();
             sandbox.create(pods(), Some(namespace.to_owned()), new).await.expect(no_trap).err()
         }
         "apply" => sandbox.apply(pod(), manifest(name), true).await.expect(no_trap).err(),

@@ -64,7 +64,8 @@ async fn a_pod_that_took_the_targets_name_is_not_handed_out_as_the_target() {
     let admin = stage.run(ungranted(), false).await;
     let now = Change::Delete { object: pod("target"), grace_period_seconds: Some(0), propagation: None };
     stage.gate.change(&admin, now).await.expect("deleted");
-    let manifest = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "target", "namespace": "production"}, "spec": {}});
+    let manifest = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "target", "namespace": "production"},
+        "spec": {"containers": [{"name": "a", "image": "b"}]}});
     let create = http::Request::post("/api/v1/namespaces/production/pods")
         .header("content-type", "application/json")
         .body(manifest.to_string().into_bytes())
