@@ -1,7 +1,7 @@
 //! The manifest: what the controller and the operator learn about an action without running it.
 //!
 //! Written as a `const` and turned into JSON by the compiler ([`render`]), since it has to stand in the component as
-//! bytes: a plugin cannot declare one thing to `plugin inspect` and another in production.
+//! bytes: a plugin cannot declare one thing when it is looked at and another in production.
 
 #[doc(hidden)]
 pub mod render;

@@ -63,3 +63,16 @@ fn a_conflict_pages_though_the_action_did_nothing() {
     assert_eq!(house.record_of(&alerts::about(POOL, "production", "web"))["outcome"], "failed");
     alertmanager.wait_for("isolate_namespace").expect("somebody is told");
 }
+
+#[test]
+fn a_plugin_that_gives_up_is_not_quoted_in_the_page() {
+    let alertmanager = Receiver::start(200).unwrap();
+    let rule = "    action: hostile\n    parameters: {behaviour: no_such_behaviour}\n";
+    let paging = format!("paging: {{alertmanager: {{url: \"http://{}\"}}}}", alertmanager.address);
+    let house = Plan::new().hostile().replace("    action: kill_pod\n", rule).and(&paging).start();
+    let entry = house.record_of(&alerts::about(MINER, "production", "debug"));
+    assert_eq!((entry["outcome"].as_str(), entry["failure"].as_str()), (Some("failed"), Some("plugin")), "{entry}");
+    let page = alertmanager.wait_for("hostile").expect("somebody is told");
+    assert!(page.to_string().contains("its words are in the record"), "{page}");
+    assert!(!page.to_string().contains("no_such_behaviour"), "{page}");
+}

@@ -53,8 +53,8 @@ pub enum ManifestError {
     #[error(transparent)]
     Component(#[from] OutlineError),
     #[error(
-        "has no custom section `{SECTION}`: build it with the SDK, or stamp the manifest with \
-         `falco-response-controller plugin build`"
+        "has no custom section `{SECTION}`: write it with the SDK's `export_action!`, and build \
+         with `cargo xtask plugins`, which lifts it into the component"
     )]
     Missing,
     #[error("has {0} custom sections `{SECTION}`, and one is allowed: build it anew and stamp it once")]

@@ -54,10 +54,13 @@ pub fn for_entry(
         return None;
     }
     let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
+    // A plugin that gave up may have quoted the alert, and so an attacker: its words stay in the record.
+    let gave_up = outcome.failure() == Some("plugin");
+    let detail = if gave_up { "the plugin gave up; its words are in the record".to_owned() } else { text("detail") };
     let mut further = fields([
         ("entry_id", json!(text("entry_id"))),
         ("outcome", json!(outcome.as_str())),
-        ("detail", json!(text("detail"))),
+        ("detail", json!(detail)),
     ]);
     for key in ["failure", "owner", "isolation", "note_isolation_partial_because", "note_isolation_unverified"] {
         if let Some(value) = entry.get(key).filter(|value| !value.is_null()) {
