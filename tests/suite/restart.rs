@@ -23,10 +23,10 @@ fn ends_with_zero_on_sigterm_after_what_runs_has_ended() {
 
 #[test]
 fn says_that_it_is_leaving_while_it_still_takes_alerts() {
-    let house = Plan::new().and("shutdown_delay: 2s").start();
+    let house = Plan::new().and("shutdown_delay: 6s").start();
     house.controller.signal("TERM").unwrap();
     let leaving = |_: ()| integration_tests::http::get(house.controller.address, "/readyz").map(|answer| answer.status);
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + Duration::from_secs(5);
     while leaving(()) != Ok(503) {
         assert!(Instant::now() < deadline, "readyz goes on saying yes");
         std::thread::sleep(Duration::from_millis(20));
