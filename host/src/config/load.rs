@@ -12,6 +12,7 @@ use super::{Audit, Config, ConfigError, Identity, Location, PagerDuty, Paging, P
 use super::{owners, plugins, rules, suggest};
 use crate::alert::Priority;
 use crate::cluster::names::Namespace;
+use crate::hex::hex;
 
 const KEYS: &[&str] = &[
     "admin_listen",
@@ -138,11 +139,6 @@ fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> O
 
 pub(super) fn warn(warnings: &mut Vec<Warning>, location: Location, message: impl Into<String>) {
     warnings.push(Warning { location, message: message.into() });
-}
-
-/// Lower-case hex.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether somebody handed over the ConfigMap instead of what it holds.

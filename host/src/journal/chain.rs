@@ -3,6 +3,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
+
 /// A record as it is stored. Fields are text as they stand in the file, so that every byte counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -53,7 +55,7 @@ pub enum Fault {
 
 /// What stands before a chain's first record.
 pub fn genesis(chain_id: &str) -> String {
-    hex(digest(&[b"falco-response-journal/1 genesis", chain_id.as_bytes()]))
+    hex(&digest(&[b"falco-response-journal/1 genesis", chain_id.as_bytes()]))
 }
 
 /// The hash of a record, its own `hash` field aside.
@@ -63,7 +65,7 @@ pub fn hash(row: &Row) -> String {
         Some(id) => (b"1", id),
         None => (b"0", ""),
     };
-    hex(digest(&[
+    hex(&digest(&[
         b"falco-response-journal/1 record",
         &row.seq.to_be_bytes(),
         row.prev_hash.as_bytes(),
@@ -139,12 +141,4 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
         hasher.update(part);
     }
     hasher.finalize().into()
-}
-
-fn hex(bytes: [u8; 32]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes what it is given");
-        text
-    })
 }

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::{hex, mapped};
+use super::mapped;
+use crate::hex::hex;
 
 /// Compiled files kept beside those in use: an update that is taken back starts quickly.
 const KEPT: usize = 16;

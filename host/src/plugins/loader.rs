@@ -19,7 +19,8 @@ use super::manifest::{self, CONTRACT, Manifest};
 use super::outline::Outline;
 use super::sandbox::Sandbox;
 use super::text::one_line;
-use super::{LoadError, Plugin, Plugins, Source, Unusable, hex};
+use super::{LoadError, Plugin, Plugins, Source, Unusable};
+use crate::hex::hex;
 
 /// Of a component. An action in Python has 18 MB.
 const FILE_LIMIT: u64 = 64 << 20;

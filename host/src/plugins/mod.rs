@@ -211,14 +211,3 @@ impl Source {
         Self { dir: dir.to_owned(), cache_dir: None, pins: BTreeMap::new(), limits: Limits::default() }
     }
 }
-
-/// Lower-case hex.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}

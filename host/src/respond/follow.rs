@@ -42,15 +42,8 @@ impl Inner {
         let Some(target) = target else { return };
         let followed = Followed {
             event: about.event.clone(),
-            rules: self.rules.load_full(),
-            rule: Arc::new(Rule {
-                name: about.rule.name.clone(),
-                audit_reason: about.rule.audit_reason.clone(),
-                dryrun: false,
-                scope: about.rule.scope.clone(),
-                timeout: None,
-                steps: Vec::new(),
-            }),
+            rules: Arc::clone(about.rules),
+            rule: Arc::clone(about.rule),
             action: about.action.to_owned(),
             pod: ObjectRef { uid: kill.uid.clone(), ..target.object.clone() },
             node: target.manifest.pointer("/spec/nodeName").and_then(Value::as_str).map(str::to_owned),

@@ -1,5 +1,7 @@
 //! The records that an auditor reads: entries, decisions and follow-ups, field by field in their fixed order.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -8,6 +10,7 @@ use super::Event;
 use super::outcome::Derived;
 use super::rules::{Rule, Rules};
 use crate::cluster::names::{Namespace, ObjectName};
+use crate::hex::hex;
 use crate::journal::{LogType, Record};
 use crate::plugins::Report;
 use crate::safety::clearance::Cleared;
@@ -58,15 +61,11 @@ pub fn action_id(cluster_name: &str, action: &str, object: &str) -> String {
     hex(&hash.finalize()[..16])
 }
 
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What every record about an alert says of it.
 pub struct About<'a> {
     pub event: &'a Event,
-    pub rules: &'a Rules,
-    pub rule: &'a Rule,
+    pub rules: &'a Arc<Rules>,
+    pub rule: &'a Arc<Rule>,
     pub action: &'a str,
     pub dry_run: bool,
 }

@@ -167,8 +167,8 @@ impl Inner {
 /// A run without an entry, as the journal has it.
 struct CutOff<'a> {
     event: &'a Event,
-    rules: &'a Rules,
-    rule: &'a Rule,
+    rules: &'a Arc<Rules>,
+    rule: &'a Arc<Rule>,
     /// The step that the run was of.
     next_step: usize,
     first: &'a UnfinishedIntent,

@@ -1,7 +1,6 @@
 //! From YAML manifests to a store: what people leave out of a manifest and a cluster would have filled in.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::kinds::{Kind, Kinds};
 use super::store::{Key, Store, whole_seconds};
 use super::{apply, schema};
+use crate::hex::hex;
 
 /// Who owns the fields of what was loaded.
 const MANAGER: &str = "kubectl-client-side-apply";
@@ -260,11 +260,4 @@ fn derive_uid(group: &str, kind: &str, namespace: &str, name: &str) -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

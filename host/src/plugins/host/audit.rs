@@ -3,9 +3,9 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
 use crate::plugins::Attachment;
 use crate::plugins::bindings::falco_response::plugin::audit::Host;
-use crate::plugins::hex;
 use crate::plugins::sandbox::{Sandbox, Session};
 use crate::plugins::text::{capped, one_line};
 use crate::telemetry::log::Level;
