@@ -3,7 +3,9 @@
 
 pub mod checks;
 pub mod clearance;
-mod document;
+pub mod defaults;
+pub(crate) mod document;
+pub mod effective;
 pub mod gate;
 pub mod identity;
 pub mod owners;
