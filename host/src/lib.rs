@@ -11,6 +11,8 @@ pub mod ambient;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod hex;
 pub mod intake;
 pub mod journal;

@@ -17,6 +17,8 @@ pub mod run;
 mod send;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "faults")]
+mod unguarded;
 
 pub use reads::for_plugin;
 

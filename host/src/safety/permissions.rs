@@ -128,6 +128,10 @@ impl Permissions {
     /// # Errors
     /// Names what is missing, and the `grants:` line that would allow it where a grant can.
     pub fn permit(&self, action: &str, call: &Call) -> Result<(), Refusal> {
+        #[cfg(feature = "faults")]
+        if crate::faults::gate_off() {
+            return Ok(());
+        }
         let named = named(call);
         let declared: Vec<_> = self.declared.iter().filter(|permission| permission.covers(call)).collect();
         if declared.is_empty() {
