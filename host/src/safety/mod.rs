@@ -15,6 +15,8 @@ pub mod run;
 mod send;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "faults"))]
+mod unchecked;
 
 pub use reads::for_plugin;
 
