@@ -11,8 +11,7 @@ pub mod ambient;
 pub mod cli;
 pub mod cluster;
 pub mod config;
-#[cfg(feature = "faults")]
-pub mod faults;
+mod faults;
 mod hex;
 pub mod intake;
 pub mod journal;

@@ -46,7 +46,7 @@ fn serve(plan: &Plan, fault: &str, listen: &str) -> Output {
 #[test]
 fn an_unknown_fault_or_an_address_that_others_reach_is_refused() {
     for (fault, listen, expected) in [
-        ("nonsense", "127.0.0.1:0", "FAULT=nonsense is no fault; there are: gate_off"),
+        ("nonsense", "127.0.0.1:0", "FAULT=nonsense is no fault; there are: act_before_intent"),
         ("gate_off", "0.0.0.0:0", "it does not listen on 0.0.0.0:0, only on loopback"),
     ] {
         let output = serve(&Plan::new(), fault, listen);

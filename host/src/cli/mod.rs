@@ -39,7 +39,7 @@ enum Failure {
 pub fn main() -> ExitCode {
     // clap itself answers usage errors with 2, and --help with 0.
     let arguments = Arguments::parse();
-    #[cfg(feature = "faults")]
+    #[cfg(all(feature = "faults", not(test)))]
     if let Err(message) = crate::faults::choose() {
         return report(&Failure::Usage(message));
     }

@@ -124,7 +124,7 @@ async fn start(
     }
     let listen = settings::address(arguments.listen, config.listen, settings::DEFAULT_LISTEN);
     let admin = settings::address(arguments.admin_listen, config.admin_listen, settings::DEFAULT_ADMIN_LISTEN);
-    #[cfg(feature = "faults")]
+    #[cfg(all(feature = "faults", not(test)))]
     log.line(Level::Warn, &crate::faults::warning([listen, admin]).map_err(Failure::Usage)?, &Map::new());
     let metrics = Metrics::new();
     let journal_path = arguments.journal.clone().unwrap_or_else(|| config.journal.clone());

@@ -17,7 +17,7 @@ pub mod run;
 mod send;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "faults")]
+#[cfg(any(test, feature = "faults"))]
 mod unguarded;
 
 pub use reads::for_plugin;

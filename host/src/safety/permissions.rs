@@ -128,8 +128,8 @@ impl Permissions {
     /// # Errors
     /// Names what is missing, and the `grants:` line that would allow it where a grant can.
     pub fn permit(&self, action: &str, call: &Call) -> Result<(), Refusal> {
-        #[cfg(feature = "faults")]
-        if crate::faults::gate_off() {
+        #[cfg(any(test, feature = "faults"))]
+        if crate::faults::is("gate_off") {
             return Ok(());
         }
         let named = named(call);
