@@ -127,7 +127,7 @@ fn seal(request: Request<Body>) -> Result<Request<Body>, Refused> {
         return Err(Refused(format!("{} {} is not the request that was approved", parts.method, parts.uri)));
     }
     #[cfg(any(test, feature = "faults"))]
-    if crate::faults::is("gate_off") {
+    if faults::is("gate_off") {
         let approved = loosened(approved);
         let (uri, bytes) = complete(&approved)?;
         return Ok(sealed(parts, &approved, uri, &bytes));
