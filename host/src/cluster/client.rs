@@ -23,7 +23,7 @@ const READ_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_
 /// What a page of a list holds.
 const PAGE: u32 = 500;
 
-/// Only ever sends GET; cheap to clone.
+/// Changes nothing: it sends GET, and questions about what this program may do ([`super::review`]). Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
     client: kube::Client,
@@ -125,11 +125,22 @@ impl Reader {
     }
 
     async fn read(&self, path_and_query: &str, accept: &'static str) -> Result<Bytes, ApiError> {
-        let mut retries = READ_RETRIES.iter();
-        loop {
+        self.retried(|| {
             let mut request = new_request(Method::GET, path_and_query)?;
             request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
-            let result = send(&self.client, request, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
+            Ok(request)
+        })
+        .await
+    }
+
+    /// What changes nothing may be asked again.
+    pub(super) async fn retried(
+        &self,
+        request: impl Fn() -> Result<Request<Body>, ApiError>,
+    ) -> Result<Bytes, ApiError> {
+        let mut retries = READ_RETRIES.iter();
+        loop {
+            let result = send(&self.client, request()?, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
             // Silence has cost its whole time already; the pipeline comes back later.
             let again =
                 matches!(&result, Err(error) if error.is_transient() && !matches!(error, ApiError::NoAnswer(_)));
@@ -233,7 +244,7 @@ fn another(object: &ObjectRef, uid: &Uid) -> ApiError {
     ApiError::Status { code: 409, reason: "Conflict".to_owned(), message, retry_after: None }
 }
 
-fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, ApiError> {
+pub(super) fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, ApiError> {
     Request::builder()
         .method(method)
         .uri(path_and_query)
@@ -292,7 +303,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| ApiError::NoAnswer(format!("the answer is no JSON: {error}")))
 }
 

@@ -42,6 +42,8 @@ pub struct Chain {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WalkError {
     Refused(Refusal),
+    /// As [`Self::Refused`], for this owner's sake: it is protected, unknown or cannot be read.
+    Owner(OwnerReference, Refusal),
     /// No answer from the cluster; asking again may help.
     NoAnswer(ApiError),
 }
@@ -85,7 +87,7 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
             .map_err(|error| unreadable(&reference, error))?;
         if read.pointer("/metadata/uid").and_then(Value::as_str) != Some(reference.uid.as_str()) {
             let detail = format!("{reference} has another UID than the reference to it: the owner was replaced");
-            return Err(Refusal::new(Check::OwnerUnreadable, detail).into());
+            return Err(WalkError::Owner(reference, Refusal::new(Check::OwnerUnreadable, detail)));
         }
         enqueue(&read, controls, policy, &mut waiting)?;
     }
@@ -99,11 +101,12 @@ fn enqueue(
     controls: bool,
     policy: &Policy,
     waiting: &mut VecDeque<(OwnerReference, bool)>,
-) -> Result<(), Refusal> {
+) -> Result<(), WalkError> {
     let references =
         owners::references(object).map_err(|error| Refusal::new(Check::OwnerUnreadable, error.to_string()))?;
     for reference in &references {
-        checks::owner_not_protected(&reference.kind, &reference.to_string(), policy)?;
+        checks::owner_not_protected(&reference.kind, &reference.to_string(), policy)
+            .map_err(|refusal| WalkError::Owner(reference.clone(), refusal))?;
     }
     waiting.extend(references.into_iter().map(|reference| {
         let controls = controls && reference.controller;
@@ -112,16 +115,19 @@ fn enqueue(
     Ok(())
 }
 
-fn unknown_kind(reference: &OwnerReference) -> Refusal {
+fn unknown_kind(reference: &OwnerReference) -> WalkError {
+    let line = line_to_add(reference);
+    let detail = format!(
+        "the owner {reference} is of a kind that is not in owner_kinds; if it protects nothing, add {line} to owner_kinds"
+    );
+    WalkError::Owner(reference.clone(), Refusal::new(Check::OwnerUnreadable, detail))
+}
+
+/// What `owner_kinds` lacks to end the walk at such an owner. Its plural is a guess.
+pub fn line_to_add(reference: &OwnerReference) -> String {
     let OwnerReference { api_version, kind, .. } = reference;
     let plural = format!("{}s", kind.to_lowercase());
-    Refusal::new(
-        Check::OwnerUnreadable,
-        format!(
-            "the owner {reference} is of a kind that is not in owner_kinds; if it protects nothing, add \
-             `- {{apiVersion: {api_version}, kind: {kind}, plural: {plural}, top_level: true}}` to owner_kinds"
-        ),
-    )
+    format!("`- {{apiVersion: {api_version}, kind: {kind}, plural: {plural}, top_level: true}}`")
 }
 
 fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
@@ -140,5 +146,5 @@ fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
         }
         _ => format!("the owner {reference} cannot be read: {error}"),
     };
-    WalkError::Refused(Refusal::new(Check::OwnerUnreadable, detail))
+    WalkError::Owner(reference.clone(), Refusal::new(Check::OwnerUnreadable, detail))
 }
