@@ -10,6 +10,7 @@ pub mod ambient;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+mod faults;
 mod hex;
 pub mod intake;
 pub mod journal;

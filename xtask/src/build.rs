@@ -11,6 +11,26 @@ pub fn controller(root: &Path) -> Result<(), String> {
     cargo(root, &["build", "--package", "falco-response-controller", "--bin", "falco-response-controller"])
 }
 
+/// Builds the binary that can be told to break its own rules, beside the other one.
+///
+/// # Errors
+/// It does not build, or cannot be put in its place.
+pub fn faulty_controller(root: &Path) -> Result<(), String> {
+    let name = "falco-response-controller";
+    cargo(root, &["build", "--package", name, "--bin", name, "--features", "falco-response-controller/faults"])?;
+    let built = root.join("target/debug").join(name);
+    let kept = built.with_file_name(format!("{name}-faults"));
+    // A copy, not a link: cargo writes the next binary to the same place.
+    let copied = std::fs::remove_file(&kept).or_else(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    });
+    copied
+        .and_then(|()| std::fs::copy(&built, &kept))
+        .map(|_| ())
+        .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), kept.display()))
+}
+
 /// Runs cargo with `arguments`, in `root`.
 ///
 /// # Errors

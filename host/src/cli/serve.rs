@@ -92,6 +92,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let ambient = Ambient::system();
     let log = Log::stdout(&ambient, arguments.format());
     crate::telemetry::install(&log);
+    #[cfg(all(feature = "faults", not(test)))]
+    if let Some(fault) = crate::faults::chosen().map_err(Failure::Usage)? {
+        log.line(Level::Warn, &format!("this program breaks its own rules on purpose: FAULT={fault}"), &Map::new());
+    }
     let config = settings::load(&arguments.config)?;
     let tokens = settings::tokens(arguments.token_file.as_deref(), &config)?;
     let spec = settings::cluster(arguments.cluster.as_deref())?;
@@ -266,6 +270,12 @@ fn channels(config: &Config, cluster_name: &str) -> Channels {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    // What can be told to skip its gate is never reachable from elsewhere.
+    if cfg!(feature = "faults") && !address.ip().is_loopback() {
+        return Err(Failure::Usage(format!(
+            "a build with the feature `faults` listens on loopback only, not on {address}"
+        )));
+    }
     TcpListener::bind(address).await.map_err(|error| Failure::Runtime(format!("cannot listen on {address}: {error}")))
 }
 
