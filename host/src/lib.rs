@@ -5,6 +5,7 @@
 //! `cluster`, and back through `journal` to `ship`. Nothing points back, and nothing changes the cluster but through
 //! [`safety::gate::Gate`].
 
+pub mod access;
 pub mod alert;
 pub mod ambient;
 pub mod cli;

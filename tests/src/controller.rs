@@ -22,12 +22,15 @@ pub fn binary() -> Result<PathBuf, String> {
     if path.exists() { Ok(path) } else { Err(format!("{} is not built: run cargo xtask test", path.display())) }
 }
 
-/// The binary that breaks its own rules, or dies, where the variable `FAULT` says.
+/// The name of the binary that has faults on purpose.
+pub const FAULTS: &str = "falco-response-controller-faults";
+
+/// The controller that has faults on purpose; the variable `FAULT` says which.
 ///
 /// # Errors
 /// It is not there; `cargo xtask test` builds it.
 pub fn faulty_binary() -> Result<PathBuf, String> {
-    let path = crate::root().join("target/debug/falco-response-controller-faults");
+    let path = crate::root().join("target/debug").join(FAULTS);
     if path.exists() { Ok(path) } else { Err(format!("{} is not built: run cargo xtask test", path.display())) }
 }
 
@@ -40,7 +43,7 @@ pub struct Setup {
     pub token_file: PathBuf,
     /// `--cluster`
     pub cluster: String,
-    /// Where `FAULT` is in it, the binary with faults is started.
+    /// With `FAULT` in it, the binary that has faults is started.
     pub environment: Vec<(String, String)>,
 }
 

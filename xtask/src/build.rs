@@ -3,31 +3,30 @@
 use std::path::Path;
 use std::process::Command;
 
+use integration_tests::controller::FAULTS;
+
+const BUILD: [&str; 5] = ["build", "--package", "falco-response-controller", "--bin", "falco-response-controller"];
+
 /// Builds the controller's binary.
 ///
 /// # Errors
 /// It does not build.
 pub fn controller(root: &Path) -> Result<(), String> {
-    cargo(root, &["build", "--package", "falco-response-controller", "--bin", "falco-response-controller"])
+    cargo(root, &BUILD)
 }
 
-/// Builds the binary that can be told to break its own rules, beside the other one.
+/// Builds the controller that has faults on purpose, for tests, and puts it beside the other; to be called before
+/// [`controller`], since cargo calls both by one name.
 ///
 /// # Errors
-/// It does not build, or cannot be put in its place.
-pub fn faulty_controller(root: &Path) -> Result<(), String> {
-    let name = "falco-response-controller";
-    cargo(root, &["build", "--package", name, "--bin", name, "--features", "falco-response-controller/faults"])?;
-    let built = root.join("target/debug").join(name);
-    let kept = built.with_file_name(format!("{name}-faults"));
-    // A copy, not a link: cargo writes the next binary to the same place.
-    let copied = std::fs::remove_file(&kept).or_else(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    });
-    copied
-        .and_then(|()| std::fs::copy(&built, &kept))
-        .map(|_| ())
+/// It does not build, or cannot be copied.
+pub fn faults(root: &Path) -> Result<(), String> {
+    cargo(root, &[&BUILD[..], &["--features", "faults"]].concat())?;
+    let built = root.join("target/debug/falco-response-controller");
+    let (kept, draft) = (built.with_file_name(FAULTS), built.with_file_name(format!("{FAULTS}.new")));
+    // Not over a binary that may be running.
+    std::fs::copy(&built, &draft)
+        .and_then(|_| std::fs::rename(&draft, &kept))
         .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), kept.display()))
 }
 

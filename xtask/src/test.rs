@@ -25,7 +25,7 @@ pub fn run(root: &Path, lane: Lane, filter: &[&str]) -> Result<Outcome, String> 
     println!("[1/3] building the plugins");
     plugins::build(root)?;
     println!("[2/3] building the controller");
-    build::faulty_controller(root)?;
+    build::faults(root)?;
     build::controller(root)?;
     let real = match lane {
         Lane::Simulated => Err(NOT_ASKED),

@@ -191,6 +191,10 @@ impl Writer {
     /// The API server tries an eviction of another UID for ten seconds before it says no, longer than anybody waits
     /// here: a pod that is known to be another one is not evicted at all. The UID in the eviction still decides.
     async fn look_before_evicting(&self, mutation: &Mutation) -> Result<(), ApiError> {
+        #[cfg(any(test, feature = "faults"))]
+        if faults::is("gate_off") {
+            return Ok(());
+        }
         let Mutation::Evict { pod, uid, .. } = mutation else { return Ok(()) };
         match self.reader().get(pod).await {
             Err(gone) if gone.is_not_found() => Err(gone),

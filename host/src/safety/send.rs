@@ -57,8 +57,16 @@ pub(super) async fn send(
 }
 
 async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) -> Result<Value, CallError> {
-    let announced = if faults::is("forget_intent") { Ok(()) } else { run.recorder.intent(&run.identity, intent).await };
-    if let Err(error) = announced {
+    if faults::is("act_before_intent") {
+        let answer = exchange(inner, run, intent, planned).await;
+        // Both, late.
+        let _ = run.recorder.intent(&run.identity, intent).await;
+        if let Some(call) = run.call(intent.call) {
+            let _ = run.recorder.result(&run.identity, intent, &call).await;
+        }
+        return answer;
+    }
+    if let Err(error) = run.recorder.intent(&run.identity, intent).await {
         let refusal =
             Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
         run.update(intent.call, |call| {
@@ -77,7 +85,8 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         }
         None => exchange(inner, run, intent, planned).await,
     };
-    if let Some(call) = run.call(intent.call)
+    if !faults::is("forget_result")
+        && let Some(call) = run.call(intent.call)
         && let Err(error) = run.recorder.result(&run.identity, intent, &call).await
     {
         // The change stands and the intent is on disk; the entry that follows carries the result, or the next start
