@@ -13,3 +13,4 @@ mod hostile;
 mod isolation;
 mod kill;
 mod lane;
+mod rbac;

@@ -18,7 +18,7 @@ pub struct Account {
     pub address: SocketAddr,
     /// For `--cluster kubeconfig:FILE`.
     pub kubeconfig: PathBuf,
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 /// Creates every document of a YAML stream as the administrator, as `kubectl create -f` does.
@@ -65,7 +65,8 @@ impl Account {
         let token = cluster.create(&path, &asked)?["status"]["token"].as_str().unwrap_or_default().to_owned();
         let failed = |what: &str, error: std::io::Error| format!("cannot {what}: {error}");
         let directory = tempfile::tempdir().map_err(|error| failed("create a directory", error))?;
-        let text = std::fs::read_to_string(cluster.kubeconfig()).map_err(|error| failed("read the kubeconfig", error))?;
+        let text =
+            std::fs::read_to_string(cluster.kubeconfig()).map_err(|error| failed("read the kubeconfig", error))?;
         let mut config: Value = serde_json::from_str(&text).map_err(|error| format!("the kubeconfig: {error}"))?;
         config["users"][0]["user"] = json!({"token": token});
         let kubeconfig = directory.path().join("kubeconfig");
@@ -81,9 +82,10 @@ impl Account {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| failed("start a proxy", error))?;
-        let account = Self { proxy, address, kubeconfig, directory };
+        let account = Self { proxy, address, kubeconfig, _directory: directory };
         let deadline = Instant::now() + ANSWERS_WITHIN;
-        while !account.raw("GET", "/version", "application/json", &Value::Null).is_ok_and(|answer| answer.status == 200) {
+        while !account.raw("GET", "/version", "application/json", &Value::Null).is_ok_and(|answer| answer.status == 200)
+        {
             if Instant::now() > deadline {
                 return Err(format!("the proxy of {namespace}/{name} does not answer"));
             }
@@ -106,7 +108,6 @@ impl Account {
     pub fn spec(&self) -> String {
         format!("kubeconfig:{}", self.kubeconfig.display())
     }
-
 }
 
 impl Drop for Account {
