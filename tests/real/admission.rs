@@ -243,4 +243,14 @@ fn a_missing_config_map_stops_nobody_else() {
     // The account is held by the first policy all the same.
     assert_fenced(&fence.send("DELETE", &path, PLAIN, &json!({"dryRun": ["All"]})), "names the UID");
     cluster.delete(&path, &json!({"gracePeriodSeconds": 0})).unwrap();
+    // This is what `Deny` would do, to the administrator, who is not the one whom the policy is about.
+    let bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+    let binding = format!("{bindings}/{}.{}.dry-run", rbac::NAME, fence.home);
+    cluster.merge(&binding, &json!({"spec": {"paramRef": {"parameterNotFoundAction": "Deny"}}})).unwrap();
+    let dry = json!({"dryRun": ["All"]});
+    fence.until("everybody is stopped", || {
+        cluster.delete(&kept, &dry).is_err_and(|error| error.contains("failed to configure binding"))
+    });
+    cluster.delete(&binding, &Value::Null).unwrap();
+    fence.until("nobody else is stopped", || cluster.delete(&kept, &dry).is_ok());
 }
