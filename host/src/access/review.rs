@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::CONFIG_MAP;
 use super::needs::{Need, Place};
 use crate::cluster::ApiError;
 use crate::cluster::names::{Namespace, ObjectName};
 use crate::cluster::review::{Access, Reviewer};
 use crate::safety::policy::{KUBE_SYSTEM, Policy};
 
-/// The runbook's, beside the controller.
-const CONFIG_MAP: &str = "response-controller-config";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const AT_ONCE: usize = 8;
 /// For all questions together.

@@ -15,11 +15,14 @@ use tower::BoxError;
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
 use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request};
+use crate::faults;
 
 /// More than any object; a list that is larger is refused rather than held.
 const LARGEST_ANSWER: usize = 8 << 20;
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+/// Answers anyone who is known.
+const REACHABLE: &str = "/version";
 /// What a page of a list holds.
 const PAGE: u32 = 500;
 
@@ -121,7 +124,7 @@ impl Reader {
     /// # Errors
     /// Why not.
     pub async fn reachable(&self) -> Result<(), ApiError> {
-        self.read("/version", "application/json").await.map(|_| ())
+        self.read(REACHABLE, "application/json").await.map(|_| ())
     }
 
     async fn read(&self, path_and_query: &str, accept: &'static str) -> Result<Bytes, ApiError> {
@@ -140,7 +143,17 @@ impl Reader {
     ) -> Result<Bytes, ApiError> {
         let mut retries = READ_RETRIES.iter();
         loop {
-            let result = send(&self.client, request()?, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
+            let request = request()?;
+            // What is asked beside the alerts is no step of theirs.
+            let of_an_alert = request.method() == Method::GET && request.uri().path() != REACHABLE;
+            let point = |name| {
+                if of_an_alert {
+                    faults::point(name)
+                }
+            };
+            point("before:read");
+            let result = send(&self.client, request, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
+            point("after:read");
             // Silence has cost its whole time already; the pipeline comes back later.
             let again =
                 matches!(&result, Err(error) if error.is_transient() && !matches!(error, ApiError::NoAnswer(_)));
@@ -180,7 +193,10 @@ impl Writer {
             .map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
         request.headers_mut().insert(header::USER_AGENT, agent);
         request.extensions_mut().insert(approved);
-        match send(&self.client, request, sending.timeout).await {
+        faults::point("before:send");
+        let answer = send(&self.client, request, sending.timeout).await;
+        faults::point("after:send");
+        match answer {
             Ok((code, bytes)) => Ok(Answer { code: code.as_u16(), object: parse(&bytes)? }),
             Err(error) => Err(self.plain(mutation, error).await),
         }
@@ -190,7 +206,7 @@ impl Writer {
     /// here: a pod that is known to be another one is not evicted at all. The UID in the eviction still decides.
     async fn look_before_evicting(&self, mutation: &Mutation) -> Result<(), ApiError> {
         #[cfg(any(test, feature = "faults"))]
-        if crate::faults::is("gate_off") {
+        if faults::is("gate_off") {
             return Ok(());
         }
         let Mutation::Evict { pod, uid, .. } = mutation else { return Ok(()) };

@@ -14,7 +14,7 @@ use crate::cluster::owners::{self, OwnerReference};
 use crate::cluster::{ApiError, Reader};
 
 /// Deeper or wider than any real chain.
-const MOST_OWNERS: usize = 16;
+pub(super) const MOST_OWNERS: usize = 16;
 
 /// A controller of the target. `kind` is Kubernetes' `Deployment`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
         if seen.len() > MOST_OWNERS {
             return Err(Refusal::new(Check::OwnerUnreadable, format!("more than {MOST_OWNERS} owners")).into());
         }
-        let kind = policy.owner_kinds.find(&reference).ok_or_else(|| unknown_kind(&reference))?;
+        let kind = policy.owner_kinds.find(&reference).ok_or_else(|| WalkError::Owner(reference.clone(), unknown_kind(&reference)))?;
         if controls {
             chain.top = Some(reference.to_string());
             chain.controllers.push(Owner {
@@ -115,22 +115,19 @@ fn enqueue(
     Ok(())
 }
 
-fn unknown_kind(reference: &OwnerReference) -> WalkError {
-    let line = line_to_add(reference);
-    let detail = format!(
-        "the owner {reference} is of a kind that is not in owner_kinds; if it protects nothing, add {line} to owner_kinds"
-    );
-    WalkError::Owner(reference.clone(), Refusal::new(Check::OwnerUnreadable, detail))
-}
-
-/// What `owner_kinds` lacks to end the walk at such an owner. Its plural is a guess.
-pub fn line_to_add(reference: &OwnerReference) -> String {
+pub(super) fn unknown_kind(reference: &OwnerReference) -> Refusal {
     let OwnerReference { api_version, kind, .. } = reference;
     let plural = format!("{}s", kind.to_lowercase());
-    format!("`- {{apiVersion: {api_version}, kind: {kind}, plural: {plural}, top_level: true}}`")
+    Refusal::new(
+        Check::OwnerUnreadable,
+        format!(
+            "the owner {reference} is of a kind that is not in owner_kinds; if it protects nothing, add \
+             `- {{apiVersion: {api_version}, kind: {kind}, plural: {plural}, top_level: true}}` to owner_kinds"
+        ),
+    )
 }
 
-fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
+pub(super) fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
     if error.is_transient() {
         return WalkError::NoAnswer(error);
     }
