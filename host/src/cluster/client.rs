@@ -36,11 +36,13 @@ pub struct Reader {
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
 pub struct Writer {
     client: kube::Client,
+    /// Whether it refuses to send anything live.
+    dry_only: bool,
 }
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    (Reader { client: client.clone(), simulated }, Writer { client })
+    (Reader { client: client.clone(), simulated }, Writer { client, dry_only: false })
 }
 
 impl Reader {
@@ -180,11 +182,20 @@ fn list_query(selection: &Selection, page: u32, token: &str) -> String {
 }
 
 impl Writer {
+    /// From now on it refuses to send what is no dry run, whoever asks.
+    #[must_use]
+    pub fn only_dry_runs(self) -> Self {
+        Self { dry_only: true, ..self }
+    }
+
     /// Sends one change, once.
     ///
     /// # Errors
     /// The API server's no; not sent; or no answer, and then the change may have been made.
     pub async fn send(&self, mutation: &Mutation, sending: &Sending) -> Result<Answer, ApiError> {
+        if self.dry_only && !sending.dry_run {
+            return Err(ApiError::NotSent("only dry runs are sent here".to_owned()));
+        }
         self.look_before_evicting(mutation).await?;
         let approved = request::approve(mutation, sending);
         let mut request = new_request(approved.shape.method(), &approved.path)?;

@@ -70,7 +70,10 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
         if seen.len() > MOST_OWNERS {
             return Err(Refusal::new(Check::OwnerUnreadable, format!("more than {MOST_OWNERS} owners")).into());
         }
-        let kind = policy.owner_kinds.find(&reference).ok_or_else(|| WalkError::Owner(reference.clone(), unknown_kind(&reference)))?;
+        let kind = policy
+            .owner_kinds
+            .find(&reference)
+            .ok_or_else(|| WalkError::Owner(reference.clone(), unknown_kind(&reference)))?;
         if controls {
             chain.top = Some(reference.to_string());
             chain.controllers.push(Owner {
