@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod access;
 mod audit;
 mod brake;
 mod chain;
@@ -16,5 +17,6 @@ mod isolation;
 mod kill;
 mod paging;
 mod rbac;
+mod replay;
 mod restart;
 mod startup;

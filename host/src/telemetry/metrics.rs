@@ -41,6 +41,7 @@ struct Inner {
     deliveries: Family<DeliveryLabels, Counter>,
     rules_without_plugin: Gauge,
     cluster_reachable: Gauge,
+    permissions_missing: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,6 +86,7 @@ impl Metrics {
         let actions = Family::default();
         let deliveries = Family::default();
         let (rules_without_plugin, cluster_reachable) = (Gauge::default(), Gauge::default());
+        let permissions_missing = Gauge::default();
         registry.register("alerts", "Alerts received, by what became of them", alerts.clone());
         registry.register("decisions", "Decisions about alerts, by the check that made them", decisions.clone());
         registry.register("actions", "Actions started, by their outcome", actions.clone());
@@ -95,7 +97,21 @@ impl Metrics {
             rules_without_plugin.clone(),
         );
         registry.register("cluster_reachable", "Whether the API server answers", cluster_reachable.clone());
-        let inner = Inner { registry, alerts, decisions, actions, deliveries, rules_without_plugin, cluster_reachable };
+        registry.register(
+            "permissions_missing",
+            "Permissions that the configuration needs and the cluster does not grant",
+            permissions_missing.clone(),
+        );
+        let inner = Inner {
+            registry,
+            alerts,
+            decisions,
+            actions,
+            deliveries,
+            rules_without_plugin,
+            cluster_reachable,
+            permissions_missing,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -132,6 +148,11 @@ impl Metrics {
         self.inner.cluster_reachable.set(i64::from(reachable));
     }
 
+    /// `falco_response_permissions_missing`
+    pub fn permissions_missing(&self, count: usize) {
+        self.inner.permissions_missing.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// The exposition text for `GET /metrics`.
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -155,6 +176,7 @@ mod tests {
         clone.delivery("graylog", "retried");
         clone.rules_without_plugin(2);
         clone.cluster_reachable(true);
+        clone.permissions_missing(3);
         let text = metrics.render();
         for line in [
             "falco_response_alerts_total{result=\"accepted\"} 2",
@@ -164,6 +186,7 @@ mod tests {
             "falco_response_deliveries_total{destination=\"graylog\",result=\"retried\"} 1",
             "falco_response_rules_without_plugin 2",
             "falco_response_cluster_reachable 1",
+            "falco_response_permissions_missing 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
