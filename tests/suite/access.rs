@@ -107,7 +107,8 @@ fn what_rbac_prints_is_neither_too_little_nor_too_much() {
 
 #[test]
 fn the_flag_alone_looks_for_a_cluster_and_says_when_there_is_none() {
-    let setup = Plan::new().setup();
+    let plan = Plan::new();
+    let setup = plan.setup();
     let mut command = Command::new(binary().unwrap());
     command.arg("check").arg("--config").arg(&setup.config).arg("--plugins").arg(&setup.plugins);
     let output = command.arg("--cluster").env("KUBECONFIG", "/nowhere/kubeconfig").output().unwrap();
@@ -121,7 +122,6 @@ fn the_flag_alone_looks_for_a_cluster_and_says_when_there_is_none() {
         "users": [{"name": "c", "user": {}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
     });
-    std::fs::create_dir_all(&setup.directory).unwrap();
     std::fs::write(&nobody, config.to_string()).unwrap();
     let output = run(&setup, "check", &["--cluster", &format!("kubeconfig:{}", nobody.display())]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));

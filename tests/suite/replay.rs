@@ -105,7 +105,8 @@ fn names_the_lines_that_are_no_alerts_and_goes_on() {
 
 #[test]
 fn a_file_or_a_cluster_that_is_not_there_is_an_error() {
-    let setup = Plan::new().setup();
+    let plan = Plan::new();
+    let setup = plan.setup();
     let run = |file: &str, cluster: &str| {
         let mut command = Command::new(binary().unwrap());
         command.args(["replay", file, "--cluster", cluster]).arg("--config").arg(&setup.config);
