@@ -11,6 +11,7 @@ pub mod control_plane;
 pub mod controller;
 pub mod http;
 pub mod receiver;
+pub mod render;
 
 use std::path::{Path, PathBuf};
 

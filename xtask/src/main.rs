@@ -5,6 +5,7 @@ mod component;
 mod control_plane;
 mod crash;
 mod demo;
+mod deploy;
 mod plugins;
 mod test;
 mod toolchain;
@@ -24,6 +25,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   crash      [--rounds N] [--seed N]: kills the controller at random times under load, N times (100), and looks at what the
              next start makes of it; the suite does five
   cluster    keeps a real control plane running until Ctrl-C, and says how to reach it
+  deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
+             nothing and says which files differ
   plugins    builds every action below plugins/ and tests/plugins/ into target/plugins and target/test-plugins
 ";
 
@@ -46,6 +49,8 @@ fn main() -> ExitCode {
         ["test", ref filter @ ..] => test::run(&root, Lane::Real, filter),
         ["crash", ref arguments @ ..] => crash::run(&root, arguments),
         ["cluster"] => control_plane::keep(),
+        ["deploy"] => deploy::write(&root),
+        ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
         ["plugins"] => plugins::build(&root).map(|()| Outcome::Good),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -62,7 +62,8 @@ spec:
   {{- with .Values.topologySpreadConstraints }}
   topologySpreadConstraints:
     {{- range . }}
-    - {{- toYaml (merge (dict) . (dict "labelSelector" (dict "matchLabels" (include "controller.selector" $ | fromYaml)))) | nindent 6 }}
+    {{- $own := dict "labelSelector" (dict "matchLabels" (include "controller.selector" $ | fromYaml)) }}
+    - {{- toYaml (ternary . (merge (deepCopy .) $own) (hasKey . "labelSelector")) | nindent 6 }}
     {{- end }}
   {{- end }}
   securityContext:
