@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod controller;
 pub mod http;
+pub mod image;
 pub mod receiver;
 pub mod render;
 

@@ -11,6 +11,7 @@ mod faults;
 mod gate;
 mod hostile;
 mod house;
+mod image;
 mod intake;
 mod isolation;
 mod kill;

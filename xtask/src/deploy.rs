@@ -99,7 +99,9 @@ fn made(root: &Path) -> Result<BTreeMap<PathBuf, String>, String> {
         files
     };
     if rest(&base) != rest(&overlay) {
-        return Err(format!("the chart's StatefulSet form changes more than the workload: {OVERLAY} has to say it, too"));
+        return Err(format!(
+            "the chart's StatefulSet form changes more than the workload: {OVERLAY} has to say it, too"
+        ));
     }
     let statefulset = overlay.get("statefulset.yaml").ok_or("the chart has no StatefulSet form")?;
     let mut files: BTreeMap<PathBuf, String> =
