@@ -11,6 +11,7 @@ pub mod control_plane;
 pub mod controller;
 pub mod http;
 pub mod image;
+pub mod manifests;
 pub mod receiver;
 pub mod render;
 

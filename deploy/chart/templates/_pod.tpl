@@ -133,7 +133,8 @@ spec:
     # key to the ConfigMap. No subPath: that would not follow changes.
     - name: settings
       projected:
-        defaultMode: 0440
+        # 0440, which newer YAML does not read as octal.
+        defaultMode: 288
         sources:
           - configMap:
               name: response-controller-config
