@@ -1,6 +1,7 @@
 //! What the container image holds, laid out as a directory: the controller is started from it and finds everything.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use integration_tests::controller::{self, Controller};
@@ -45,15 +46,27 @@ impl Pod {
         self.directory.path().join(name)
     }
 
+    /// Volumes as the kubelet makes them: root's, and open to the pod's `fsGroup`.
+    fn give_to_group(&self) {
+        let open = |path: &str, mode: u32| {
+            let path = self.path(path);
+            std::os::unix::fs::chown(&path, Some(0), Some(USER)).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        open("", 0o755);
+        open("data", 0o2777);
+        open("settings/token", 0o440);
+        open("settings/config.yaml", 0o440);
+    }
+
     /// The controller, confined to the image, with these arguments. As root it is the image's own user; else it is whom
     /// a user namespace calls root.
     fn command(&self, arguments: &[&str]) -> Command {
-        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
         let mut command = Command::new("unshare");
         let user = format!("--userspec={USER}:{USER}");
         let user = if is_root && may(&["--mount"]) {
-            std::os::unix::fs::chown(self.path("data"), Some(USER), Some(USER)).unwrap();
-            open_to_others(self.directory.path());
+            self.give_to_group();
             command.arg("--mount");
             user
         } else {
@@ -77,12 +90,6 @@ fn may(arguments: &[&str]) -> bool {
     let mut command = Command::new("unshare");
     command.args(arguments).args(["mount", "--bind", "/tmp", "/tmp"]);
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-/// A temporary directory is its maker's alone.
-fn open_to_others(directory: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

@@ -55,14 +55,19 @@ pub fn check(root: &Path) -> Result<bool, String> {
         println!("{NOT_RUN}");
         return Ok(true);
     }
-    let wanted = made(root)?;
-    let changed = wanted.iter().filter(|(path, text)| fs::read_to_string(root.join(path)).ok().as_ref() != Some(text));
-    let mut drifted: Vec<PathBuf> = changed.map(|(path, _)| path.clone()).collect();
-    drifted.extend(stale(root, &wanted)?);
+    let drifted = drifted(root, &made(root)?)?;
     for path in &drifted {
         println!("{} is not what deploy/chart says: run cargo xtask deploy", path.display());
     }
     Ok(drifted.is_empty())
+}
+
+/// The files that are not what is wanted, those that nobody wants among them.
+fn drifted(root: &Path, wanted: &BTreeMap<PathBuf, String>) -> Result<Vec<PathBuf>, String> {
+    let changed = wanted.iter().filter(|(path, text)| fs::read_to_string(root.join(path)).ok().as_ref() != Some(text));
+    let mut drifted: Vec<PathBuf> = changed.map(|(path, _)| path.clone()).collect();
+    drifted.extend(stale(root, wanted)?);
+    Ok(drifted)
 }
 
 /// Builds the renderer unless it is there. Answers whether it is there now.
@@ -148,6 +153,22 @@ fn stale(root: &Path, wanted: &BTreeMap<PathBuf, String>) -> Result<Vec<PathBuf>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_what_is_changed_missing_or_left_over() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |name: &str| Path::new(BASE).join(name);
+        fs::create_dir_all(root.path().join(BASE)).unwrap();
+        for (name, text) in
+            [("same.yaml", "1"), ("changed.yaml", "1"), ("left-over.yaml", "1"), ("namespace.yaml", "1")]
+        {
+            fs::write(root.path().join(file(name)), text).unwrap();
+        }
+        let wanted = [("same.yaml", "1"), ("changed.yaml", "2"), ("missing.yaml", "1")];
+        let wanted = wanted.map(|(name, text)| (file(name), text.to_owned())).into();
+        let expected = ["changed.yaml", "missing.yaml", "left-over.yaml"].map(file);
+        assert_eq!(drifted(root.path(), &wanted).unwrap(), expected);
+    }
 
     #[test]
     fn takes_the_rendered_text_apart_by_template() {
