@@ -34,10 +34,7 @@ const AUTHORITIES: [&str; 3] =
 /// # Errors
 /// Names the file that is missing or cannot be written.
 pub fn lay_out(binary: &Path, plugins: &Path, root: &Path) -> Result<Vec<PathBuf>, String> {
-    let occupied = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied {
-        return Err(format!("{} is not empty", root.display()));
-    }
+    must_be_vacant(root)?;
     for directory in [SETTINGS, DATA, "plugins"] {
         create(&root.join(directory))?;
     }
@@ -58,6 +55,13 @@ pub fn lay_out(binary: &Path, plugins: &Path, root: &Path) -> Result<Vec<PathBuf
     copy(authorities, &root.join("etc/ssl/certs/ca-certificates.crt"), 0o644)?;
     give_to_user(&root.join(DATA))?;
     Ok(libraries)
+}
+
+/// # Errors
+/// Something is in the directory already.
+pub fn must_be_vacant(directory: &Path) -> Result<(), String> {
+    let occupied = fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied { Err(format!("{} is not empty", directory.display())) } else { Ok(()) }
 }
 
 /// The dynamic loader and every library, as the machine's own loader resolves them; none for a static binary.

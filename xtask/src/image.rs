@@ -12,6 +12,8 @@ use crate::{Outcome, plugins};
 /// # Errors
 /// Something does not build, or the directory is not empty.
 pub fn lay_out(root: &Path, release: bool, directory: &Path) -> Result<Outcome, String> {
+    // Before the build, which takes minutes.
+    image::must_be_vacant(directory)?;
     plugins::build(root)?;
     let profile = if release {
         cargo(
