@@ -10,6 +10,7 @@ mod house;
 
 mod admission;
 mod behaviour;
+mod deploy;
 mod hostile;
 mod isolation;
 mod kill;
