@@ -10,6 +10,7 @@ pub mod control_plane;
 pub mod controller;
 pub mod http;
 pub mod receiver;
+pub mod webhook;
 
 use std::path::{Path, PathBuf};
 
