@@ -80,9 +80,8 @@ fn outcome(entry: &Value) -> (Option<&str>, Option<&str>, Option<bool>) {
 
 /// Ours: a kubelet's names no UID.
 fn deletes(webhook: &Webhook) -> usize {
-    let pinned = |request: &&Value| {
-        request["operation"] == "DELETE" && request["options"]["preconditions"]["uid"].is_string()
-    };
+    let pinned =
+        |request: &&Value| request["operation"] == "DELETE" && request["options"]["preconditions"]["uid"].is_string();
     webhook.requests().iter().filter(pinned).count()
 }
 

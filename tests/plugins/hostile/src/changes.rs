@@ -1,7 +1,7 @@
 //! Every function of the host that can change something, each called once and within what can be granted.
 
-use falco_response_sdk::{PatchDocument, Propagation};
 use falco_response_sdk::prelude::*;
+use falco_response_sdk::{PatchDocument, Propagation};
 
 use crate::documents;
 use crate::reach::POLICY;
