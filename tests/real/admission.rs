@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use integration_tests::alerts::{self, MINER};
 use integration_tests::cluster::Cluster;
 use integration_tests::root;
-use integration_tests::webhook::{Verdict, Webhook};
+use integration_tests::webhook::{Verdict, Webhook, pinned_deletes};
 use serde_json::{Value, json};
 
 use crate::house::{House, Plan};
@@ -78,11 +78,8 @@ fn outcome(entry: &Value) -> (Option<&str>, Option<&str>, Option<bool>) {
     (entry["outcome"].as_str(), entry["failure"].as_str(), entry["changed"].as_bool())
 }
 
-/// Ours: a kubelet's names no UID.
 fn deletes(webhook: &Webhook) -> usize {
-    let pinned =
-        |request: &&Value| request["operation"] == "DELETE" && request["options"]["preconditions"]["uid"].is_string();
-    webhook.requests().iter().filter(pinned).count()
+    pinned_deletes(&webhook.requests())
 }
 
 #[test]

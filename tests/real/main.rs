@@ -14,3 +14,4 @@ mod hostile;
 mod isolation;
 mod kill;
 mod lane;
+mod leaving;

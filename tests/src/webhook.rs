@@ -78,7 +78,10 @@ impl Webhook {
     /// # Errors
     /// The API server's no; or it does not ask in time.
     pub fn guard(&self, cluster: &Cluster, namespace: &str) -> Result<(), String> {
-        let everything = json!({"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]});
+        // Without the scope it would be asked about every object that has no namespace, too.
+        let everything = json!({
+            "apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"], "scope": "Namespaced",
+        });
         let webhook = json!({
             "name": "webhook.example.com",
             "clientConfig": {"url": format!("https://{}/review", self.address), "caBundle": self.authority},
@@ -109,6 +112,13 @@ impl Webhook {
     pub fn requests(&self) -> Vec<Value> {
         lock(&self.shared).requests.iter().filter(|request| !is_probe(request)).cloned().collect()
     }
+}
+
+/// How many deletes that are pinned to a UID are among them: a kubelet's is not.
+pub fn pinned_deletes(requests: &[Value]) -> usize {
+    let pinned =
+        |request: &&Value| request["operation"] == "DELETE" && request["options"]["preconditions"]["uid"].is_string();
+    requests.iter().filter(pinned).count()
 }
 
 fn is_probe(request: &Value) -> bool {
