@@ -15,3 +15,5 @@ mod isolation;
 mod kill;
 mod lane;
 mod leaving;
+mod rbac;
+mod webhooks;
