@@ -6,6 +6,7 @@ mod audit;
 mod brake;
 mod chain;
 mod check;
+mod docs;
 mod dry_run;
 mod faults;
 mod gate;
