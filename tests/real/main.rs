@@ -15,4 +15,6 @@ mod hostile;
 mod isolation;
 mod kill;
 mod lane;
+mod leaving;
 mod rbac;
+mod webhooks;

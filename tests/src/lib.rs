@@ -14,6 +14,7 @@ pub mod image;
 pub mod manifests;
 pub mod receiver;
 pub mod render;
+pub mod webhook;
 
 use std::path::{Path, PathBuf};
 

@@ -7,6 +7,7 @@ mod brake;
 mod chain;
 mod check;
 mod deploy;
+mod docs;
 mod dry_run;
 mod faults;
 mod gate;

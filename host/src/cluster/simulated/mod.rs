@@ -6,6 +6,7 @@
 //! whatever a delete's propagation policy says. Nobody is authenticated and everything is allowed.
 
 mod apply;
+mod delete;
 mod http;
 mod kinds;
 mod load;
