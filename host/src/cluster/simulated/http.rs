@@ -4,6 +4,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::access;
 use super::kinds::{Kind, Kinds};
 use super::selectors::{Fields, Labels};
 use super::status::Failure;
@@ -108,6 +109,16 @@ pub fn answer(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>) 
                 "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "linux/amd64",
             });
             return render(StatusCode::OK, &version);
+        }
+        access::PATH => {
+            let answer = match *request.method() {
+                Method::POST => body(request).and_then(|document| access::review(store, document)),
+                _ => Err(Failure::method_not_allowed()),
+            };
+            return match answer {
+                Ok((code, body)) => render(code, &body),
+                Err(failure) => render(failure.code, &failure.to_json()),
+            };
         }
         _ => {}
     }

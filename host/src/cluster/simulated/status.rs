@@ -104,6 +104,13 @@ impl Failure {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
     }
 
+    /// A SelfSubjectAccessReview that asks nothing, or two things.
+    pub fn invalid_review() -> Self {
+        let message = "SelfSubjectAccessReview.authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid \
+                       value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message.to_owned())
+    }
+
     /// A JSON patch that does not fit, a failed `test` included; a real one does not say why either.
     pub fn patch_does_not_fit() -> Self {
         let message = "the server rejected our request due to an error in our request".to_owned();
