@@ -235,8 +235,8 @@ impl Writer {
     /// Gives an error the status that its cause deserves.
     ///
     /// Another UID in a document is 422 "field is immutable": a conflict. A JSON patch whose test of the UID fails is
-    /// 422 without a word on why, so the object is looked at. An apply that does not fit the schema is a 500, which
-    /// would be taken for an outage and tried again.
+    /// 422 without a word on why, so the object is looked at. An apply that does not fit the schema, and an eviction
+    /// against two disruption budgets, are a 500 each, which would be taken for an outage.
     async fn plain(&self, mutation: &Mutation, error: ApiError) -> ApiError {
         let ApiError::Status { code, message, retry_after, .. } = &error else { return error };
         let status = |code, reason: &str, message: String| ApiError::Status {
@@ -247,6 +247,9 @@ impl Writer {
         };
         match (code, mutation) {
             (500, Mutation::Apply { .. }) if message.contains("failed to create typed patch object") => {
+                status(422, "Invalid", message.clone())
+            }
+            (500, Mutation::Evict { .. }) if message.contains("more than one PodDisruptionBudget") => {
                 status(422, "Invalid", message.clone())
             }
             (422, _) if message.contains("metadata.uid") => status(409, "Conflict", message.clone()),

@@ -8,6 +8,7 @@
 
 mod access;
 mod apply;
+mod delete;
 mod http;
 mod kinds;
 mod load;
