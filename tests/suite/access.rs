@@ -94,7 +94,7 @@ fn what_rbac_prints_is_neither_too_little_nor_too_much() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("missing: the account may not delete pods in production: action kill_pod"), "{said}");
     assert!(!said.contains("may not delete pods in staging"), "{said}");
-    assert!(errors.contains("1 permissions are missing") && errors.contains("rbac"), "{errors}");
+    assert!(errors.contains("one permission is missing") && errors.contains("rbac"), "{errors}");
 
     let more = roles.replacen("resources: [\"pods\"]", "resources: [\"pods\", \"secrets\"]", 1);
     let (code, said, _) = check(&Plan::new().manifests(&more));

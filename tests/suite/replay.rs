@@ -68,7 +68,7 @@ fn says_line_by_line_and_by_rule_what_a_live_configuration_would_have_done() {
         "  refused (kube_system) 1, first: kube-system is out of reach, whatever the configuration says",
         "  duplicates 1",
         "\"Shell spawned in production database container\": no alerts",
-        "\"Network connection to known mining pool\": 1 alerts",
+        "\"Network connection to known mining pool\": 1 alert",
         "unwanted (no_rule) 1: \"Terminal shell in container\" 1",
     ] {
         assert!(said.lines().any(|found| found == line), "{line}\n{said}");
