@@ -62,6 +62,7 @@ impl Watch {
 
     fn tell(&self, review: &Review, responder: &Responder) {
         self.metrics.permissions_missing(review.missing.len());
+        responder.note_access(summary(review));
         for missing in &review.missing {
             let access = json!(missing.access.to_string());
             self.log.line(Level::Warn, &format!("the controller {missing}"), &fields([("missing", access)]));
@@ -73,7 +74,6 @@ impl Watch {
         let level = if missing == 0 { Level::Info } else { Level::Warn };
         let counts = fields([("needed", json!(needed)), ("missing", json!(missing)), ("excess", json!(excess))]);
         self.log.line(level, "permissions reviewed", &counts);
-        responder.note_access(summary(review));
     }
 }
 

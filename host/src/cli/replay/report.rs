@@ -232,7 +232,13 @@ impl RuleReport {
 
 /// The cluster is as it is now, and the alert is of another time.
 fn refusal(check: &str, detail: &str) -> String {
-    if check == Check::PodAbsent.id() { format!("cannot tell: the pod is gone ({detail})") } else { detail.to_owned() }
+    if check != Check::PodAbsent.id() {
+        detail.to_owned()
+    } else if detail.ends_with("does not exist") {
+        format!("cannot tell: the pod is gone ({detail})")
+    } else {
+        format!("cannot tell: {detail}")
+    }
 }
 
 fn alerts(count: usize) -> String {
