@@ -19,6 +19,9 @@ use crate::safety::policy::RuleScope;
 use crate::safety::run::Identity;
 use crate::telemetry::log::Level;
 
+/// How many alerts are read at once.
+const PAGE: usize = 256;
+
 #[derive(Debug, thiserror::Error)]
 #[error("cannot take up what the last run left: {0}")]
 pub struct RecoverError(#[from] JournalError);
@@ -29,12 +32,16 @@ impl Responder {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn recover(&self) -> Result<usize, RecoverError> {
-        let unfinished = self.inner.journal.unfinished().await?;
-        let count = unfinished.len();
-        for one in unfinished {
-            self.inner.take_up(one).await;
+        let (mut count, mut after) = (0, 0);
+        loop {
+            let page = self.inner.journal.unfinished_after(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            after = last.position;
+            count += page.len();
+            for one in page {
+                self.inner.take_up(one).await;
+            }
         }
-        Ok(count)
     }
 }
 
@@ -132,8 +139,8 @@ impl Inner {
             "the controller failed while it worked on an alert; this is a fault of it",
             &fields,
         );
-        let unfinished = match self.journal.unfinished().await {
-            Ok(all) => all.into_iter().find(|one| one.alert.event_id == event.id),
+        let unfinished = match self.journal.unfinished_one(&event.id).await {
+            Ok(found) => found,
             // It stays in the inbox, for the next start.
             Err(error) => {
                 self.log.line(Level::Error, &format!("the alert waits for the next start: {error}"), &fields);
