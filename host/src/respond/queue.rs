@@ -273,7 +273,11 @@ impl Inlet for Responder {
             Ok(()) => json!("reachable"),
             Err(error) => json!(format!("unreachable: {error}")),
         };
-        let journal = if writes { "takes writes" } else { "takes no writes" };
+        let journal = match (writes, inner.journal.is_full()) {
+            (true, _) => "takes writes",
+            (false, true) => "is full and takes no new alerts",
+            (false, false) => "takes no writes",
+        };
         (writes, json!({"ready": writes, "journal": journal, "rules_without_plugin": without, "cluster": cluster}))
     }
 }

@@ -11,7 +11,7 @@ use super::outcome::{Derived, Failure, Outcome};
 use super::pipeline::{Job, is_bad};
 use super::record::{About, Ended, millis, seconds};
 use super::rules::{Match, Rule, Rules};
-use super::{Event, Inner, Responder, pages};
+use super::{Event, Inner, Responder, customers, pages};
 use crate::alert::Alert;
 use crate::config::OnFailure;
 use crate::journal::{JournalError, Unfinished, UnfinishedIntent, Write};
@@ -122,6 +122,7 @@ impl Inner {
         let mut writes = vec![Write::Record(record)];
         writes.extend(self.ships());
         writes.extend(page.iter().flat_map(|page| self.sends(page)));
+        writes.extend(customers::due(&entry));
         if !further {
             writes.push(Write::Finish { event_id: event.id.clone() });
         }
