@@ -3,6 +3,7 @@
 //! Exit codes everywhere: 0 ok; 1 the thing checked is bad, or a failure at run time; 2 usage, configuration, missing
 //! token.
 
+mod audit;
 mod check;
 mod serve;
 mod settings;
@@ -25,6 +26,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Validate the configuration and the plugins it needs.
     Check(check::Arguments),
+    /// Verify, read, export and annotate the records in a journal.
+    Audit(audit::Arguments),
 }
 
 /// Why a command ended early; each has its exit code.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Check(arguments) => check::run(arguments).await,
+            Command::Audit(arguments) => audit::run(arguments),
         }
     });
     // A request that hangs must not keep the process alive.

@@ -126,7 +126,8 @@ async fn start(
     let metrics = Metrics::new();
     let journal_path = arguments.journal.clone().unwrap_or_else(|| config.journal.clone());
     let bounds = settings::bounds(&config);
-    let journal = Journal::open_within(&journal_path, &ambient, bounds).map_err(|error| Failure::Runtime(error.to_string()))?;
+    let journal =
+        Journal::open_within(&journal_path, &ambient, bounds).map_err(|error| Failure::Runtime(error.to_string()))?;
     let (reader, writer) =
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let cluster_name = cluster_name(&config, reader.is_simulated());

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use durations::parse_duration;
 pub use keeping::{CustomerFacing, Keeping};
 
 use crate::alert::Priority;

@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Event, customers};
 use super::outcome::Derived;
 use super::rules::{Rule, Rules};
+use super::{Event, customers};
 use crate::cluster::names::{Namespace, ObjectName};
 use crate::hex::hex;
 use crate::journal::{LogType, Record};

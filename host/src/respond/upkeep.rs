@@ -40,8 +40,7 @@ impl Inner {
             let rules = self.rules.load_full();
             if !rules.dryrun {
                 let now = self.ambient.now();
-                let page =
-                    pages::about_ourselves(&rules.cluster_name, "journal_full", summary.to_owned(), detail, now);
+                let page = pages::about_ourselves(&rules.cluster_name, "journal_full", summary.to_owned(), detail, now);
                 self.queue_or_say(self.sends(&page)).await;
             }
         } else if before && !full {
