@@ -75,7 +75,9 @@ fn lists_shows_and_exports_beside_a_running_controller() {
     }
     for asked in [id, entry["event_id"].as_str().unwrap()] {
         let shown = told(&journal, &["show", asked]);
-        for expected in ["falco-response-intent", "falco-response-result", "falco-response-followup", "  outcome: \"done\""] {
+        for expected in
+            ["falco-response-intent", "falco-response-result", "falco-response-followup", "  outcome: \"done\""]
+        {
             assert!(shown.contains(expected), "{expected} is missing in {shown}");
         }
         assert!(!shown.contains("kube-system"), "{shown}");
@@ -132,11 +134,20 @@ fn verify_names_the_first_bad_record() {
     controller.terminate().unwrap();
     let kept = std::fs::read(&journal).unwrap();
     for (damage, expected) in [
-        ("UPDATE chain SET body = replace(body, 'production', 'staging') WHERE seq = 3", format!("record 3 was changed: its hash does not match its content (entry {id})")),
+        (
+            "UPDATE chain SET body = replace(body, 'production', 'staging') WHERE seq = 3",
+            format!("record 3 was changed: its hash does not match its content (entry {id})"),
+        ),
         ("DELETE FROM chain WHERE seq = 2", "record 2 is missing".to_owned()),
         ("DELETE FROM chain WHERE seq = 4", "record 4 is missing".to_owned()),
-        ("UPDATE chain SET seq = 9 WHERE seq = 2; UPDATE chain SET seq = 2 WHERE seq = 3; UPDATE chain SET seq = 3 WHERE seq = 9", "record 2 does not continue".to_owned()),
-        ("DELETE FROM chain WHERE seq = 1; UPDATE meta SET pruned_seq = 1, pruned_hash = (SELECT prev_hash FROM chain WHERE seq = 2)", "record 2 is the first of the chain, and no record of retention says".to_owned()),
+        (
+            "UPDATE chain SET seq = 9 WHERE seq = 2; UPDATE chain SET seq = 2 WHERE seq = 3; UPDATE chain SET seq = 3 WHERE seq = 9",
+            "record 2 does not continue".to_owned(),
+        ),
+        (
+            "DELETE FROM chain WHERE seq = 1; UPDATE meta SET pruned_seq = 1, pruned_hash = (SELECT prev_hash FROM chain WHERE seq = 2)",
+            "record 2 is the first of the chain, and no record of retention says".to_owned(),
+        ),
     ] {
         sql(&journal, damage);
         let (code, error) = refused(&journal, &["verify"]);
@@ -275,8 +286,13 @@ fn a_full_journal_stops_the_acting_says_so_and_recovers() {
     assert_eq!(annotated.status.code(), Some(0), "{}", String::from_utf8_lossy(&annotated.stderr));
     let alert = alerts::about(MINER, "production", "checkout-7d9f4b-xkp2m");
     let post = || {
-        integration_tests::http::post(house.controller.address, "/alert", crate::house::TOKEN, alert.to_string().as_bytes())
-            .unwrap()
+        integration_tests::http::post(
+            house.controller.address,
+            "/alert",
+            crate::house::TOKEN,
+            alert.to_string().as_bytes(),
+        )
+        .unwrap()
     };
     until("the controller notices", || {
         house.record_of(&alerts::about(MINER, "kube-system", "coredns-6f6b679f8f-x2vjq"));

@@ -47,6 +47,8 @@ pub enum Fault {
     Unlinked,
     #[error("was changed: its hash does not match its content")]
     Changed,
+    #[error("cannot be read: the file is damaged there")]
+    Unreadable,
     #[error("is beyond the recorded end of the chain")]
     Surplus,
     #[error("is not the recorded end of the chain")]

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -96,8 +96,17 @@ fn walk(connection: &Connection, from: Head, verified: &mut Verified) -> Result<
         )
         .map_err(read_error)?;
     let mut rows = statement.query([signed(from.seq)]).map_err(read_error)?;
+    let mut last = from.seq;
     let mut verifier = Verifier::after(from);
-    while let Some(row) = rows.next().map_err(read_error)? {
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => break,
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                return Ok(Err((Broken { seq: last + 1, fault: Fault::Unreadable }, None)));
+            }
+            Err(error) => return Err(read_error(error)),
+        };
         let row = match read(row).map_err(read_error)? {
             Ok(row) => row,
             Err(seq) => return Ok(Err((Broken { seq, fault: Fault::Changed }, None))),
@@ -106,6 +115,7 @@ fn walk(connection: &Connection, from: Head, verified: &mut Verified) -> Result<
             let entry_id = row.entry_id.filter(|_| broken.seq == row.seq);
             return Ok(Err((broken, entry_id)));
         }
+        last = row.seq;
         verified.records += 1;
     }
     Ok(verifier.finish(Some(&verified.head)).map(drop).map_err(|broken| (broken, None)))
