@@ -8,12 +8,12 @@ use sha2::{Digest as _, Sha256};
 
 /// The kubelet's stand-in, as `go install` takes it.
 pub const KWOK: &str = "sigs.k8s.io/kwok/cmd/kwok@v0.8.0";
-/// The variable that asks for the lane; `cargo xtask test --real` sets it.
+/// The variable that asks for the lane; `cargo xtask test` sets it where it could build what the lane takes.
 pub const WANTED: &str = "FALCO_RESPONSE_REAL_CLUSTER";
 /// What a lane that could not be run says, in one line.
-pub const NOT_RUN: &str = "real cluster lane: NOT RUN (no go)";
+pub const NOT_RUN: &str = "real cluster lane: NOT RUN (no Go on this machine)";
 /// What a lane that nobody asked for says.
-pub const NOT_ASKED: &str = "real cluster lane: NOT RUN (ask for it: cargo xtask test --real; it needs Go)";
+pub const NOT_ASKED: &str = "real cluster lane: NOT RUN (cargo xtask test runs it, where there is Go)";
 
 /// Its module.
 pub fn source() -> PathBuf {

@@ -8,6 +8,7 @@ mod brake;
 mod chain;
 mod check;
 mod dry_run;
+mod faults;
 mod gate;
 mod hostile;
 mod house;

@@ -42,6 +42,10 @@ enum Failure {
 pub fn main() -> ExitCode {
     // clap itself answers usage errors with 2, and --help with 0.
     let arguments = Arguments::parse();
+    #[cfg(all(feature = "faults", not(test)))]
+    if let Err(message) = crate::faults::choose() {
+        return report(&Failure::Usage(message));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::Runtime(format!("cannot start the async runtime: {error}"))),

@@ -123,6 +123,10 @@ async fn start(
         let place = format!("{}:{}:{}", arguments.config.display(), warning.location.line, warning.location.column);
         log.line(Level::Warn, &format!("{place}: {}", warning.message), &Map::new());
     }
+    let listen = settings::address(arguments.listen, config.listen, settings::DEFAULT_LISTEN);
+    let admin = settings::address(arguments.admin_listen, config.admin_listen, settings::DEFAULT_ADMIN_LISTEN);
+    #[cfg(all(feature = "faults", not(test)))]
+    log.line(Level::Warn, &crate::faults::warning([listen, admin]).map_err(Failure::Usage)?, &Map::new());
     let metrics = Metrics::new();
     let journal_path = arguments.journal.clone().unwrap_or_else(|| config.journal.clone());
     let bounds = settings::bounds(&config);
@@ -169,9 +173,7 @@ async fn start(
         responder.page(&page).await.map_err(|error| Failure::Runtime(error.to_string()))?;
     }
     let intake = Intake::new(Arc::new(responder.clone()), tokens, &ambient, &log, &metrics);
-    let listen = bind(settings::address(arguments.listen, config.listen, settings::DEFAULT_LISTEN)).await?;
-    let admin =
-        bind(settings::address(arguments.admin_listen, config.admin_listen, settings::DEFAULT_ADMIN_LISTEN)).await?;
+    let (listen, admin) = (bind(listen).await?, bind(admin).await?);
     let (address, admin_address) = (local(&listen)?, local(&admin)?);
     // Before the first alert is taken: what comes from now on is in the inbox as well, and is not to be taken up twice.
     let recovered = responder.recover().await.map_err(|error| Failure::Runtime(error.to_string()))?;

@@ -17,8 +17,10 @@ use http::{Method, Request, Uri, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes};
 use kube::client::Body;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tower::{BoxError, Layer, Service};
+
+use crate::faults;
 
 /// What the writer wants sent; made nowhere else. The body travels here, so that the layer alone writes it.
 #[derive(Debug, Clone)]
@@ -124,12 +126,66 @@ fn seal(request: Request<Body>) -> Result<Request<Body>, Refused> {
     if parts.method != approved.shape.method() || parts.uri.path() != approved.path || parts.uri.query().is_some() {
         return Err(Refused(format!("{} {} is not the request that was approved", parts.method, parts.uri)));
     }
+    #[cfg(any(test, feature = "faults"))]
+    if faults::is("gate_off") {
+        let approved = loosened(approved);
+        let (uri, bytes) = complete(&approved)?;
+        return Ok(sealed(parts, &approved, uri, &bytes));
+    }
     let (uri, bytes) = complete(&approved)?;
     verify(&approved, &uri, &bytes)?;
+    let (uri, bytes) = spoilt(&approved, uri, bytes);
+    Ok(sealed(parts, &approved, uri, &bytes))
+}
+
+/// Live, and pinned only where the plugin named a UID.
+#[cfg(any(test, feature = "faults"))]
+fn loosened(mut approved: Approved) -> Approved {
+    approved.dry_run = false;
+    if approved.uid.as_deref() == Some("") {
+        approved.uid = None;
+        for options in ["", "/deleteOptions"] {
+            if let Some(options) = approved.body.pointer_mut(options).and_then(Value::as_object_mut) {
+                options.shift_remove("preconditions");
+            }
+        }
+        if let Some(metadata) = approved.body.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.shift_remove("uid");
+        }
+        if let Some(operations) = approved.body.as_array_mut() {
+            operations.remove(0);
+        }
+    }
+    approved
+}
+
+fn sealed(mut parts: http::request::Parts, approved: &Approved, uri: Uri, bytes: &Bytes) -> Request<Body> {
     parts.uri = uri;
     parts.headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(approved.shape.content_type()));
     parts.headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
-    Ok(Request::from_parts(parts, Body::from(bytes.to_vec())))
+    Request::from_parts(parts, Body::from(bytes.to_vec()))
+}
+
+/// What is sent when the program is told to break its rules.
+fn spoilt(approved: &Approved, mut uri: Uri, mut bytes: Bytes) -> (Uri, Bytes) {
+    let mut edit = |work: &dyn Fn(&mut Map<String, Value>)| {
+        if let Ok(Value::Object(mut body)) = serde_json::from_slice(&bytes) {
+            body.get_mut("deleteOptions").and_then(Value::as_object_mut).map(work);
+            work(&mut body);
+            bytes = Bytes::from(Value::Object(body).to_string());
+        }
+    };
+    if faults::is("drop_uid") {
+        edit(&|options| drop(options.shift_remove("preconditions")));
+    }
+    if faults::is("dry_run_live") {
+        edit(&|options| drop(options.shift_remove("dryRun")));
+        let path = approved.path.parse();
+        if let (Ok(path), true) = (path, uri.query().is_some_and(|query| query.contains("dryRun"))) {
+            uri = path;
+        }
+    }
+    (uri, bytes)
 }
 
 /// Writes query and body: dry run, field manager, strict validation.

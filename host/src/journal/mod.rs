@@ -8,6 +8,8 @@ mod bounds;
 pub mod chain;
 mod due;
 mod inbox;
+#[cfg(test)]
+mod inline;
 mod outbox;
 mod reader;
 mod retention;
@@ -25,6 +27,8 @@ use serde_json::{Map, Value};
 
 pub use bounds::Bounds;
 pub use due::Due;
+#[cfg(test)]
+pub use inline::Disk;
 pub use reader::{Attachment, Reader};
 pub use store::Store;
 pub use verify::{Finding, Verified};

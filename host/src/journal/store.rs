@@ -93,6 +93,12 @@ impl Store {
         })
     }
 
+    /// For a simulation, in which only the program crashes and never the machine.
+    #[cfg(test)]
+    pub(super) fn waits_for_no_disk(&self) -> Result<(), JournalError> {
+        self.connection.pragma_update(None, "synchronous", "OFF").map_err(|error| write_error(&error))
+    }
+
     /// Whether the last transaction reached the disk, and there is room for new alerts.
     pub fn takes_writes(&self) -> bool {
         self.last_reached_the_disk && self.full().is_none()

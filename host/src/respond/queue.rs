@@ -15,6 +15,7 @@ use super::pipeline::{Handled, Job};
 use super::rules::Match;
 use super::{Event, Inner, Responder};
 use crate::alert::Alert;
+use crate::faults;
 use crate::intake::{Inlet, Turned};
 use crate::journal::{NewAlert, Write};
 
@@ -232,6 +233,15 @@ impl Responder {
             received_at,
             body: Arc::clone(event.alert.raw()),
         };
+        if faults::is("answer_before_commit") {
+            let (inner, event) = (Arc::clone(inner), event.clone());
+            tokio::spawn(async move {
+                if inner.journal.commit(vec![Write::Accept(new)]).await.is_ok() {
+                    inner.enqueue(Job::new(event, 0));
+                }
+            });
+            return Ok(());
+        }
         match inner.journal.commit(vec![Write::Accept(new)]).await {
             Ok(committed) if committed.duplicates > 0 => {
                 inner.metrics.alert("duplicate");

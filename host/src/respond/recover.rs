@@ -14,6 +14,7 @@ use super::rules::{Match, Rule, Rules};
 use super::{Event, Inner, Responder, customers, pages};
 use crate::alert::Alert;
 use crate::config::OnFailure;
+use crate::faults;
 use crate::journal::{JournalError, Unfinished, UnfinishedIntent, Write};
 use crate::safety::policy::RuleScope;
 use crate::safety::run::Identity;
@@ -193,6 +194,9 @@ fn effect(intent: &UnfinishedIntent) -> Option<&str> {
 
 /// What is known never to have left does not keep an alert from being worked on again.
 fn may_have_been_sent(intent: &UnfinishedIntent) -> bool {
+    if faults::is("repeat_unknown") {
+        return false;
+    }
     !matches!(effect(intent), Some("not_sent" | "denied"))
 }
 

@@ -3,7 +3,9 @@
 
 pub mod checks;
 pub mod clearance;
-mod document;
+pub mod defaults;
+pub(crate) mod document;
+pub mod effective;
 pub mod gate;
 pub mod identity;
 pub mod owners;
@@ -15,6 +17,8 @@ pub mod run;
 mod send;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "faults"))]
+mod unguarded;
 
 pub use reads::for_plugin;
 

@@ -17,6 +17,7 @@ use super::run::{CallRecord, Effect, Intent, Run};
 use super::{CallError, Reason};
 use crate::cluster::names::Uid;
 use crate::cluster::{Answer, ApiError, Mutation, Sending};
+use crate::faults;
 
 const LONGEST_REQUEST: Duration = Duration::from_secs(5);
 /// A request that starts at the deadline's edge still gets this long, so that its answer is known.
@@ -56,6 +57,15 @@ pub(super) async fn send(
 }
 
 async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) -> Result<Value, CallError> {
+    if faults::is("act_before_intent") {
+        let answer = exchange(inner, run, intent, planned).await;
+        // Both, late.
+        let _ = run.recorder.intent(&run.identity, intent).await;
+        if let Some(call) = run.call(intent.call) {
+            let _ = run.recorder.result(&run.identity, intent, &call).await;
+        }
+        return answer;
+    }
     if let Err(error) = run.recorder.intent(&run.identity, intent).await {
         let refusal =
             Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
@@ -75,7 +85,8 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         }
         None => exchange(inner, run, intent, planned).await,
     };
-    if let Some(call) = run.call(intent.call)
+    if !faults::is("forget_result")
+        && let Some(call) = run.call(intent.call)
         && let Err(error) = run.recorder.result(&run.identity, intent, &call).await
     {
         // The change stands and the intent is on disk; the entry that follows carries the result, or the next start

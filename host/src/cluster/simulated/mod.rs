@@ -113,6 +113,21 @@ impl Simulation {
         state.store.iter().map(|(_, object)| object.clone()).collect()
     }
 
+    /// Puts an object in place, whoever would have made it and whatever its status: complete as [`Self::load`] would
+    /// complete it.
+    ///
+    /// # Errors
+    /// It is no object of a known kind.
+    #[cfg(test)]
+    pub fn place(&self, object: Value) -> Result<(), String> {
+        load::place(&mut self.state().store, object, self.0.ambient.now())
+    }
+
+    #[cfg(test)]
+    pub fn empty(ambient: &Ambient) -> Self {
+        Self::new(Store::new(kinds::Kinds::built_in()), ambient)
+    }
+
     /// Every request so far, those that met a fault included.
     pub fn requests(&self) -> Vec<Seen> {
         self.state().seen.clone()
