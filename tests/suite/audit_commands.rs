@@ -295,7 +295,10 @@ fn a_full_journal_stops_the_acting_says_so_and_recovers() {
         .unwrap()
     };
     until("the controller notices", || {
-        house.record_of(&alerts::about(MINER, "kube-system", "coredns-6f6b679f8f-x2vjq"));
+        // Each of these is refused where it is taken; the last ones wait until there is room.
+        let refused = alerts::about(MINER, "kube-system", "coredns-6f6b679f8f-x2vjq").to_string();
+        let token = crate::house::TOKEN;
+        let _ = integration_tests::http::post(house.controller.address, "/alert", token, refused.as_bytes());
         readyz().status == 503
     });
     assert!(readyz().body.contains("is full"), "{}", readyz().body);

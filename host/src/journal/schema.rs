@@ -100,11 +100,11 @@ CREATE INDEX due_deadline ON due (deadline, reminded);
 /// Opens the journal for writing, and creates it where nothing is.
 pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, JournalError> {
     let failed = |message: String| JournalError::Open { path: path.to_owned(), message };
-    create_private(path).map_err(failed)?;
+    let created = create_private(path).map_err(failed)?;
     refuse_other_formats(path).map_err(failed)?;
     let sqlite = |error: rusqlite::Error| soundness::opening(path, &error);
     // By a connection that cannot write: what is damaged stays as it is.
-    soundness::check(path)?;
+    soundness::check(path, created)?;
     let mut connection = connect(path).map_err(sqlite)?;
     // Before anything is set: switching to WAL would already change another program's file.
     identify(&connection, path)?;
@@ -189,8 +189,8 @@ pub(super) fn identify(connection: &Connection, path: &Path) -> Result<Found, Jo
     Ok(Found::Journal { version })
 }
 
-/// SQLite would create it with the process's umask; its WAL takes the mode over from the file.
-fn create_private(path: &Path) -> Result<(), String> {
+/// SQLite would create it with the process's umask; its WAL takes the mode over from the file. Whether there was none.
+fn create_private(path: &Path) -> Result<bool, String> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match fs::metadata(directory) {
         Ok(found) if found.is_dir() => {}
@@ -204,8 +204,8 @@ fn create_private(path: &Path) -> Result<(), String> {
         Err(error) => return Err(format!("cannot look into the directory {}: {error}", directory.display())),
     }
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(format!("cannot create it in {}: {error}", directory.display())),
     }
 }

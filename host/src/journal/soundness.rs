@@ -19,12 +19,14 @@ const WHOLE: i64 = 16 << 20;
 /// How many of the last records are looked at in a larger file.
 const TAIL: u64 = 512;
 
+/// `created`: it was not there before.
+///
 /// # Errors
 /// When the file is no journal, newer or damaged. One that is empty and new passes.
-pub(super) fn check(path: &Path) -> Result<(), JournalError> {
+pub(super) fn check(path: &Path, created: bool) -> Result<(), JournalError> {
     let length = fs::metadata(path).map_err(|error| opening_failed(path, error.to_string()))?.len();
     if length == 0 {
-        return new(path);
+        return if created { Ok(()) } else { new(path) };
     }
     let sqlite = |error: rusqlite::Error| opening(path, &error);
     let connection = read_only(path).map_err(sqlite)?;

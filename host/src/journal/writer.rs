@@ -19,7 +19,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
 use super::{
-    Bounds, Committed, Due, JournalError, LogType, Parcel, Store, Unfinished, Write, due, inbox, outbox, schema, soundness,
+    Bounds, Committed, Due, JournalError, LogType, Parcel, Store, Unfinished, Write, due, inbox, outbox, schema,
+    soundness,
 };
 use crate::ambient::Ambient;
 use crate::faults;

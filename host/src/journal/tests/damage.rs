@@ -68,6 +68,15 @@ fn a_file_that_was_cut_is_refused() {
 }
 
 #[test]
+fn a_journal_that_was_put_away_is_followed_by_a_new_one() {
+    let place = place();
+    ok(&mut place.store(), vec![entry(1)]);
+    fs::write(soundness::beside(&place.path, ".lock"), "").unwrap();
+    fs::rename(&place.path, place.path.with_extension("old")).unwrap();
+    assert_eq!(place.store().verify().unwrap().unwrap().seq, 0);
+}
+
+#[test]
 fn a_bit_that_flipped_in_the_header_is_refused_or_does_no_harm() {
     let (place, bytes, rows) = sound();
     let mut count = 0;
