@@ -11,7 +11,7 @@ fn record(log_type: LogType, entry_id: Option<&str>, body: Value) -> Record {
         entry_id: entry_id.map(str::to_owned),
         body: body.to_string(),
     };
-    Record::read(row).ok().expect("it is a record")
+    Record::read(row).expect("it is a record")
 }
 
 fn entry(entry_id: &str, action_id: &str, more: Value) -> Record {
@@ -68,6 +68,6 @@ fn customer_facing_entries_are_missing_until_annotated_and_overdue_after_their_t
     assert_eq!(report.refusals.values().sum::<usize>(), 1);
     let mut text = Vec::new();
     let week = Week::parse("2026-W48", Timestamp::UNIX_EPOCH).unwrap();
-    report.text(&week, &mut text).ok().unwrap();
+    report.text(&week, &mut text).unwrap();
     insta::assert_snapshot!(String::from_utf8(text).unwrap());
 }
