@@ -3,6 +3,8 @@
 //!
 //! Only a whole beginning of the chain goes. What is left begins with the hash of the last record that went, and a record
 //! of the chain says so: [`super::verify`] asks for it.
+//!
+//! Everything is found from the front of its table, where the oldest stands: an index would cost every alert something.
 
 use std::time::Duration;
 
@@ -24,20 +26,29 @@ const PATIENCE: u32 = 16;
 
 pub(super) const OLDEST: &str = "
     SELECT seq, hash, body,
-        EXISTS (SELECT 1 FROM outbox WHERE outbox.seq = chain.seq AND settled = 0),
         EXISTS (SELECT 1 FROM inbox WHERE inbox.event_id = chain.event_id AND finished = 0),
         length(body) + CASE log_type WHEN 'falco-automated-response' THEN
             (SELECT ifnull(sum(length(content)), 0) FROM attachments WHERE attachments.entry_id = chain.entry_id)
             ELSE 0 END
     FROM chain WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-pub(super) const OLD_ALERTS: &str = "
-    DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE finished = 1 AND received_at < ?1 LIMIT ?2)";
+const ALERTS: &str = "SELECT id, finished, received_at FROM inbox ORDER BY id";
+const PARCELS: &str = "SELECT id, seq FROM outbox ORDER BY id";
+/// Walks what waits, and only while something is old enough to go.
+const WAITING: &str = "SELECT min(seq) FROM outbox INDEXED BY outbox_waiting WHERE settled = 0";
 pub(super) const OLD_PAGES: &str = "
     DELETE FROM outbox
     WHERE id IN (SELECT id FROM outbox WHERE settled = 1 AND seq IS NULL AND created_at < ?1 LIMIT ?2)";
 
 /// Whether there is more to remove at once.
 pub(super) fn step(connection: &mut Connection, ambient: &Ambient, bounds: &Bounds) -> Result<bool, Refusal> {
+    // Without an index, SQLite would look through the outbox for each record that goes. None is left there that needs it.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let more = in_transaction(connection, ambient, bounds);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    more
+}
+
+fn in_transaction(connection: &mut Connection, ambient: &Ambient, bounds: &Bounds) -> Result<bool, Refusal> {
     let now = ambient.now();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut removed = false;
@@ -53,7 +64,7 @@ pub(super) fn step(connection: &mut Connection, ambient: &Ambient, bounds: &Boun
         more |= pages == usize::from(STEP);
     }
     if let Some(keep) = bounds.keep_alerts {
-        let alerts = transaction.prepare_cached(OLD_ALERTS)?.execute(params![before(now, keep), STEP])?;
+        let alerts = remove_alerts(&transaction, &before(now, keep))?;
         removed |= alerts > 0;
         more |= alerts == usize::from(STEP);
     }
@@ -64,6 +75,41 @@ pub(super) fn step(connection: &mut Connection, ambient: &Ambient, bounds: &Boun
         transaction.rollback()?
     }
     Ok(more)
+}
+
+fn remove_alerts(connection: &Connection, horizon: &str) -> rusqlite::Result<usize> {
+    let mut statement = connection.prepare_cached(ALERTS)?;
+    let mut rows = statement.query([])?;
+    let mut old: Vec<i64> = Vec::new();
+    while let Some(row) = rows.next()? {
+        if row.get_ref(2)?.as_str().is_ok_and(|received_at| received_at >= horizon) || old.len() == usize::from(STEP) {
+            break;
+        }
+        if row.get(1)? {
+            old.push(row.get(0)?);
+        }
+    }
+    remove_by_id(connection, "DELETE FROM inbox WHERE id = ?1", &old)
+}
+
+/// The parcels of records up to `last`: they were handed over in the order of the records.
+fn remove_parcels(connection: &Connection, last: i64) -> rusqlite::Result<usize> {
+    let mut statement = connection.prepare_cached(PARCELS)?;
+    let mut rows = statement.query([])?;
+    let mut old = Vec::new();
+    while let Some(row) = rows.next()? {
+        match row.get::<_, Option<i64>>(1)? {
+            Some(seq) if seq > last => break,
+            Some(_) => old.push(row.get(0)?),
+            None => {}
+        }
+    }
+    remove_by_id(connection, "DELETE FROM outbox WHERE id = ?1", &old)
+}
+
+fn remove_by_id(connection: &Connection, sql: &str, ids: &[i64]) -> rusqlite::Result<usize> {
+    let mut statement = connection.prepare_cached(sql)?;
+    ids.iter().try_fold(0, |removed, id| Ok(removed + statement.execute([id])?))
 }
 
 struct Prefix {
@@ -81,17 +127,26 @@ fn removable(connection: &Connection, now: Timestamp, keep: Duration) -> rusqlit
     let anchor: i64 =
         connection.prepare_cached("SELECT pruned_seq FROM meta WHERE id = 1")?.query_row([], |row| row.get(0))?;
     let horizon = earlier(now, keep);
+    let mut waiting: Option<i64> = None;
     let mut statement = connection.prepare_cached(OLDEST)?;
     let mut rows = statement.query(params![anchor, STEP])?;
     let mut found: Option<Prefix> = None;
     let (mut looked_at, mut bytes, mut ended) = (0, 0, false);
     while let Some(row) = rows.next()? {
         looked_at += 1;
-        bytes += row.get::<_, i64>(5)?;
+        bytes += row.get::<_, i64>(4)?;
         let at = timestamp(&row.get::<_, String>(2)?);
-        let (waits, open): (bool, bool) = (row.get(3)?, row.get(4)?);
-        ended = waits || open || at.is_some_and(|at| at >= horizon) || (bytes > STEP_BYTES && looked_at > 1);
+        ended = row.get(3)? || at.is_some_and(|at| at >= horizon) || (bytes > STEP_BYTES && looked_at > 1);
         if ended {
+            break;
+        }
+        let first_waiting = match waiting {
+            Some(seq) => seq,
+            None => first_waiting(connection)?,
+        };
+        waiting = Some(first_waiting);
+        if row.get::<_, i64>(0)? >= first_waiting {
+            ended = true;
             break;
         }
         // One that does not say when it was written goes with a later one that does.
@@ -115,6 +170,12 @@ fn removable(connection: &Connection, now: Timestamp, keep: Duration) -> rusqlit
     Ok(found.filter(worth_it).map(|prefix| Prefix { more: full && (!ended || bytes > STEP_BYTES), ..prefix }))
 }
 
+/// The first record that is not delivered yet.
+fn first_waiting(connection: &Connection) -> rusqlite::Result<i64> {
+    let first: Option<i64> = connection.prepare_cached(WAITING)?.query_row([], |row| row.get(0))?;
+    Ok(first.unwrap_or(i64::MAX))
+}
+
 fn remove(
     connection: &Connection,
     now: Timestamp,
@@ -127,7 +188,7 @@ fn remove(
          WHERE seq BETWEEN ?1 AND ?2 AND log_type = 'falco-automated-response' AND entry_id IS NOT NULL";
     connection.prepare_cached(&format!("DELETE FROM attachments WHERE entry_id IN ({entries})"))?.execute(range)?;
     connection.prepare_cached(&format!("DELETE FROM due WHERE entry_id IN ({entries})"))?.execute(range)?;
-    connection.prepare_cached("DELETE FROM outbox WHERE seq BETWEEN ?1 AND ?2")?.execute(range)?;
+    remove_parcels(connection, prefix.last)?;
     connection.prepare_cached("DELETE FROM chain WHERE seq BETWEEN ?1 AND ?2")?.execute(range)?;
     let record = record(now, keep, prefix);
     let seq = append(connection, &record)?;

@@ -86,8 +86,6 @@ const MIGRATIONS: [&str; 1] = ["
 ALTER TABLE meta ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN pruned_hash TEXT;
 ALTER TABLE meta ADD COLUMN pruned_by INTEGER;
-CREATE INDEX inbox_finished ON inbox (received_at) WHERE finished = 1;
-CREATE INDEX outbox_seq ON outbox (seq);
 CREATE INDEX outbox_settled_payloads ON outbox (created_at) WHERE settled = 1 AND seq IS NULL;
 CREATE TABLE due (
     entry_id TEXT PRIMARY KEY,

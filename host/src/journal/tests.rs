@@ -292,7 +292,7 @@ fn no_query_walks_a_whole_table() {
     let place = place();
     drop(place.store());
     let connection = rusqlite::Connection::open(&place.path).unwrap();
-    let retention = [super::retention::OLDEST, super::retention::OLD_ALERTS, super::retention::OLD_PAGES];
+    let retention = [super::retention::OLDEST, super::retention::OLD_PAGES];
     let inbox = [inbox::UNFINISHED, inbox::UNFINISHED_ONE, inbox::RECORDS, inbox::FINISH];
     let outbox = [outbox::WAITING, outbox::SETTLE];
     let due = [super::due::LATE, super::due::COUNT];
