@@ -5,6 +5,7 @@
 
 mod audit;
 mod check;
+mod rbac;
 mod serve;
 mod settings;
 
@@ -28,6 +29,8 @@ enum Command {
     Check(check::Arguments),
     /// Verify, read, export and annotate the records in a journal.
     Audit(audit::Arguments),
+    /// Print the Roles that the configuration needs, or the admission policies that fence it in.
+    Rbac(rbac::Arguments),
 }
 
 /// Why a command ended early; each has its exit code.
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Check(arguments) => check::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments),
+            Command::Rbac(arguments) => rbac::run(arguments).await,
         }
     });
     // A request that hangs must not keep the process alive.
