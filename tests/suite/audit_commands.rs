@@ -271,6 +271,24 @@ fn a_customer_facing_kill_is_paged_until_it_is_annotated_and_the_note_is_shipped
 }
 
 #[test]
+fn a_label_of_the_pod_makes_it_customer_facing_and_a_dry_run_asks_for_nothing() {
+    let facing = "audit: {customer_facing: {label: app=checkout}}";
+    let house = Plan::new().and(facing).start();
+    let labelled = house.record_of(&alerts::about(MINER, "production", "checkout-7d9f4b-xkp2m"));
+    assert_eq!(labelled["customer_facing"], true);
+    let by: jiff::Timestamp = labelled["annotate_by"].as_str().unwrap().parse().unwrap();
+    let hours = by.duration_since(jiff::Timestamp::now()).as_hours();
+    assert!((23..=24).contains(&hours), "{by}");
+    let other = house.record_of(&alerts::about(MINER, "production", "debug"));
+    assert!(other.get("customer_facing").is_none() && other.get("annotate_by").is_none(), "{other}");
+    drop(house);
+    let house = Plan::new().replace("dryrun: false", "dryrun: true").and(facing).start();
+    let dry = house.record_of(&alerts::about(MINER, "production", "checkout-7d9f4b-xkp2m"));
+    assert_eq!(dry["customer_facing"], true);
+    assert!(dry.get("annotate_by").is_none(), "{dry}");
+}
+
+#[test]
 fn a_full_journal_stops_the_acting_says_so_and_recovers() {
     let plan = Plan::new().and("audit: {max_bytes: 32Mi}");
     let house = plan.start();

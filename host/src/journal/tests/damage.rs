@@ -146,6 +146,39 @@ fn a_larger_file_is_refused_for_its_length_and_its_last_records() {
     assert!(findings[0].to_string().starts_with("record 5 was changed"), "{findings:?}");
 }
 
+#[test]
+fn an_attachment_that_is_not_what_its_entry_says_is_found() {
+    for (damage, bad) in [
+        ("", 0),
+        ("UPDATE attachments SET content = x'00' WHERE name = 'log'", 1),
+        ("UPDATE attachments SET name = 'other' WHERE name = 'log'", 1),
+        ("DELETE FROM attachments", 2),
+    ] {
+        let place = place();
+        let attachment = |name: &str, content: &[u8]| Write::Attach {
+            entry_id: "entry".into(),
+            name: name.into(),
+            media_type: "text/plain".into(),
+            sha256: crate::hex::hex(&<sha2::Sha256 as sha2::Digest>::digest(content)),
+            content: content.to_vec(),
+        };
+        let parts = [attachment("log", b"one"), attachment("tree", b"two")];
+        let named: Vec<_> = parts
+            .iter()
+            .map(|part| match part {
+                Write::Attach { name, sha256, .. } => json!({"name": name, "sha256": sha256, "bytes": 3}),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let entry = record(LogType::Entry, "event", Some("entry"), json!({"attachments": named}));
+        ok(&mut place.store(), std::iter::once(entry).chain(parts).collect());
+        place.sql(damage);
+        let findings = Reader::open(&place.path).unwrap().verify().unwrap().findings;
+        assert_eq!(findings.len(), bad, "{damage}: {findings:?}");
+        assert!(findings.iter().all(|finding| matches!(finding, Finding::Attachment { .. })), "{findings:?}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Deed {
     Append,
