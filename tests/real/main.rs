@@ -10,8 +10,11 @@ mod house;
 
 mod admission;
 mod behaviour;
+mod deploy;
 mod hostile;
 mod isolation;
 mod kill;
 mod lane;
+mod leaving;
 mod rbac;
+mod webhooks;

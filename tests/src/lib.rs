@@ -10,7 +10,11 @@ pub mod cluster;
 pub mod control_plane;
 pub mod controller;
 pub mod http;
+pub mod image;
+pub mod manifests;
 pub mod receiver;
+pub mod render;
+pub mod webhook;
 
 use std::path::{Path, PathBuf};
 

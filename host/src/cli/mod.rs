@@ -6,6 +6,7 @@
 mod audit;
 mod check;
 mod rbac;
+mod replay;
 mod serve;
 mod settings;
 
@@ -31,6 +32,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Print the Roles that the configuration needs, or the admission policies that fence it in.
     Rbac(rbac::Arguments),
+    /// Rehearse recorded alerts: what a configuration would have done about them.
+    Replay(replay::Arguments),
 }
 
 /// Why a command ended early; each has its exit code.
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
             Command::Check(arguments) => check::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments),
             Command::Rbac(arguments) => rbac::run(arguments).await,
+            Command::Replay(arguments) => replay::run(arguments).await,
         }
     });
     // A request that hangs must not keep the process alive.

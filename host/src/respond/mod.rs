@@ -15,13 +15,14 @@ mod recorder;
 mod recover;
 pub mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upkeep;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::alert::Alert;
 use crate::ambient::Ambient;
@@ -81,6 +82,8 @@ struct Inner {
     queue: Queue,
     /// The last word on whether the cluster answers.
     cluster: Mutex<Result<(), String>>,
+    /// The last word on what the cluster allows, as `/readyz` shows it.
+    access: Mutex<Value>,
 }
 
 impl Responder {
@@ -98,8 +101,14 @@ impl Responder {
                 destinations,
                 queue,
                 cluster: Mutex::new(Ok(())),
+                access: Mutex::new("not asked yet".into()),
             }),
         }
+    }
+
+    /// What `/readyz` says of the permissions in the cluster from now on.
+    pub fn note_access(&self, access: Value) {
+        *self.inner.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
     }
 
     /// Queues a page about the controller itself.
