@@ -4,6 +4,7 @@
 
 mod access;
 mod audit;
+mod audit_commands;
 mod brake;
 mod chain;
 mod check;
