@@ -5,6 +5,7 @@
 //! (`section`); `load` and its neighbours turn the tree into a [`Config`].
 
 mod durations;
+mod keeping;
 mod load;
 mod owners;
 mod plugins;
@@ -19,6 +20,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+
+pub use durations::parse_duration;
+pub use keeping::{CustomerFacing, Keeping};
 
 use crate::alert::Priority;
 use crate::safety::permissions::Permission;
@@ -115,6 +119,7 @@ pub struct PluginLimits {
 pub struct Audit {
     /// `http://graylog:12201/gelf`
     pub graylog_url: Option<String>,
+    pub keeping: Keeping,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -8,7 +8,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 /// What [`Metrics::render`] writes, as a `Content-Type`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,6 +41,9 @@ struct Inner {
     deliveries: Family<DeliveryLabels, Counter>,
     rules_without_plugin: Gauge,
     cluster_reachable: Gauge,
+    journal_used: Gauge,
+    journal_full: Gauge,
+    annotations_overdue: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -95,7 +98,31 @@ impl Metrics {
             rules_without_plugin.clone(),
         );
         registry.register("cluster_reachable", "Whether the API server answers", cluster_reachable.clone());
-        let inner = Inner { registry, alerts, decisions, actions, deliveries, rules_without_plugin, cluster_reachable };
+        let (journal_used, journal_full, annotations_overdue) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register_with_unit(
+            "journal_used",
+            "What the journal holds, its write-ahead log included",
+            Unit::Bytes,
+            journal_used.clone(),
+        );
+        registry.register("journal_full", "Whether the journal has no room for new alerts", journal_full.clone());
+        registry.register(
+            "annotations_overdue",
+            "Customer-facing actions that were not annotated in time",
+            annotations_overdue.clone(),
+        );
+        let inner = Inner {
+            registry,
+            alerts,
+            decisions,
+            actions,
+            deliveries,
+            rules_without_plugin,
+            cluster_reachable,
+            journal_used,
+            journal_full,
+            annotations_overdue,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -132,6 +159,17 @@ impl Metrics {
         self.inner.cluster_reachable.set(i64::from(reachable));
     }
 
+    /// `falco_response_journal_used_bytes`, `falco_response_journal_full`
+    pub fn journal(&self, used: u64, full: bool) {
+        self.inner.journal_used.set(i64::try_from(used).unwrap_or(i64::MAX));
+        self.inner.journal_full.set(i64::from(full));
+    }
+
+    /// `falco_response_annotations_overdue`
+    pub fn annotations_overdue(&self, count: usize) {
+        self.inner.annotations_overdue.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// The exposition text for `GET /metrics`.
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -155,6 +193,8 @@ mod tests {
         clone.delivery("graylog", "retried");
         clone.rules_without_plugin(2);
         clone.cluster_reachable(true);
+        clone.journal(4096, true);
+        clone.annotations_overdue(3);
         let text = metrics.render();
         for line in [
             "falco_response_alerts_total{result=\"accepted\"} 2",
@@ -164,6 +204,9 @@ mod tests {
             "falco_response_deliveries_total{destination=\"graylog\",result=\"retried\"} 1",
             "falco_response_rules_without_plugin 2",
             "falco_response_cluster_reachable 1",
+            "falco_response_journal_used_bytes 4096",
+            "falco_response_journal_full 1",
+            "falco_response_annotations_overdue 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
