@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
-use super::{Committed, JournalError, Parcel, Store, Unfinished, Write, inbox, outbox, schema};
+use super::{Backlog, Committed, JournalError, Parcel, Store, Unfinished, Write, inbox, outbox, schema};
 use crate::ambient::Ambient;
 
 /// How much goes into one transaction at most.
@@ -150,6 +150,14 @@ impl Journal {
     pub async fn parcels(&self, destination: &str, limit: usize) -> Result<Vec<Parcel>, JournalError> {
         let destination = destination.to_owned();
         self.read(move |connection| outbox::waiting(connection, &destination, limit)).await
+    }
+
+    /// How much waits for each destination that has something waiting.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn backlogs(&self) -> Result<Vec<Backlog>, JournalError> {
+        self.read(outbox::backlogs).await
     }
 
     /// Marks parcels as delivered (`error` none) or given up on.
