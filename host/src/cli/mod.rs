@@ -4,6 +4,7 @@
 //! token.
 
 mod check;
+mod delivery;
 mod serve;
 mod settings;
 

@@ -10,11 +10,13 @@ use hyper::body::Bytes;
 use kube::client::Body;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use tokio::time::Instant;
 use tower::BoxError;
 
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
 use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request};
+use crate::telemetry::metrics::Metrics;
 
 /// More than any object; a list that is larger is refused rather than held.
 const LARGEST_ANSWER: usize = 8 << 20;
@@ -28,19 +30,27 @@ const PAGE: u32 = 500;
 pub struct Reader {
     client: kube::Client,
     simulated: bool,
+    metrics: Option<Metrics>,
 }
 
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
 pub struct Writer {
     client: kube::Client,
+    metrics: Option<Metrics>,
 }
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    (Reader { client: client.clone(), simulated }, Writer { client })
+    (Reader { client: client.clone(), simulated, metrics: None }, Writer { client, metrics: None })
 }
 
 impl Reader {
+    /// Counts and times its requests from now on.
+    #[must_use]
+    pub fn observed(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
     /// Whether the cluster is a simulation.
     pub fn is_simulated(&self) -> bool {
         self.simulated
@@ -129,7 +139,7 @@ impl Reader {
         loop {
             let mut request = new_request(Method::GET, path_and_query)?;
             request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
-            let result = send(&self.client, request, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
+            let result = send(&self.client, self.metrics.as_ref(), request, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
             // Silence has cost its whole time already; the pipeline comes back later.
             let again =
                 matches!(&result, Err(error) if error.is_transient() && !matches!(error, ApiError::NoAnswer(_)));
@@ -156,6 +166,12 @@ fn list_query(selection: &Selection, page: u32, token: &str) -> String {
 }
 
 impl Writer {
+    /// Counts and times its requests from now on.
+    #[must_use]
+    pub fn observed(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
     /// Sends one change, once.
     ///
     /// # Errors
@@ -169,7 +185,7 @@ impl Writer {
             .map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
         request.headers_mut().insert(header::USER_AGENT, agent);
         request.extensions_mut().insert(approved);
-        match send(&self.client, request, sending.timeout).await {
+        match send(&self.client, self.metrics.as_ref(), request, sending.timeout).await {
             Ok((code, bytes)) => Ok(Answer { code: code.as_u16(), object: parse(&bytes)? }),
             Err(error) => Err(self.plain(mutation, error).await),
         }
@@ -191,7 +207,7 @@ impl Writer {
     }
 
     fn reader(&self) -> Reader {
-        Reader { client: self.client.clone(), simulated: false }
+        Reader { client: self.client.clone(), simulated: false, metrics: self.metrics.clone() }
     }
 
     /// Gives an error the status that its cause deserves.
@@ -243,6 +259,25 @@ fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, Ap
 
 /// One request, one answer within `timeout`. 2xx is an answer; everything else an error.
 async fn send(
+    client: &kube::Client,
+    metrics: Option<&Metrics>,
+    request: Request<Body>,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), ApiError> {
+    let (method, started) = (request.method().clone(), Instant::now());
+    let result = exchange(client, request, timeout).await;
+    if let Some(metrics) = metrics {
+        let code = match &result {
+            Ok((code, _)) => Some(code.as_u16()),
+            Err(ApiError::Status { code, .. }) => Some(*code),
+            Err(_) => None,
+        };
+        metrics.api_request(&method, code, started.elapsed());
+    }
+    result
+}
+
+async fn exchange(
     client: &kube::Client,
     request: Request<Body>,
     timeout: Duration,
