@@ -8,8 +8,10 @@
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod house;
 
+mod admission;
 mod behaviour;
 mod hostile;
 mod isolation;
 mod kill;
 mod lane;
+mod rbac;

@@ -3,6 +3,7 @@
 //!
 //! It uses nothing of the controller's own code, so that both sides of an interface are not written by one hand.
 
+pub mod account;
 pub mod alertmanager;
 pub mod alerts;
 pub mod behaviour;

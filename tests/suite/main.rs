@@ -15,5 +15,6 @@ mod intake;
 mod isolation;
 mod kill;
 mod paging;
+mod rbac;
 mod restart;
 mod startup;

@@ -4,6 +4,7 @@ mod alertmanager;
 mod build;
 mod component;
 mod control_plane;
+mod crash;
 mod demo;
 mod plugins;
 mod test;
@@ -21,6 +22,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test       runs the whole suite; arguments after it go to the test binaries. Where there is Go, it builds a real
              Kubernetes control plane first (once on this machine, some 10 minutes) and tests against that, too;
              --simulated leaves that out
+  crash      [--rounds N] [--seed N]: kills the controller at random times under load, N times (100), and looks at what the
+             next start makes of it; the suite does five
   cluster    keeps a real control plane running until Ctrl-C, and says how to reach it
   plugins    builds every action below plugins/ and tests/plugins/ into target/plugins and target/test-plugins
 ";
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         ["demo", "--serve"] => demo::run(&root, true),
         ["test", "--simulated", ref filter @ ..] => test::run(&root, Lane::Simulated, filter),
         ["test", ref filter @ ..] => test::run(&root, Lane::Real, filter),
+        ["crash", ref arguments @ ..] => crash::run(&root, arguments),
         ["cluster"] => control_plane::keep(),
         ["plugins"] => plugins::build(&root).map(|()| Outcome::Good),
         ["help" | "--help" | "-h"] => {

@@ -5,6 +5,7 @@
 
 mod check;
 mod delivery;
+mod rbac;
 mod serve;
 mod settings;
 
@@ -26,6 +27,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Validate the configuration and the plugins it needs.
     Check(check::Arguments),
+    /// Print the Roles that the configuration needs, or the admission policies that fence it in.
+    Rbac(rbac::Arguments),
 }
 
 /// Why a command ended early; each has its exit code.
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Check(arguments) => check::run(arguments).await,
+            Command::Rbac(arguments) => rbac::run(arguments).await,
         }
     });
     // A request that hangs must not keep the process alive.

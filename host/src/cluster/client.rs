@@ -16,12 +16,15 @@ use tower::BoxError;
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
 use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request};
+use crate::faults;
 use crate::telemetry::metrics::Metrics;
 
 /// More than any object; a list that is larger is refused rather than held.
 const LARGEST_ANSWER: usize = 8 << 20;
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+/// Answers anyone who is known.
+const REACHABLE: &str = "/version";
 /// What a page of a list holds.
 const PAGE: u32 = 500;
 
@@ -131,7 +134,7 @@ impl Reader {
     /// # Errors
     /// Why not.
     pub async fn reachable(&self) -> Result<(), ApiError> {
-        self.read("/version", "application/json").await.map(|_| ())
+        self.read(REACHABLE, "application/json").await.map(|_| ())
     }
 
     async fn read(&self, path_and_query: &str, accept: &'static str) -> Result<Bytes, ApiError> {
@@ -139,7 +142,14 @@ impl Reader {
         loop {
             let mut request = new_request(Method::GET, path_and_query)?;
             request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+            let point = |name| {
+                if path_and_query != REACHABLE {
+                    faults::point(name)
+                }
+            };
+            point("before:read");
             let result = send(&self.client, self.metrics.as_ref(), request, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
+            point("after:read");
             // Silence has cost its whole time already; the pipeline comes back later.
             let again =
                 matches!(&result, Err(error) if error.is_transient() && !matches!(error, ApiError::NoAnswer(_)));
@@ -185,7 +195,10 @@ impl Writer {
             .map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
         request.headers_mut().insert(header::USER_AGENT, agent);
         request.extensions_mut().insert(approved);
-        match send(&self.client, self.metrics.as_ref(), request, sending.timeout).await {
+        faults::point("before:send");
+        let answer = send(&self.client, self.metrics.as_ref(), request, sending.timeout).await;
+        faults::point("after:send");
+        match answer {
             Ok((code, bytes)) => Ok(Answer { code: code.as_u16(), object: parse(&bytes)? }),
             Err(error) => Err(self.plain(mutation, error).await),
         }
@@ -195,7 +208,7 @@ impl Writer {
     /// here: a pod that is known to be another one is not evicted at all. The UID in the eviction still decides.
     async fn look_before_evicting(&self, mutation: &Mutation) -> Result<(), ApiError> {
         #[cfg(any(test, feature = "faults"))]
-        if crate::faults::is("gate_off") {
+        if faults::is("gate_off") {
             return Ok(());
         }
         let Mutation::Evict { pod, uid, .. } = mutation else { return Ok(()) };

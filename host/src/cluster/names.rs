@@ -175,6 +175,10 @@ impl ApiResource {
         Self::core("namespaces")
     }
 
+    pub fn daemon_sets() -> Self {
+        Self { group: "apps".to_owned(), version: "v1".to_owned(), plural: "daemonsets".to_owned(), subresource: None }
+    }
+
     #[must_use]
     pub fn with_subresource(mut self, subresource: Subresource) -> Self {
         self.subresource = Some(subresource);

@@ -17,8 +17,9 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
-use super::{Backlog, Committed, JournalError, Parcel, Store, Unfinished, Write, inbox, outbox, schema};
+use super::{Backlog, Committed, JournalError, LogType, Parcel, Store, Unfinished, Write, inbox, outbox, schema};
 use crate::ambient::Ambient;
+use crate::faults;
 
 /// How much goes into one transaction at most.
 pub(super) const GROUP: usize = 1024;
@@ -187,6 +188,7 @@ impl Journal {
     pub async fn close(&self) {
         // The reader first: the last connection to close writes the WAL back into the file and removes it.
         let reader = Arc::clone(&self.inner.reader);
+        #[allow(clippy::infallible_destructuring_match, reason = "a test build has a second driver")]
         let jobs = match &self.inner.driver {
             Driver::Thread(jobs) => jobs,
             #[cfg(test)]
@@ -205,6 +207,7 @@ impl Journal {
     }
 
     async fn order(&self, work: Work) -> Result<Committed, JournalError> {
+        #[allow(clippy::infallible_destructuring_match, reason = "a test build has a second driver")]
         let jobs = match &self.inner.driver {
             Driver::Thread(jobs) => jobs,
             #[cfg(test)]
@@ -313,7 +316,9 @@ pub(super) fn commit_group(store: &mut Store, tasks: Vec<Task>, state: &State) {
             Work::Settle { id, given_up } => Order::Settle { id: *id, given_up: given_up.as_deref() },
         })
         .collect();
+    tasks.iter().for_each(|task| crash_point("before", &task.work));
     let answers = store.run(&orders);
+    tasks.iter().for_each(|task| crash_point("after", &task.work));
     publish(store, state);
     let mut ships = false;
     for (task, result) in tasks.into_iter().zip(answers) {
@@ -324,6 +329,27 @@ pub(super) fn commit_group(store: &mut Store, tasks: Vec<Task>, state: &State) {
     if ships {
         state.shipped.notify_waiters();
     }
+}
+
+/// For tests: the program may be told to die here.
+fn crash_point(when: &str, work: &Work) {
+    if !cfg!(feature = "faults") {
+        return;
+    }
+    let is = |wanted: LogType| {
+        let record = |write: &Write| matches!(write, Write::Record(record) if record.log_type == wanted);
+        matches!(work, Work::Batch(writes) if writes.iter().any(record))
+    };
+    let what = match work {
+        Work::Settle { .. } => "settle",
+        Work::Batch(writes) if writes.iter().any(|write| matches!(write, Write::Accept(_))) => "accept",
+        Work::Batch(_) if is(LogType::Intent) => "intent",
+        Work::Batch(_) if is(LogType::Result) => "result",
+        Work::Batch(_) if is(LogType::Followup) => "followup",
+        Work::Batch(_) if is(LogType::Entry) || is(LogType::Decision) => "conclude",
+        Work::Batch(_) => return,
+    };
+    faults::point(&format!("{when}:{what}"));
 }
 
 fn hands_over(work: &Work) -> bool {

@@ -4,6 +4,7 @@
 pub mod checks;
 pub mod clearance;
 pub mod defaults;
+mod dependents;
 pub(crate) mod document;
 pub mod effective;
 pub mod gate;

@@ -14,7 +14,7 @@ use crate::cluster::owners::{self, OwnerReference};
 use crate::cluster::{ApiError, Reader};
 
 /// Deeper or wider than any real chain.
-const MOST_OWNERS: usize = 16;
+pub(super) const MOST_OWNERS: usize = 16;
 
 /// A controller of the target. `kind` is Kubernetes' `Deployment`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +112,7 @@ fn enqueue(
     Ok(())
 }
 
-fn unknown_kind(reference: &OwnerReference) -> Refusal {
+pub(super) fn unknown_kind(reference: &OwnerReference) -> Refusal {
     let OwnerReference { api_version, kind, .. } = reference;
     let plural = format!("{}s", kind.to_lowercase());
     Refusal::new(
@@ -124,7 +124,7 @@ fn unknown_kind(reference: &OwnerReference) -> Refusal {
     )
 }
 
-fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
+pub(super) fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
     if error.is_transient() {
         return WalkError::NoAnswer(error);
     }

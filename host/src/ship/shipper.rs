@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::acceptance::Acceptance;
 use super::channel::{Channel, EncodeError, Verdict};
 use super::http::HttpClient;
 use super::watch::{Said, Watch};
 use crate::ambient::Ambient;
+use crate::faults;
 use crate::journal::{Journal, JournalError, Parcel};
 use crate::telemetry::log::{Level, Log};
 use crate::telemetry::metrics::Metrics;
@@ -175,21 +177,15 @@ pub(super) enum Round {
 impl Courier {
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         let shipped = self.journal.shipped();
+        let (channel, nobody) = (Arc::clone(&self.channel), Notify::new());
         loop {
             // Listening before looking: what is committed in between wakes us.
             let woken = shipped.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();
-            let channel = Arc::clone(&self.channel);
-            let wanted = async {
-                match channel.acceptance() {
-                    Some(acceptance) => acceptance.wanted().notified().await,
-                    None => std::future::pending().await,
-                }
-            };
+            let wanted = channel.acceptance().map_or(&nobody, Acceptance::wanted).notified();
             tokio::pin!(wanted);
-            // Polled once, so that it listens from now on.
-            let _ = tokio::time::timeout(Duration::ZERO, &mut wanted).await;
+            wanted.as_mut().enable();
             // Read before the round, which thus is the last one's first try after the order to stop.
             self.last = *stopping.borrow_and_update();
             let round = self.round().await;
@@ -278,7 +274,10 @@ impl Courier {
             Err(EncodeError::Retry(why)) => return Verdict::Retry { after: None, why },
             Err(EncodeError::Never(why)) => return Verdict::Never { why },
         };
-        match self.http.clone().oneshot(request).await {
+        faults::point("before:deliver");
+        let answer = self.http.clone().oneshot(request).await;
+        faults::point("after:deliver");
+        match answer {
             Ok(response) => self.channel.judge(&response),
             Err(error) => Verdict::Retry { after: None, why: error.to_string() },
         }
