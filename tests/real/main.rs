@@ -9,6 +9,7 @@
 mod house;
 
 mod admission;
+mod alertmanager;
 mod behaviour;
 mod hostile;
 mod isolation;

@@ -109,6 +109,37 @@ async fn what_is_over_is_said_to_be_over_to_each_in_its_way() {
 }
 
 #[tokio::test]
+async fn a_real_alertmanager_hears_of_an_incident_its_repetition_and_its_end() {
+    let Some(real) = integration_tests::alertmanager::start() else { return };
+    let place = Place::new();
+    let url = format!("http://{}", real.address);
+    let shipper = place.start(FAST, crate::ship::http::client().unwrap(), Alertmanager::new(&url));
+    let say = async |summary: &str, resolved: bool| {
+        let payload = json!({"dedup_key": "d", "severity": "error", "summary": summary,
+            "timestamp": Timestamp::now().to_string(), "details": {"cluster": "golem"}, "resolved": resolved});
+        place.journal.commit(vec![Write::Send { destination: "alertmanager".into(), payload }]).await.unwrap();
+        place.emptied("alertmanager").await;
+    };
+    let says = |summary: &str| {
+        let alerts = real.until(|alerts| alerts.iter().any(|alert| alert["annotations"]["summary"] == summary));
+        assert_eq!(alerts.unwrap().len(), 1);
+    };
+    say("away", false).await;
+    says("away");
+    say("still away", false).await;
+    says("still away");
+    say("back", true).await;
+    real.until(<[Value]>::is_empty).unwrap();
+    say("away again", false).await;
+    says("away again");
+    shipper.flush_and_stop(PATIENT).await;
+    assert_eq!(
+        (place.counted("alertmanager", "delivered"), place.counted("alertmanager", "given_up")),
+        ("4".into(), "0".into())
+    );
+}
+
+#[tokio::test]
 async fn a_page_that_waits_five_minutes_is_an_error_once_a_minute() {
     let place = Place::new();
     place.page("webhook").await;
