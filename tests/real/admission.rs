@@ -224,6 +224,51 @@ fn lets_through_dry_runs_only_unless_the_config_map_says_otherwise() {
     }
 }
 
+#[test]
+fn lets_through_what_is_granted_and_not_what_no_grant_can_open() {
+    let Some(cluster) = cluster() else { return };
+    cluster.namespace("grants").unwrap();
+    let grants = r#"plugins:
+  grants:
+    hostile:
+      - {apiGroups: [apps], resources: [deployments, statefulsets], verbs: [patch], scope: namespace, fields: [spec.replicas, metadata.finalizers]}
+      - {apiGroups: [""], resources: [configmaps], verbs: [delete], resourceNames: [granted], scope: namespace}
+      - {apiGroups: [""], resources: ["pods/eviction"], verbs: [create], scope: target}
+"#;
+    let plan = plan(cluster, &["grants"]).hostile().replace("action: kill_pod", "action: hostile").and(grants);
+    let fence = Fence::new(cluster, &plan, "grants", LIVE);
+    cluster.create(&workloads("grants", "deployments"), &workload("checkout", &json!({"replicas": 1}))).unwrap();
+    let stateful = json!({"serviceName": "database", "replicas": 1});
+    cluster.create(&workloads("grants", "statefulsets"), &workload("database", &stateful)).unwrap();
+    let pod = bare_pod(cluster, "grants", "debug", &json!({}));
+    let maps = "/api/v1/namespaces/grants/configmaps";
+    let [granted, other] = ["granted", "other"].map(|name| {
+        let map = cluster.create(maps, &json!({"metadata": {"name": name}})).unwrap();
+        json!({"dryRun": ["All"], "preconditions": {"uid": map["metadata"]["uid"]}})
+    });
+    let patch = |plural: &str, name: &str, document: &Value| {
+        fence.send("PATCH", &format!("{}/{name}?dryRun=All", workloads("grants", plural)), MERGE, document)
+    };
+    let replicas = json!({"spec": {"replicas": 0}});
+    assert_eq!(patch("deployments", "checkout", &replicas).status, 200);
+    assert_fenced(&patch("deployments", "checkout/scale", &replicas), "no configured action");
+    let finalizers = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+    assert_fenced(&patch("deployments", "checkout", &finalizers), "ownerReferences and finalizers");
+    assert_fenced(&patch("statefulsets", "database", &replicas), "protected kind");
+    let delete = |name: &str, options: &Value| fence.send("DELETE", &format!("{maps}/{name}"), PLAIN, options);
+    assert_eq!(delete("granted", &granted).status, 200);
+    assert_fenced(&delete("granted", &json!({"dryRun": ["All"]})), "names the UID");
+    assert_fenced(&delete("other", &other), "no configured action");
+    let evict = |options: &Value| {
+        let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "debug"}, "deleteOptions": options});
+        fence.send("POST", &format!("{}/debug/eviction?dryRun=All", pods("grants")), PLAIN, &eviction)
+    };
+    let dry = json!({"dryRun": ["All"]});
+    assert_fenced(&evict(&dry), "an eviction names the UID");
+    let uid = json!({"dryRun": ["All"], "preconditions": {"uid": pod["metadata"]["uid"]}});
+    assert_eq!(evict(&uid).status, 201);
+}
+
 /// The API server would refuse everybody what a policy whose parameter is missing matches.
 #[test]
 fn a_missing_config_map_stops_nobody_else() {

@@ -1,7 +1,7 @@
 //! Where the built control plane is kept: outside of the clone, by what it is made from, so that the next clone on this
 //! machine does not build it again. Building is `cargo xtask test`'s.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
@@ -25,13 +25,18 @@ pub fn source() -> PathBuf {
 /// # Errors
 /// Its sources cannot be read, or there is no home to keep it in.
 pub fn directory() -> Result<PathBuf, String> {
-    let mut hash = Sha256::new_with_prefix(KWOK);
-    for name in ["go.mod", "go.sum", "main.go"] {
-        let file = source().join(name);
+    kept("control-plane", KWOK, &source(), &["go.mod", "go.sum", "main.go"])
+}
+
+/// Where binaries built from these files of `source`, and from whatever else `more` says, are kept.
+pub(crate) fn kept(name: &str, more: &str, source: &Path, files: &[&str]) -> Result<PathBuf, String> {
+    let mut hash = Sha256::new_with_prefix(more);
+    for file in files {
+        let file = source.join(file);
         hash.update(std::fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?);
     }
     let hex: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Ok(cache()?.join(format!("control-plane-{hex}")))
+    Ok(cache()?.join(format!("{name}-{hex}")))
 }
 
 /// Where built servers are kept.

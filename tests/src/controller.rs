@@ -58,12 +58,9 @@ impl Controller {
     /// # Errors
     /// It does not start, or is not ready in time.
     pub fn start(setup: &Setup) -> Result<Self, String> {
-        let log = setup.directory.join("controller.log");
-        // A second start in the same directory is a restart: its log is its own.
-        let file = std::fs::File::create(&log).map_err(|error| format!("cannot create {}: {error}", log.display()))?;
-        let errors = file.try_clone().map_err(|error| format!("cannot use {}: {error}", log.display()))?;
         let faulty = setup.environment.iter().any(|(name, _)| name == "FAULT");
-        let mut process = Command::new(if faulty { faulty_binary()? } else { binary()? })
+        let mut command = Command::new(if faulty { faulty_binary()? } else { binary()? });
+        command
             .arg("serve")
             .arg("--config")
             .arg(&setup.config)
@@ -76,7 +73,19 @@ impl Controller {
             .arg(&setup.token_file)
             .arg("--cluster")
             .arg(&setup.cluster)
-            .envs(setup.environment.iter().cloned())
+            .envs(setup.environment.iter().cloned());
+        Self::launch(command, setup.directory.join("controller.log"))
+    }
+
+    /// Starts one by a command of the caller's, which logs JSON.
+    ///
+    /// # Errors
+    /// It does not start, or is not ready in time.
+    pub fn launch(mut command: Command, log: PathBuf) -> Result<Self, String> {
+        // A second start in the same directory is a restart: its log is its own.
+        let file = std::fs::File::create(&log).map_err(|error| format!("cannot create {}: {error}", log.display()))?;
+        let errors = file.try_clone().map_err(|error| format!("cannot use {}: {error}", log.display()))?;
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(errors)

@@ -13,8 +13,12 @@ pub mod controller;
 pub mod exposition;
 pub mod graylog;
 pub mod http;
+pub mod image;
+pub mod manifests;
 pub mod receiver;
+pub mod render;
 pub mod request;
+pub mod webhook;
 
 use std::path::{Path, PathBuf};
 

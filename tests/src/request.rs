@@ -1,7 +1,7 @@
 //! HTTP as a server of the tests reads it off a connection.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::TcpStream;
 
 const LARGEST: usize = 4 << 20;
@@ -28,7 +28,7 @@ impl Request {
 }
 
 /// The next request; none when the connection ends.
-pub fn read(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
+pub fn read(reader: &mut impl BufRead) -> Option<Request> {
     let mut first = String::new();
     if reader.read_line(&mut first).ok()? == 0 {
         return None;

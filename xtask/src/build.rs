@@ -5,7 +5,8 @@ use std::process::Command;
 
 use integration_tests::controller::FAULTS;
 
-const BUILD: [&str; 5] = ["build", "--package", "falco-response-controller", "--bin", "falco-response-controller"];
+/// Of the whole workspace, as the tests are: what it depends on then has the same features in both, and is compiled once.
+const BUILD: [&str; 4] = ["build", "--workspace", "--bin", "falco-response-controller"];
 
 /// Builds the controller's binary.
 ///
@@ -21,7 +22,7 @@ pub fn controller(root: &Path) -> Result<(), String> {
 /// # Errors
 /// It does not build, or cannot be copied.
 pub fn faults(root: &Path) -> Result<(), String> {
-    cargo(root, &[&BUILD[..], &["--features", "faults"]].concat())?;
+    cargo(root, &[&BUILD[..], &["--features", "falco-response-controller/faults"]].concat())?;
     let built = root.join("target/debug/falco-response-controller");
     let (kept, draft) = (built.with_file_name(FAULTS), built.with_file_name(format!("{FAULTS}.new")));
     // Not over a binary that may be running.

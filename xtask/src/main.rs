@@ -6,6 +6,8 @@ mod component;
 mod control_plane;
 mod crash;
 mod demo;
+mod deploy;
+mod image;
 mod plugins;
 mod test;
 mod toolchain;
@@ -25,6 +27,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   crash      [--rounds N] [--seed N]: kills the controller at random times under load, N times (100), and looks at what the
              next start makes of it; the suite does five
   cluster    keeps a real control plane running until Ctrl-C, and says how to reach it
+  deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
+             nothing and says which files differ
+  image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
+             release build
   plugins    builds every action below plugins/ and tests/plugins/ into target/plugins and target/test-plugins
 ";
 
@@ -47,6 +53,10 @@ fn main() -> ExitCode {
         ["test", ref filter @ ..] => test::run(&root, Lane::Real, filter),
         ["crash", ref arguments @ ..] => crash::run(&root, arguments),
         ["cluster"] => control_plane::keep(),
+        ["deploy"] => deploy::write(&root),
+        ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
+        ["image", "--release", directory] => image::lay_out(&root, true, Path::new(directory)),
+        ["image", directory] if !directory.starts_with('-') => image::lay_out(&root, false, Path::new(directory)),
         ["plugins"] => plugins::build(&root).map(|()| Outcome::Good),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

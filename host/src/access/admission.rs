@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
+use super::CONFIG_MAP;
 use super::needs::{self, Place};
 use super::permitted::{self, Reach};
 use super::roles::{Account, list, quoted};
@@ -24,8 +25,6 @@ use crate::safety::effective::Basis;
 use crate::safety::permissions::Verb;
 use crate::safety::policy::{DAEMON_SET, KUBE_SYSTEM, Policy};
 
-/// The runbook's, beside the controller.
-const CONFIG_MAP: &str = "response-controller-config";
 const POLICIES: (&str, &str) = ("networking.k8s.io", "networkpolicies");
 
 /// Group, resource, operation and names (empty: any).

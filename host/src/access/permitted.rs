@@ -69,7 +69,7 @@ pub fn actions<'a>(config: &'a Config, manifests: &Manifests<'_>) -> (Policy, Ve
 }
 
 /// What the gate would let a rule act in.
-fn may_act_in(policy: &Policy, rule: &RuleScope) -> BTreeSet<Namespace> {
+pub fn may_act_in(policy: &Policy, rule: &RuleScope) -> BTreeSet<Namespace> {
     let allowed = policy.allowed_namespaces.iter();
     allowed.filter(|namespace| checks::namespace(namespace, policy, rule).is_ok()).cloned().collect()
 }

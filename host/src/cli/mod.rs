@@ -6,6 +6,7 @@
 mod check;
 mod delivery;
 mod rbac;
+mod replay;
 mod serve;
 mod settings;
 
@@ -29,6 +30,8 @@ enum Command {
     Check(check::Arguments),
     /// Print the Roles that the configuration needs, or the admission policies that fence it in.
     Rbac(rbac::Arguments),
+    /// Rehearse recorded alerts: what a configuration would have done about them.
+    Replay(replay::Arguments),
 }
 
 /// Why a command ended early; each has its exit code.
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Check(arguments) => check::run(arguments).await,
             Command::Rbac(arguments) => rbac::run(arguments).await,
+            Command::Replay(arguments) => replay::run(arguments).await,
         }
     });
     // A request that hangs must not keep the process alive.

@@ -28,7 +28,7 @@ const REACHABLE: &str = "/version";
 /// What a page of a list holds.
 const PAGE: u32 = 500;
 
-/// Only ever sends GET; cheap to clone.
+/// Changes nothing: it sends GET, and questions about what this program may do ([`super::review`]). Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
     client: kube::Client,
@@ -39,12 +39,15 @@ pub struct Reader {
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
 pub struct Writer {
     client: kube::Client,
+    /// Whether it refuses to send anything live.
+    dry_only: bool,
     metrics: Option<Metrics>,
 }
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    (Reader { client: client.clone(), simulated, metrics: None }, Writer { client, metrics: None })
+    let reader = Reader { client: client.clone(), simulated, metrics: None };
+    (reader, Writer { client, dry_only: false, metrics: None })
 }
 
 impl Reader {
@@ -138,12 +141,26 @@ impl Reader {
     }
 
     async fn read(&self, path_and_query: &str, accept: &'static str) -> Result<Bytes, ApiError> {
-        let mut retries = READ_RETRIES.iter();
-        loop {
+        self.retried(|| {
             let mut request = new_request(Method::GET, path_and_query)?;
             request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+            Ok(request)
+        })
+        .await
+    }
+
+    /// What changes nothing may be asked again.
+    pub(super) async fn retried(
+        &self,
+        request: impl Fn() -> Result<Request<Body>, ApiError>,
+    ) -> Result<Bytes, ApiError> {
+        let mut retries = READ_RETRIES.iter();
+        loop {
+            let request = request()?;
+            // What is asked beside the alerts is no step of theirs.
+            let of_an_alert = request.method() == Method::GET && request.uri().path() != REACHABLE;
             let point = |name| {
-                if path_and_query != REACHABLE {
+                if of_an_alert {
                     faults::point(name)
                 }
             };
@@ -176,6 +193,12 @@ fn list_query(selection: &Selection, page: u32, token: &str) -> String {
 }
 
 impl Writer {
+    /// From now on it refuses to send what is no dry run, whoever asks.
+    #[must_use]
+    pub fn only_dry_runs(self) -> Self {
+        Self { dry_only: true, ..self }
+    }
+
     /// Counts and times its requests from now on.
     #[must_use]
     pub fn observed(self, metrics: Metrics) -> Self {
@@ -187,6 +210,9 @@ impl Writer {
     /// # Errors
     /// The API server's no; not sent; or no answer, and then the change may have been made.
     pub async fn send(&self, mutation: &Mutation, sending: &Sending) -> Result<Answer, ApiError> {
+        if self.dry_only && !sending.dry_run {
+            return Err(ApiError::NotSent("only dry runs are sent here".to_owned()));
+        }
         self.look_before_evicting(mutation).await?;
         let approved = request::approve(mutation, sending);
         let mut request = new_request(approved.shape.method(), &approved.path)?;
@@ -226,8 +252,8 @@ impl Writer {
     /// Gives an error the status that its cause deserves.
     ///
     /// Another UID in a document is 422 "field is immutable": a conflict. A JSON patch whose test of the UID fails is
-    /// 422 without a word on why, so the object is looked at. An apply that does not fit the schema is a 500, which
-    /// would be taken for an outage and tried again.
+    /// 422 without a word on why, so the object is looked at. An apply that does not fit the schema, and an eviction
+    /// against two disruption budgets, are a 500 each, which would be taken for an outage.
     async fn plain(&self, mutation: &Mutation, error: ApiError) -> ApiError {
         let ApiError::Status { code, message, retry_after, .. } = &error else { return error };
         let status = |code, reason: &str, message: String| ApiError::Status {
@@ -238,6 +264,9 @@ impl Writer {
         };
         match (code, mutation) {
             (500, Mutation::Apply { .. }) if message.contains("failed to create typed patch object") => {
+                status(422, "Invalid", message.clone())
+            }
+            (500, Mutation::Evict { .. }) if message.contains("more than one PodDisruptionBudget") => {
                 status(422, "Invalid", message.clone())
             }
             (422, _) if message.contains("metadata.uid") => status(409, "Conflict", message.clone()),
@@ -262,7 +291,7 @@ fn another(object: &ObjectRef, uid: &Uid) -> ApiError {
     ApiError::Status { code: 409, reason: "Conflict".to_owned(), message, retry_after: None }
 }
 
-fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, ApiError> {
+pub(super) fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, ApiError> {
     Request::builder()
         .method(method)
         .uri(path_and_query)
@@ -340,7 +369,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| ApiError::NoAnswer(format!("the answer is no JSON: {error}")))
 }
 

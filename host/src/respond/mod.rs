@@ -14,12 +14,13 @@ mod recorder;
 mod recover;
 pub mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::alert::Alert;
 use crate::ambient::Ambient;
@@ -58,7 +59,7 @@ pub struct Destinations {
 impl Destinations {
     /// Where a page goes. One about the controller itself has no action and no rule, and goes everywhere.
     fn of_page(&self, page: &Page) -> &[String] {
-        let detail = |key: &str| page.details.get(key).and_then(serde_json::Value::as_str);
+        let detail = |key: &str| page.details.get(key).and_then(Value::as_str);
         let fits = |wanted: &Option<String>, key: &str| wanted.as_deref().is_none_or(|text| detail(key) == Some(text));
         let route = self.routes.iter().find(|route| fits(&route.action, "action") && fits(&route.rule, "rule"));
         route.map_or(&self.pages, |route| &route.to)
@@ -95,6 +96,8 @@ struct Inner {
     queue: Queue,
     /// The last word on whether the cluster answers.
     cluster: Mutex<Result<(), String>>,
+    /// The last word on what the cluster allows, as `/readyz` shows it.
+    access: Mutex<Value>,
 }
 
 impl Responder {
@@ -112,8 +115,14 @@ impl Responder {
                 destinations,
                 queue,
                 cluster: Mutex::new(Ok(())),
+                access: Mutex::new("not asked yet".into()),
             }),
         }
+    }
+
+    /// What `/readyz` says of the permissions in the cluster from now on.
+    pub fn note_access(&self, access: Value) {
+        *self.inner.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
     }
 
     /// Queues a page about the controller itself.

@@ -203,19 +203,27 @@ impl Responder {
         let queue = &self.inner.queue;
         queue.stopping.send_replace(true);
         queue.places.close();
-        let idle = async {
-            loop {
-                let changed = queue.changed.notified();
-                if queue.open.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                tokio::select! {
-                    () = changed => {}
-                    () = tokio::time::sleep(Duration::from_millis(50)) => {}
-                }
+        tokio::time::timeout(within, self.idle()).await.is_ok()
+    }
+
+    /// Waits until nothing is under way any more.
+    pub async fn idle(&self) {
+        let queue = &self.inner.queue;
+        loop {
+            let changed = queue.changed.notified();
+            if queue.open.load(Ordering::Acquire) == 0 {
+                return;
             }
-        };
-        tokio::time::timeout(within, idle).await.is_ok()
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
+        }
+    }
+
+    /// What would become of an alert now.
+    pub fn find(&self, alert: &Alert) -> Match {
+        self.inner.rules.load().find(alert)
     }
 
     async fn accept(&self, alert: Alert, received_at: Timestamp) -> Result<(), Turned> {
@@ -285,7 +293,15 @@ impl Inlet for Responder {
             Ok(()) => json!("reachable"),
             Err(error) => json!(format!("unreachable: {error}")),
         };
+        let access = inner.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let journal = if writes { "takes writes" } else { "takes no writes" };
-        (writes, json!({"ready": writes, "journal": journal, "rules_without_plugin": without, "cluster": cluster}))
+        let body = json!({
+            "ready": writes,
+            "journal": journal,
+            "rules_without_plugin": without,
+            "cluster": cluster,
+            "access": access,
+        });
+        (writes, body)
     }
 }

@@ -1,7 +1,7 @@
 //! The pipeline over a simulated cluster and a real journal: alerts that come together, an API server that is away, and
 //! ends in the middle.
 
-mod action;
+pub(crate) mod action;
 mod ends;
 mod together;
 

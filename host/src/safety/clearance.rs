@@ -69,7 +69,7 @@ impl From<Refusal> for NotCleared {
 impl From<WalkError> for NotCleared {
     fn from(error: WalkError) -> Self {
         match error {
-            WalkError::Refused(refusal) => Self::Refused(refusal),
+            WalkError::Refused(refusal) | WalkError::Owner(_, refusal) => Self::Refused(refusal),
             WalkError::NoAnswer(error) => Self::NoAnswer(error),
         }
     }

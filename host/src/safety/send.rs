@@ -194,6 +194,12 @@ pub(super) fn is_ambiguous(error: &ApiError) -> bool {
         ApiError::NoAnswer(_) | ApiError::TooLarge { .. } => true,
         // A 503 of the API server's own means that it did nothing; a proxy says the same of a connection that broke.
         ApiError::Status { code: 503, reason, .. } => reason != "ServiceUnavailable",
+        // Admission comes before storage: where a webhook that must be asked cannot be, nothing was stored.
+        ApiError::Status { code: 500, reason, message, .. }
+            if reason == "InternalError" && message.contains("failed calling webhook") =>
+        {
+            false
+        }
         ApiError::Status { code, .. } => *code >= 500 && *code != 501,
         ApiError::NotSent(_) => false,
     }

@@ -3,9 +3,12 @@
 //! It stands where a connection would, below the kube client, so that the code above is the code of production. It
 //! decides as the API server does where the controller can tell the difference: preconditions, dry runs, ownership of
 //! fields, grace periods, disruption budgets. No controllers run: nothing is re-created, no dependents are collected,
-//! whatever a delete's propagation policy says. Nobody is authenticated and everything is allowed.
+//! whatever a delete's propagation policy says. Nobody is authenticated and everything is allowed; what is answered to
+//! the question what the controller may do, `access` says.
 
+mod access;
 mod apply;
+mod delete;
 mod http;
 mod kinds;
 mod load;
