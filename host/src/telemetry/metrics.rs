@@ -119,10 +119,9 @@ impl Metrics {
         let (decisions, actions, deliveries) = (Family::default(), Family::default(), Family::default());
         let (outbox_waiting, outbox_age) = (Family::default(), Family::default());
         let (pages_overdue, queue) = (Family::default(), Gauge::default());
-        let api_requests =
-            Family::<ApiLabels, Histogram>::new_with_constructor(|| Histogram::new(API_SECONDS.into_iter()));
+        let api_requests = Family::<ApiLabels, Histogram>::new_with_constructor(|| Histogram::new(API_SECONDS));
         let host_calls =
-            Family::<HostCallLabels, Histogram>::new_with_constructor(|| Histogram::new(HOST_CALL_SECONDS.into_iter()));
+            Family::<HostCallLabels, Histogram>::new_with_constructor(|| Histogram::new(HOST_CALL_SECONDS));
         let (rules_without_plugin, cluster_reachable) = (Gauge::default(), Gauge::default());
         registry.register("alerts", "Alerts received, by what became of them", alerts.clone());
         registry.register("decisions", "Decisions about alerts, by the check that made them", decisions.clone());

@@ -16,7 +16,7 @@ use crate::ship::http::client;
 use crate::ship::read_back::Search;
 
 fn channel(url: &str, ca_file: Option<&str>, place: &Place) -> Graylog {
-    let file = ca_file.map(|name| fixture(name));
+    let file = ca_file.map(fixture);
     Graylog::new(url, "controller-0").connected(file.as_deref(), &place.ambient).unwrap()
 }
 
@@ -226,8 +226,7 @@ fn tls_server(http: bool) -> (u16, std::sync::mpsc::Receiver<Vec<u8>>) {
                 let head = taken.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
                 let length = |head: usize| {
                     let text = String::from_utf8_lossy(&taken[..head]).to_lowercase();
-                    let length = text.split("content-length: ").nth(1)?.split('\r').next()?.parse::<usize>().ok();
-                    length
+                    text.split("content-length: ").nth(1)?.split('\r').next()?.parse::<usize>().ok()
                 };
                 if let Some(head) =
                     head.filter(|head| http && length(*head).is_some_and(|length| taken.len() >= head + length))
