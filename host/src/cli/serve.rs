@@ -106,6 +106,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         _ = terminated.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
         () = running.responder.probe() => {}
+        () = running.responder.upkeep() => {}
     }
     running.end().await
 }
@@ -128,7 +129,9 @@ async fn start(
     log.line(Level::Warn, &crate::faults::warning([listen, admin]).map_err(Failure::Usage)?, &Map::new());
     let metrics = Metrics::new();
     let journal_path = arguments.journal.clone().unwrap_or_else(|| config.journal.clone());
-    let journal = Journal::open(&journal_path, &ambient).map_err(|error| Failure::Runtime(error.to_string()))?;
+    let bounds = settings::bounds(&config);
+    let journal =
+        Journal::open_within(&journal_path, &ambient, bounds).map_err(|error| Failure::Runtime(error.to_string()))?;
     let (reader, writer) =
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let (reader, writer) = (reader.observed(metrics.clone()), writer.observed(metrics.clone()));

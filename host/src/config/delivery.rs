@@ -1,5 +1,6 @@
 //! Where records and pages go: `audit`, `paging`, and what is taken out of them first, `redaction`.
 
+use super::keeping;
 use super::load::warn;
 use super::section::{Problems, Section};
 use super::tree::{Node, excerpt};
@@ -15,7 +16,9 @@ const ROUTE: &[&str] = &["action", "rule", "to"];
 const DESTINATIONS: [&str; 3] = ["alertmanager", "pagerduty", "webhook"];
 
 pub fn audit(top: &Section<'_>, warnings: &mut Vec<Warning>, problems: &mut Problems) -> Audit {
-    let audit = top.section("audit", AUDIT, problems);
+    let known: Vec<_> = AUDIT.iter().copied().chain(keeping::KEYS).collect();
+    let audit = top.section("audit", &known, problems);
+    let keeping = audit.as_ref().map(|audit| keeping::read(audit, problems)).unwrap_or_default();
     let location = audit.as_ref().map_or(top.location, |audit| audit.location);
     let choices = [("journal", Require::Journal), ("graylog", Require::Graylog)];
     let require = audit.as_ref().and_then(|audit| audit.choice("require", &choices, problems));
@@ -27,7 +30,7 @@ pub fn audit(top: &Section<'_>, warnings: &mut Vec<Warning>, problems: &mut Prob
         }
         let remedy = "no Graylog is set, so audit entries stay in the journal; add `audit: {graylog: {url: …}}`";
         warn(warnings, location, remedy);
-        return Audit::default();
+        return Audit { keeping, ..Audit::default() };
     };
     let graylog = read_graylog(&graylog, problems);
     let require = require.unwrap_or_default();
@@ -37,7 +40,7 @@ pub fn audit(top: &Section<'_>, warnings: &mut Vec<Warning>, problems: &mut Prob
             "`audit.require` is graylog, and a GELF TCP or UDP input acknowledges nothing; use its HTTP input";
         problems.add(place, message);
     }
-    Audit { graylog: Some(graylog), require }
+    Audit { graylog: Some(graylog), require, keeping }
 }
 
 fn read_graylog(section: &Section<'_>, problems: &mut Problems) -> Graylog {

@@ -6,6 +6,7 @@
 
 mod delivery;
 mod durations;
+mod keeping;
 mod load;
 mod owners;
 mod plugins;
@@ -20,6 +21,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+
+pub use durations::parse_duration;
+pub use keeping::{CustomerFacing, Keeping};
 
 use crate::alert::Priority;
 use crate::safety::permissions::Permission;
@@ -117,6 +121,7 @@ pub struct PluginLimits {
 pub struct Audit {
     pub graylog: Option<Graylog>,
     pub require: Require,
+    pub keeping: Keeping,
 }
 
 /// Whose word an action waits for before it sends a change.

@@ -69,7 +69,8 @@ fn what_is_not_said_has_the_documented_default() {
     assert_eq!(config.plugins.dir, Path::new("/plugins"));
     let limits = PluginLimits { timeout: Duration::from_secs(10), memory: 64 << 20, calls: 1000, log: 64 << 10 };
     assert_eq!((config.plugins.cache_dir, config.plugins.limits), (None, limits));
-    assert_eq!((config.audit, config.paging), (Audit::default(), Paging::default()));
+    let keeping = Keeping { keep: Duration::from_hours(400 * 24), max_bytes: 1 << 30, customer_facing: None };
+    assert_eq!((config.audit, config.paging), (Audit { keeping, ..Audit::default() }, Paging::default()));
     assert!(config.redaction.builtin && config.redaction.patterns.is_empty());
     let kinds: Vec<_> = config.owner_kinds.iter().map(|owner| owner.kind.as_str()).collect();
     assert_eq!(
@@ -131,6 +132,16 @@ fn every_key_is_read() {
     assert_eq!(config.listen, "127.0.0.1:8081".parse().ok());
     assert_eq!(config.admin_listen, "127.0.0.1:9091".parse().ok());
     assert_eq!(config.shutdown_delay, Duration::from_secs(5));
+    let keeping = Keeping {
+        keep: Duration::from_hours(30 * 24),
+        max_bytes: 64 << 20,
+        customer_facing: Some(CustomerFacing {
+            namespaces: vec!["production".to_owned()],
+            label: Some(("tier".to_owned(), "customer".to_owned())),
+            within: Duration::from_hours(12),
+        }),
+    };
+    assert_eq!(config.audit.keeping, keeping);
     assert_eq!(config.audit.require, Require::Graylog);
     let graylog = config.audit.graylog.unwrap();
     assert_eq!(graylog.url, "https://graylog.golems.internal:12201/gelf");
@@ -173,7 +184,7 @@ fn every_key_is_read() {
     assert!(miner.dryrun && !shell.dryrun);
     assert_eq!((miner.namespaces, miner.timeout), (Some(vec!["production".into()]), Some(Duration::from_secs(4))));
     assert_eq!(miner.actions[0].parameters, json!({"grace_period_seconds": 0}));
-    assert_eq!(miner.actions[0].parameters_location, Location { line: 53, column: 17 });
+    assert_eq!(miner.actions[0].parameters_location, Location { line: 56, column: 17 });
     let [label, kill] = shell.actions.try_into().unwrap();
     assert_eq!((label.action.as_str(), label.on_failure), ("label_pod", OnFailure::Continue));
     assert_eq!(label.parameters, json!({"labels": {"quarantine": "yes"}}));
@@ -246,6 +257,11 @@ fn every_error_names_its_place_and_its_remedy() {
             ),
         ),
         ("a pattern that cannot be used", with("redaction: {patterns: ['(', 'a*', '(?=b)'], builtin: maybe}")),
+        ("too small a journal", with("audit: {max_bytes: 1Mi}")),
+        ("kept for no time", with("audit: {keep: 0s}")),
+        ("customers without a place", with("audit: {customer_facing: {within: 24h}}")),
+        ("no label", with("audit: {customer_facing: {label: customer}}")),
+        ("pattern of customers", with("audit: {customer_facing: {namespaces: ['prod-*']}}")),
         (
             "owner kind",
             with("owner_kinds: [{kind: rollout, apiVersion: a/b/c}, {apiVersion: apps/v1, kind: Job2, plural: ../x}]"),

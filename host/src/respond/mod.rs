@@ -3,6 +3,7 @@
 //! It decides which rule an alert belongs to, has the target cleared, runs the actions, and turns what they did into
 //! records and pages. It knows no SQL, no HTTP and no WebAssembly.
 
+mod customers;
 mod follow;
 pub mod outcome;
 pub mod pages;
@@ -15,6 +16,7 @@ mod recover;
 pub mod rules;
 #[cfg(test)]
 pub(crate) mod tests;
+mod upkeep;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

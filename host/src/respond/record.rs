@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Event;
 use super::outcome::Derived;
 use super::rules::{Rule, Rules};
+use super::{Event, customers};
 use crate::cluster::names::{Namespace, ObjectName};
 use crate::hex::hex;
 use crate::journal::{LogType, Record};
@@ -163,6 +163,7 @@ impl About<'_> {
             ("sent_at", json!(first_sent.map(millis))),
             ("accepted_at", json!(accepted.map(millis))),
         ]));
+        customers::mark(self, cleared, derived, ended.at, &mut body);
         let (said, redacted) = match ended.report {
             Some(report) => annotations(report, &self.rules.redaction),
             None => (Map::new(), 0),

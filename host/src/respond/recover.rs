@@ -11,7 +11,7 @@ use super::outcome::{Derived, Failure, Outcome};
 use super::pipeline::{Job, is_bad};
 use super::record::{About, Ended, millis, seconds};
 use super::rules::{Match, Rule, Rules};
-use super::{Event, Inner, Responder, pages};
+use super::{Event, Inner, Responder, customers, pages};
 use crate::alert::Alert;
 use crate::config::OnFailure;
 use crate::faults;
@@ -19,6 +19,9 @@ use crate::journal::{JournalError, Unfinished, UnfinishedIntent, Write};
 use crate::safety::policy::RuleScope;
 use crate::safety::run::Identity;
 use crate::telemetry::log::Level;
+
+/// How many alerts are read at once.
+const PAGE: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot take up what the last run left: {0}")]
@@ -30,12 +33,16 @@ impl Responder {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn recover(&self) -> Result<usize, RecoverError> {
-        let unfinished = self.inner.journal.unfinished().await?;
-        let count = unfinished.len();
-        for one in unfinished {
-            self.inner.take_up(one).await;
+        let (mut count, mut after) = (0, 0);
+        loop {
+            let page = self.inner.journal.unfinished_after(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            after = last.position;
+            count += page.len();
+            for one in page {
+                self.inner.take_up(one).await;
+            }
         }
-        Ok(count)
     }
 }
 
@@ -116,6 +123,7 @@ impl Inner {
         let mut writes = vec![Write::Record(record)];
         writes.extend(self.ships());
         writes.extend(page.iter().flat_map(|page| self.sends(page)));
+        writes.extend(customers::due(&entry));
         if !further {
             writes.push(Write::Finish { event_id: event.id.clone() });
         }
@@ -133,8 +141,8 @@ impl Inner {
             "the controller failed while it worked on an alert; this is a fault of it",
             &fields,
         );
-        let unfinished = match self.journal.unfinished().await {
-            Ok(all) => all.into_iter().find(|one| one.alert.event_id == event.id),
+        let unfinished = match self.journal.unfinished_one(&event.id).await {
+            Ok(found) => found,
             // It stays in the inbox, for the next start.
             Err(error) => {
                 self.log.line(Level::Error, &format!("the alert waits for the next start: {error}"), &fields);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
-use crate::config::{self, ActionRef, Config, Location, OnFailure, Problem};
+use crate::config::{self, ActionRef, Config, CustomerFacing, Location, OnFailure, Problem};
 use crate::plugins::{Plugin, Plugins};
 use crate::redact::Redaction;
 use crate::safety::permissions::Permissions;
@@ -29,6 +29,7 @@ pub struct Rules {
     pub max_recovery_age: Duration,
     /// What of an alert's text is taken out before it is kept.
     pub redaction: Redaction,
+    pub customer_facing: Option<CustomerFacing>,
 }
 
 pub struct Rule {
@@ -94,6 +95,7 @@ impl Rules {
             cluster_name,
             max_recovery_age: config.max_recovery_age,
             redaction: Redaction::new(&config.redaction),
+            customer_facing: config.audit.keeping.customer_facing.clone(),
         };
         (rules, problems)
     }

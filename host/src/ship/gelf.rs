@@ -76,6 +76,8 @@ fn head(record: &Record, otherwise: Timestamp) -> Map<String, Value> {
             let call = format!("{} {}", field("verb").unwrap_or("-"), field("path").unwrap_or("-"));
             (format!("{} {call}", if record.log_type == LogType::Intent { "intent" } else { "result" }), 6)
         }
+        LogType::Annotation => (format!("annotation {what}"), 5),
+        LogType::Retention => (format!("retention: {}", field("detail").unwrap_or("records were removed")), 6),
         LogType::Entry => (what, 5),
     };
     // Graylog keeps milliseconds.

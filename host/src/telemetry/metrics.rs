@@ -59,6 +59,9 @@ struct Inner {
     queue: Gauge,
     rules_without_plugin: Gauge,
     cluster_reachable: Gauge,
+    journal_used: Gauge,
+    journal_full: Gauge,
+    annotations_overdue: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -166,6 +169,19 @@ impl Metrics {
             Unit::Seconds,
             host_calls.clone(),
         );
+        let (journal_used, journal_full, annotations_overdue) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register_with_unit(
+            "journal_used",
+            "What the journal holds, its write-ahead log included",
+            Unit::Bytes,
+            journal_used.clone(),
+        );
+        registry.register("journal_full", "Whether the journal has no room for new alerts", journal_full.clone());
+        registry.register(
+            "annotations_overdue",
+            "Customer-facing actions that were not annotated in time",
+            annotations_overdue.clone(),
+        );
         let inner = Inner {
             registry,
             alerts,
@@ -180,6 +196,9 @@ impl Metrics {
             queue,
             rules_without_plugin,
             cluster_reachable,
+            journal_used,
+            journal_full,
+            annotations_overdue,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -267,6 +286,17 @@ impl Metrics {
         self.inner.cluster_reachable.set(i64::from(reachable));
     }
 
+    /// `falco_response_journal_used_bytes`, `falco_response_journal_full`
+    pub fn journal(&self, used: u64, full: bool) {
+        self.inner.journal_used.set(i64::try_from(used).unwrap_or(i64::MAX));
+        self.inner.journal_full.set(i64::from(full));
+    }
+
+    /// `falco_response_annotations_overdue`
+    pub fn annotations_overdue(&self, count: usize) {
+        self.inner.annotations_overdue.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// The exposition text for `GET /metrics`.
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -295,6 +325,8 @@ mod tests {
         clone.queue(4);
         clone.api_request(&http::Method::DELETE, Some(404), Duration::from_millis(7));
         clone.host_call("get", true, Duration::from_millis(7));
+        clone.journal(4096, true);
+        clone.annotations_overdue(3);
         let text = metrics.render();
         for line in [
             "falco_response_alerts_total{result=\"accepted\"} 2",
@@ -312,6 +344,9 @@ mod tests {
             "falco_response_api_request_duration_seconds_bucket{le=\"0.005\",method=\"DELETE\",code=\"4xx\"} 0",
             "falco_response_api_request_duration_seconds_bucket{le=\"0.01\",method=\"DELETE\",code=\"4xx\"} 1",
             "falco_response_host_call_duration_seconds_count{function=\"get\",result=\"ok\"} 1",
+            "falco_response_journal_used_bytes 4096",
+            "falco_response_journal_full 1",
+            "falco_response_annotations_overdue 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
