@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::access::Watch;
-use super::{Failure, settings};
+use super::{Failure, delivery, settings};
 use crate::access::needs::{self, Need};
 use crate::ambient::Ambient;
 use crate::cluster::{self, ClusterSpec};
@@ -20,7 +20,7 @@ use crate::intake::server::Patience;
 use crate::intake::{self, Intake};
 use crate::journal::Journal;
 use crate::plugins::Plugins;
-use crate::respond::{Destinations, Parts, Responder, pages, record, rules::Rules};
+use crate::respond::{Parts, Responder, pages, record, rules::Rules};
 use crate::safety::gate::Gate;
 use crate::ship::{self, Shipper};
 use crate::telemetry::log::{Format, Level, Log};
@@ -138,18 +138,22 @@ async fn start(
         Journal::open_within(&journal_path, &ambient, bounds).map_err(|error| Failure::Runtime(error.to_string()))?;
     let (reader, writer) =
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
+    let (reader, writer) = (reader.observed(metrics.clone()), writer.observed(metrics.clone()));
     let cluster_name = cluster_name(&config, reader.is_simulated());
     let gate = Gate::new(reader.clone(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
-    let (rules, needs) = load_rules(&arguments, &config, &journal_path, cluster_name, &log, &metrics).await?;
-    let channels = channels(&config, &rules.cluster_name);
-    let destinations = Destinations { records: channels.records, pages: channels.pages };
-    let shippers = if channels.all.is_empty() {
+    let gate = gate.observed(metrics.clone());
+    let key = settings::redaction_key(&config, &journal_path, &ambient)?;
+    let (mut rules, needs) = load_rules(&arguments, &config, &journal_path, cluster_name, &log, &metrics).await?;
+    rules.redaction = rules.redaction.keyed(key);
+    let (channels, destinations) = delivery::channels(&config, &rules.cluster_name, &ambient)
+        .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.config.display())))?;
+    let shippers = if channels.is_empty() {
         // Reading the machine's certificates takes longer than everything else here together.
         None
     } else {
         let http =
             ship::http::client().map_err(|error| Failure::Runtime(format!("cannot set up outgoing HTTP: {error}")))?;
-        Some(Shipper::start(journal.clone(), ambient.clone(), http, channels.all, log.clone(), metrics.clone()))
+        Some(Shipper::start(journal.clone(), ambient.clone(), http, channels, log.clone(), metrics.clone()))
     };
     let without = rules.without_plugin();
     let (dryrun, cluster_name) = (rules.dryrun, rules.cluster_name.clone());
@@ -249,34 +253,6 @@ async fn load_rules(
 /// What records say: the simulation never passes for a cluster.
 fn cluster_name(config: &Config, simulated: bool) -> String {
     if simulated { "simulated".to_owned() } else { config.cluster_name.clone() }
-}
-
-struct Channels {
-    all: Vec<Box<dyn ship::Channel>>,
-    records: Vec<String>,
-    pages: Vec<String>,
-}
-
-fn channels(config: &Config, cluster_name: &str) -> Channels {
-    let mut channels = Channels { all: Vec::new(), records: Vec::new(), pages: Vec::new() };
-    let replica = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default();
-    if let Some(url) = &config.audit.graylog_url {
-        channels.all.push(Box::new(ship::graylog::Graylog::new(url, &replica)));
-        channels.records.push(ship::graylog::DESTINATION.to_owned());
-    }
-    if let Some(pagerduty) = &config.paging.pagerduty {
-        channels.all.push(Box::new(ship::pagerduty::PagerDuty::new(
-            &pagerduty.url,
-            &pagerduty.routing_key_file,
-            cluster_name,
-        )));
-        channels.pages.push(ship::pagerduty::DESTINATION.to_owned());
-    }
-    if let Some(url) = &config.paging.alertmanager_url {
-        channels.all.push(Box::new(ship::alertmanager::Alertmanager::new(url)));
-        channels.pages.push(ship::alertmanager::DESTINATION.to_owned());
-    }
-    channels
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

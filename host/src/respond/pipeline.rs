@@ -219,8 +219,8 @@ impl Inner {
             dry_run: about.dry_run,
             deadline: Instant::now() + plugin.timeout(about.rule.timeout),
         };
-        let recorder = Arc::new(JournalRecorder { journal: self.journal.clone(), ambient: self.ambient.clone() });
-        let run = Arc::new(Run::new(identity, bounds, recorder));
+        let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
+        let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)));
         let request = Request {
             event_id: about.event.id.clone(),
             attempt,

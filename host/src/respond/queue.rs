@@ -120,14 +120,16 @@ pub(super) struct Busy(Arc<Inner>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.queue.open.fetch_sub(1, Ordering::AcqRel);
+        let open = self.0.queue.open.fetch_sub(1, Ordering::AcqRel);
+        self.0.metrics.queue(open.saturating_sub(1));
         self.0.queue.changed.notify_waiters();
     }
 }
 
 impl Inner {
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
-        self.queue.open.fetch_add(1, Ordering::AcqRel);
+        let open = self.queue.open.fetch_add(1, Ordering::AcqRel);
+        self.metrics.queue(open + 1);
         Busy(Arc::clone(self))
     }
 

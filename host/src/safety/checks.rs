@@ -38,6 +38,8 @@ pub enum Check {
     Stopped,
     /// The journal takes no writes.
     Journal,
+    /// Graylog has to accept the intent first, and did not.
+    NotAccepted,
 }
 
 impl Check {
@@ -65,6 +67,7 @@ impl Check {
             Self::Conflict => "conflict",
             Self::Stopped => "stopped",
             Self::Journal => "journal",
+            Self::NotAccepted => "not_accepted",
         }
     }
 }

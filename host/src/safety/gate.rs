@@ -15,6 +15,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -25,6 +26,7 @@ use super::{CallError, Reason, send};
 use crate::ambient::Ambient;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef};
 use crate::cluster::{ApiError, PatchDocument, Propagation, Reader, Writer};
+use crate::telemetry::metrics::Metrics;
 
 /// What a plugin asks to change, already parsed into safe names, not yet checked or pinned.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +41,7 @@ pub enum Change {
 #[derive(Clone)]
 pub struct Gate {
     pub(super) inner: Arc<Inner>,
+    metrics: Option<Metrics>,
 }
 
 pub(super) struct Inner {
@@ -62,7 +65,20 @@ pub(super) const STOPPED: &str =
 impl Gate {
     /// Takes the writer for good. `stop_file`: while it exists, nothing live is sent.
     pub fn new(reader: Reader, writer: Writer, ambient: Ambient, stop_file: Option<PathBuf>) -> Self {
-        Self { inner: Arc::new(Inner { reader, writer, ambient, stop_file }) }
+        Self { inner: Arc::new(Inner { reader, writer, ambient, stop_file }), metrics: None }
+    }
+
+    /// Times the plugins' calls from now on.
+    #[must_use]
+    pub fn observed(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    /// `function` is the host's, by its name in the contract.
+    pub fn observe<T>(&self, function: &'static str, result: &Result<T, CallError>, took: Duration) {
+        if let Some(metrics) = &self.metrics {
+            metrics.host_call(function, result.is_ok(), took);
+        }
     }
 
     pub fn reader(&self) -> &Reader {
