@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod access;
 mod audit;
 mod audit_commands;
 mod brake;
@@ -22,5 +23,6 @@ mod kill;
 mod metrics;
 mod paging;
 mod rbac;
+mod replay;
 mod restart;
 mod startup;

@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::access::Watch;
 use super::{Failure, delivery, settings};
+use crate::access::needs::{self, Need};
 use crate::ambient::Ambient;
 use crate::cluster::{self, ClusterSpec};
 use crate::config::Config;
@@ -86,6 +88,7 @@ struct Running {
     stop: watch::Sender<bool>,
     servers: Vec<tokio::task::JoinHandle<()>>,
     shutdown_delay: Duration,
+    access: Watch,
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -106,6 +109,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         _ = terminated.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
         () = running.responder.probe() => {}
+        () = running.access.run(&running.responder) => {}
         () = running.responder.upkeep() => {}
     }
     running.end().await
@@ -136,10 +140,10 @@ async fn start(
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let (reader, writer) = (reader.observed(metrics.clone()), writer.observed(metrics.clone()));
     let cluster_name = cluster_name(&config, reader.is_simulated());
-    let gate = Gate::new(reader, writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
+    let gate = Gate::new(reader.clone(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
     let gate = gate.observed(metrics.clone());
     let key = settings::redaction_key(&config, &journal_path, &ambient)?;
-    let mut rules = load_rules(&arguments, &config, &journal_path, cluster_name, &log, &metrics).await?;
+    let (mut rules, needs) = load_rules(&arguments, &config, &journal_path, cluster_name, &log, &metrics).await?;
     rules.redaction = rules.redaction.keyed(key);
     let (channels, destinations) = delivery::channels(&config, &rules.cluster_name, &ambient)
         .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.config.display())))?;
@@ -154,6 +158,8 @@ async fn start(
     let without = rules.without_plugin();
     let (dryrun, cluster_name) = (rules.dryrun, rules.cluster_name.clone());
     let concurrency = config.concurrency;
+    let policy = Arc::clone(&rules.policy);
+    let access = Watch { needs, policy, reader, log: log.clone(), metrics: metrics.clone() };
     let parts = Parts {
         rules,
         gate,
@@ -193,10 +199,11 @@ async fn start(
         ("dryrun", json!(dryrun)),
         ("config_sha256", json!(config.sha256)),
         ("taken_up", json!(recovered)),
+        ("permissions_needed", json!(access.needs.len())),
         ("version", json!(env!("CARGO_PKG_VERSION"))),
     ]);
     log.line(Level::Info, "ready", &fields);
-    Ok(Running { log, responder, journal, shippers, stop, servers, shutdown_delay: config.shutdown_delay })
+    Ok(Running { log, responder, journal, shippers, stop, servers, shutdown_delay: config.shutdown_delay, access })
 }
 
 async fn load_rules(
@@ -206,7 +213,7 @@ async fn load_rules(
     cluster_name: String,
     log: &Log,
     metrics: &Metrics,
-) -> Result<Rules, Failure> {
+) -> Result<(Rules, Vec<Need>), Failure> {
     let source = settings::plugins(arguments.plugins.clone(), config, journal);
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&source))
         .await
@@ -238,7 +245,9 @@ async fn load_rules(
         log.line(Level::Error, &format!("{place}: {}; the rule will not act", problem.message), &Map::new());
     }
     metrics.rules_without_plugin(rules.without_plugin().len());
-    Ok(rules)
+    // Of an action without a plugin nothing is needed: it does nothing.
+    let (needs, _) = needs::needs(config, &plugins);
+    Ok((rules, needs))
 }
 
 /// What records say: the simulation never passes for a cluster.

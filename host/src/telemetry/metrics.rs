@@ -59,6 +59,7 @@ struct Inner {
     queue: Gauge,
     rules_without_plugin: Gauge,
     cluster_reachable: Gauge,
+    permissions_missing: Gauge,
     journal_used: Gauge,
     journal_full: Gauge,
     annotations_overdue: Gauge,
@@ -126,6 +127,7 @@ impl Metrics {
         let host_calls =
             Family::<HostCallLabels, Histogram>::new_with_constructor(|| Histogram::new(HOST_CALL_SECONDS));
         let (rules_without_plugin, cluster_reachable) = (Gauge::default(), Gauge::default());
+        let permissions_missing = Gauge::default();
         registry.register("alerts", "Alerts received, by what became of them", alerts.clone());
         registry.register("decisions", "Decisions about alerts, by the check that made them", decisions.clone());
         registry.register("actions", "Actions started, by their outcome", actions.clone());
@@ -169,6 +171,11 @@ impl Metrics {
             Unit::Seconds,
             host_calls.clone(),
         );
+        registry.register(
+            "permissions_missing",
+            "Permissions that the configuration needs and the cluster does not grant",
+            permissions_missing.clone(),
+        );
         let (journal_used, journal_full, annotations_overdue) = (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register_with_unit(
             "journal_used",
@@ -196,6 +203,7 @@ impl Metrics {
             queue,
             rules_without_plugin,
             cluster_reachable,
+            permissions_missing,
             journal_used,
             journal_full,
             annotations_overdue,
@@ -286,6 +294,11 @@ impl Metrics {
         self.inner.cluster_reachable.set(i64::from(reachable));
     }
 
+    /// `falco_response_permissions_missing`
+    pub fn permissions_missing(&self, count: usize) {
+        self.inner.permissions_missing.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// `falco_response_journal_used_bytes`, `falco_response_journal_full`
     pub fn journal(&self, used: u64, full: bool) {
         self.inner.journal_used.set(i64::try_from(used).unwrap_or(i64::MAX));
@@ -325,6 +338,7 @@ mod tests {
         clone.queue(4);
         clone.api_request(&http::Method::DELETE, Some(404), Duration::from_millis(7));
         clone.host_call("get", true, Duration::from_millis(7));
+        clone.permissions_missing(3);
         clone.journal(4096, true);
         clone.annotations_overdue(3);
         let text = metrics.render();
@@ -344,6 +358,7 @@ mod tests {
             "falco_response_api_request_duration_seconds_bucket{le=\"0.005\",method=\"DELETE\",code=\"4xx\"} 0",
             "falco_response_api_request_duration_seconds_bucket{le=\"0.01\",method=\"DELETE\",code=\"4xx\"} 1",
             "falco_response_host_call_duration_seconds_count{function=\"get\",result=\"ok\"} 1",
+            "falco_response_permissions_missing 3",
             "falco_response_journal_used_bytes 4096",
             "falco_response_journal_full 1",
             "falco_response_annotations_overdue 3",
