@@ -36,13 +36,17 @@ impl Responder {
         let (mut count, mut after) = (0, 0);
         loop {
             let page = self.inner.journal.unfinished_after(after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(count) };
+            let Some(last) = page.last() else { break };
             after = last.position;
             count += page.len();
             for one in page {
                 self.inner.take_up(one).await;
             }
         }
+        if !faults::is("forget_followers") {
+            self.inner.follow_what_was_left().await?;
+        }
+        Ok(count)
     }
 }
 
@@ -230,7 +234,7 @@ fn derive(intents: &[&UnfinishedIntent]) -> Derived {
 }
 
 /// Stands for a rule that an alert was accepted by and that the configuration no longer has.
-fn no_longer(name: &str) -> Rule {
+pub(super) fn no_longer(name: &str) -> Rule {
     Rule {
         name: name.to_owned(),
         audit_reason: "the rule is not in the configuration any more".to_owned(),
