@@ -19,4 +19,6 @@ pub mod plugins;
 pub mod respond;
 pub mod safety;
 pub mod ship;
+#[cfg(test)]
+mod simulation;
 pub mod telemetry;
