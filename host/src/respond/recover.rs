@@ -121,7 +121,8 @@ impl Inner {
         let further = step.is_some_and(|step| {
             next_step + 1 < rule.steps.len() && !(is_bad(derived.outcome) && step.on_failure == OnFailure::Stop)
         });
-        let pages = step.and_then(|step| step.plugin.as_ref().ok()).is_some_and(|plugin| plugin.manifest.pages);
+        // An action that the configuration no longer has may be one that pages: somebody is told rather than nobody.
+        let pages = step.and_then(|step| step.plugin.as_ref().ok()).is_none_or(|plugin| plugin.manifest.pages);
         let page = pages::for_entry(&about, pages, derived.outcome, &record.body, &[], now);
         let entry = record.body.clone();
         let mut writes = vec![Write::Record(record)];
