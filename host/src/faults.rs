@@ -31,6 +31,7 @@ mod by_name {
         "answer_before_commit",
         "drop_uid",
         "dry_run_live",
+        "forget_followers",
         "forget_result",
         // What a plugin asks is sent as it asks it: no check, no permission, no UID of ours, no dry run.
         "gate_off",

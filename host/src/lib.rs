@@ -20,4 +20,6 @@ pub mod redact;
 pub mod respond;
 pub mod safety;
 pub mod ship;
+#[cfg(test)]
+mod simulation;
 pub mod telemetry;

@@ -9,6 +9,7 @@ mod demo;
 mod deploy;
 mod image;
 mod plugins;
+mod simulate;
 mod test;
 mod toolchain;
 
@@ -27,6 +28,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   crash      [--rounds N] [--seed N]: kills the controller at random times under load, N times (100), and looks at what the
              next start makes of it; the suite does five
   cluster    keeps a real control plane running until Ctrl-C, and says how to reach it
+  simulate   runs the controller on seeded schedules and checks its rules: --seeds N (1000) [--from N], or --seed N with the
+             whole schedule; --mutant NAME breaks a rule on purpose (gate_off, drop_uid, act_before_intent, …)
   deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
              nothing and says which files differ
   image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         ["test", ref filter @ ..] => test::run(&root, Lane::Real, filter),
         ["crash", ref arguments @ ..] => crash::run(&root, arguments),
         ["cluster"] => control_plane::keep(),
+        ["simulate", ref arguments @ ..] => simulate::run(&root, arguments),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
         ["image", "--release", directory] => image::lay_out(&root, true, Path::new(directory)),

@@ -62,6 +62,7 @@ impl Stage {
             event_id: "e".to_owned(),
             timeout: Duration::from_secs(5),
         };
+        self.writer.look_first(mutation).await?;
         self.writer.send(mutation, &sending).await
     }
 

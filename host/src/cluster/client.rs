@@ -205,7 +205,7 @@ impl Writer {
         Self { metrics: Some(metrics), ..self }
     }
 
-    /// Sends one change, once.
+    /// Sends one change, once; [`Self::look_first`] comes before it.
     ///
     /// # Errors
     /// The API server's no; not sent; or no answer, and then the change may have been made.
@@ -213,7 +213,6 @@ impl Writer {
         if self.dry_only && !sending.dry_run {
             return Err(ApiError::NotSent("only dry runs are sent here".to_owned()));
         }
-        self.look_before_evicting(mutation).await?;
         let approved = request::approve(mutation, sending);
         let mut request = new_request(approved.shape.method(), &approved.path)?;
         let agent = format!("falco-response-controller/{} event={}", env!("CARGO_PKG_VERSION"), sending.event_id);
@@ -231,8 +230,12 @@ impl Writer {
     }
 
     /// The API server tries an eviction of another UID for ten seconds before it says no, longer than anybody waits
-    /// here: a pod that is known to be another one is not evicted at all. The UID in the eviction still decides.
-    async fn look_before_evicting(&self, mutation: &Mutation) -> Result<(), ApiError> {
+    /// here: a pod that is known to be another one is not evicted at all. The UID in the eviction still decides. Apart
+    /// from [`Self::send`], since it takes its time, and whether to send at all is asked after it.
+    ///
+    /// # Errors
+    /// The pod is gone, or another one; nothing was sent.
+    pub async fn look_first(&self, mutation: &Mutation) -> Result<(), ApiError> {
         #[cfg(any(test, feature = "faults"))]
         if faults::is("gate_off") {
             return Ok(());

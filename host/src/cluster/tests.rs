@@ -92,6 +92,7 @@ impl Stage {
             event_id: "e".to_owned(),
             timeout: Duration::from_millis(500),
         };
+        self.writer.look_first(mutation).await?;
         self.writer.send(mutation, &sending).await
     }
 

@@ -7,6 +7,7 @@
 mod bounds;
 pub mod chain;
 mod due;
+mod followed;
 mod inbox;
 #[cfg(test)]
 mod inline;
@@ -155,6 +156,15 @@ pub struct UnfinishedIntent {
     pub intent: Map<String, Value>,
     /// The result's body, where one was recorded.
     pub result: Option<Map<String, Value>>,
+}
+
+/// An entry without a follow-up, with the calls that were announced for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unfollowed {
+    pub event_id: String,
+    pub entry: Map<String, Value>,
+    /// Oldest first.
+    pub intents: Vec<UnfinishedIntent>,
 }
 
 /// Something that waits for delivery.

@@ -19,8 +19,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
 use super::{
-    Backlog, Bounds, Committed, Due, JournalError, LogType, Parcel, Store, Unfinished, Write, due, inbox, outbox,
-    schema, soundness,
+    Backlog, Bounds, Committed, Due, JournalError, LogType, Parcel, Store, Unfinished, Unfollowed, Write, due,
+    followed, inbox, outbox, schema, soundness,
 };
 use crate::ambient::Ambient;
 use crate::faults;
@@ -206,6 +206,14 @@ impl Journal {
     ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, JournalError> {
         let entry_id = entry_id.to_owned();
         self.read(move |connection| inbox::entry(connection, &entry_id)).await
+    }
+
+    /// The latest entries that have no follow-up and announced a call; whether one deserves a follow-up is not known here.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn unfollowed(&self) -> Result<Vec<Unfollowed>, JournalError> {
+        self.read(followed::unfollowed).await
     }
 
     /// The oldest `limit` parcels for `destination` that are not delivered yet.

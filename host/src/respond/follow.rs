@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::record::About;
-use super::rules::{Rule, Rules};
+use super::recover::no_longer;
+use super::rules::{Match, Rule, Rules};
 use super::{Event, Inner, pages};
-use crate::cluster::names::ObjectRef;
-use crate::journal::Write;
+use crate::alert::Alert;
+use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
+use crate::journal::{JournalError, UnfinishedIntent, Unfollowed, Write};
 use crate::safety::clearance::Cleared;
 use crate::safety::run::CallRecord;
 use crate::telemetry::log::Level;
@@ -49,15 +51,66 @@ impl Inner {
             node: target.manifest.pointer("/spec/nodeName").and_then(Value::as_str).map(str::to_owned),
             entry,
         };
+        self.look_after(followed);
+    }
+
+    /// The kills that an earlier run did not look after to the end: it stopped, or it was cut off in the kill itself.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(super) async fn follow_what_was_left(self: &Arc<Self>) -> Result<(), JournalError> {
+        for left in self.journal.unfollowed().await? {
+            if let Some(followed) = self.left_over(left) {
+                self.look_after(followed);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is on record of a kill is enough to follow it: the alert itself is no longer kept.
+    fn left_over(&self, left: Unfollowed) -> Option<Followed> {
+        let Unfollowed { event_id, entry, intents } = left;
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("");
+        let pod = ObjectRef {
+            resource: ApiResource::pods(),
+            namespace: Some(Namespace::parse(text("namespace")).ok()?),
+            name: ObjectName::parse(text("pod")).ok()?,
+            uid: None,
+        };
+        let path = pod.path();
+        let is_kill = |intent: &&UnfinishedIntent| {
+            let of_intent = |key: &str| intent.intent.get(key).and_then(Value::as_str).unwrap_or("");
+            let answered = intent.result.as_ref().and_then(|result| result.get("effect")).and_then(Value::as_str);
+            matches!(of_intent("verb"), "delete" | "evict")
+                && of_intent("path").strip_suffix("/eviction").unwrap_or(of_intent("path")) == path
+                && matches!(answered, None | Some("changed" | "unknown"))
+                && intent.intent.get("dry_run") == Some(&Value::Bool(false))
+        };
+        let uid = intents.iter().find(is_kill)?.intent.get("uid").and_then(Value::as_str)?;
+        let pod = ObjectRef { uid: Some(Uid::parse(uid).ok()?), ..pod };
+        let alert = json!({"rule": text("rule"), "priority": text("falco_priority"), "time": text("timestamp"),
+            "output_fields": {"k8s.ns.name": text("namespace"), "k8s.pod.name": text("pod")}});
+        let alert = Arc::new(Alert::parse(alert.to_string().as_bytes()).ok()?);
+        let received_at = text("received_at").parse().ok()?;
+        let rules = self.rules.load_full();
+        let rule = match rules.find(&alert) {
+            Match::Wanted(rule) => rule,
+            Match::Unwanted(_) => Arc::new(no_longer(text("rule"))),
+        };
+        let event = Event { id: event_id, alert, received_at };
+        Some(Followed { event, rules, rule, action: text("action").to_owned(), pod, node: None, entry })
+    }
+
+    fn look_after(self: &Arc<Self>, followed: Followed) {
         let inner = Arc::clone(self);
         let busy = self.busy();
         tokio::spawn(async move {
-            inner.follow_to_the_end(&followed).await;
+            inner.follow_to_the_end(followed).await;
             drop(busy);
         });
     }
 
-    async fn follow_to_the_end(&self, followed: &Followed) {
+    async fn follow_to_the_end(&self, mut followed: Followed) {
         let started = self.ambient.now();
         let deadline = tokio::time::Instant::now() + GONE_WITHIN;
         let mut last_error = None;
@@ -73,7 +126,11 @@ impl Inner {
                 {
                     break true;
                 }
-                Ok(_) => last_error = None,
+                Ok(found) => {
+                    last_error = None;
+                    let node = found.pointer("/spec/nodeName").and_then(Value::as_str);
+                    followed.node = followed.node.or_else(|| node.map(str::to_owned));
+                }
                 Err(error) => last_error = Some(error.to_string()),
             }
             if tokio::time::Instant::now() >= deadline {
@@ -88,7 +145,7 @@ impl Inner {
             action: &followed.action,
             dry_run: false,
         };
-        self.record_end(&about, followed, gone, waited, last_error).await;
+        self.record_end(&about, &followed, gone, waited, last_error).await;
     }
 
     async fn record_end(

@@ -102,7 +102,11 @@ pub fn derive(calls: &[CallRecord], end: &End) -> Derived {
         };
     }
     if changed {
-        let done: Vec<_> = changes().filter(|call| call.effect == Effect::Changed).map(phrase).collect();
+        let with_detail = |call: &CallRecord| match call.detail.as_str() {
+            "" => phrase(call),
+            detail => format!("{} ({detail})", phrase(call)),
+        };
+        let done: Vec<_> = changes().filter(|call| call.effect == Effect::Changed).map(with_detail).collect();
         return derived(Outcome::Done, done.join(", "));
     }
     if let Some(call) = changes().find(|call| call.effect == Effect::Gone) {

@@ -36,13 +36,17 @@ impl Responder {
         let (mut count, mut after) = (0, 0);
         loop {
             let page = self.inner.journal.unfinished_after(after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(count) };
+            let Some(last) = page.last() else { break };
             after = last.position;
             count += page.len();
             for one in page {
                 self.inner.take_up(one).await;
             }
         }
+        if !faults::is("forget_followers") {
+            self.inner.follow_what_was_left().await?;
+        }
+        Ok(count)
     }
 }
 
@@ -117,7 +121,8 @@ impl Inner {
         let further = step.is_some_and(|step| {
             next_step + 1 < rule.steps.len() && !(is_bad(derived.outcome) && step.on_failure == OnFailure::Stop)
         });
-        let pages = step.and_then(|step| step.plugin.as_ref().ok()).is_some_and(|plugin| plugin.manifest.pages);
+        // An action that the configuration no longer has may be one that pages: somebody is told rather than nobody.
+        let pages = step.and_then(|step| step.plugin.as_ref().ok()).is_none_or(|plugin| plugin.manifest.pages);
         let page = pages::for_entry(&about, pages, derived.outcome, &record.body, &[], now);
         let entry = record.body.clone();
         let mut writes = vec![Write::Record(record)];
@@ -230,7 +235,7 @@ fn derive(intents: &[&UnfinishedIntent]) -> Derived {
 }
 
 /// Stands for a rule that an alert was accepted by and that the configuration no longer has.
-fn no_longer(name: &str) -> Rule {
+pub(super) fn no_longer(name: &str) -> Rule {
     Rule {
         name: name.to_owned(),
         audit_reason: "the rule is not in the configuration any more".to_owned(),

@@ -58,7 +58,7 @@ pub(super) async fn send(
 
 async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) -> Result<Value, CallError> {
     if faults::is("act_before_intent") {
-        let answer = exchange(inner, run, intent, planned).await;
+        let answer = exchange(inner, run, intent, planned, Ok(())).await;
         // Both, late.
         let _ = run.recorder.intent(&run.identity, intent).await;
         if let Some(call) = run.call(intent.call) {
@@ -75,11 +75,9 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         });
         return Err(CallError { reason: Reason::Unavailable, message: refusal.detail });
     }
-    let stopped = match not_accepted(run, intent).await {
-        Some(stopped) => Some(stopped),
-        None => overtaken(inner, run, intent),
-    };
-    let answer = match stopped {
+    let not_accepted = not_accepted(run, intent).await;
+    let looked = if not_accepted.is_none() { inner.writer.look_first(&planned.mutation).await } else { Ok(()) };
+    let answer = match not_accepted.or_else(|| overtaken(inner, run, intent)) {
         Some((effect, error)) => {
             run.update(intent.call, |call| {
                 call.effect = effect;
@@ -87,7 +85,7 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
             });
             Err(error)
         }
-        None => exchange(inner, run, intent, planned).await,
+        None => exchange(inner, run, intent, planned, looked).await,
     };
     if !faults::is("forget_result")
         && let Some(call) = run.call(intent.call)
@@ -115,7 +113,8 @@ async fn not_accepted(run: &Run, intent: &Intent) -> Option<(Effect, CallError)>
     Some((Effect::Denied(Some(Check::NotAccepted)), CallError { reason: Reason::Unavailable, message }))
 }
 
-/// What happened while the intent was written, which may take as long as a disk takes.
+/// What happened while the intent was written and the object looked at, which may take as long as a disk and an API
+/// server take.
 fn overtaken(inner: &Inner, run: &Run, intent: &Intent) -> Option<(Effect, CallError)> {
     if !intent.dry_run && inner.stopped() {
         let error = CallError { reason: Reason::Denied, message: STOPPED.to_owned() };
@@ -128,16 +127,25 @@ fn overtaken(inner: &Inner, run: &Run, intent: &Intent) -> Option<(Effect, CallE
     None
 }
 
-async fn exchange(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) -> Result<Value, CallError> {
+async fn exchange(
+    inner: &Inner,
+    run: &Run,
+    intent: &Intent,
+    planned: &Planned,
+    looked: Result<(), ApiError>,
+) -> Result<Value, CallError> {
     let sent_at = inner.ambient.now();
-    let (attempts, unanswered, result) = attempt(inner, run, intent, &planned.mutation).await;
+    let (attempts, unanswered, result) = match looked {
+        Ok(()) => attempt(inner, run, intent, &planned.mutation).await,
+        Err(no) => (0, false, Err(no)),
+    };
     let answered_at = inner.ambient.now();
     let (effect, detail) = judge(planned, &result, unanswered);
     run.update(intent.call, |call| {
         call.effect = effect;
         call.detail = detail;
         call.attempts = attempts;
-        if effect != Effect::NotSent {
+        if effect != Effect::NotSent && attempts > 0 {
             call.sent_at = Some(sent_at);
         }
         if let Ok(answer) = &result {
@@ -211,7 +219,8 @@ fn judge(planned: &Planned, result: &Result<Answer, ApiError>, unanswered: bool)
     match result {
         Ok(answer) => match &planned.mutation {
             Mutation::Apply { .. } if planned.before.is_none() && answer.code == 200 && !unanswered => {
-                (Effect::Unchanged, "another writer had made the object in the meantime".to_owned())
+                // It holds our fields now as well, so it is not as it was.
+                (Effect::Changed, "another writer had made the object in the meantime".to_owned())
             }
             Mutation::Apply { .. } | Mutation::Patch { .. } if unchanged(planned, &answer.object) => {
                 (Effect::Unchanged, "nothing to change".to_owned())

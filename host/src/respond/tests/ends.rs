@@ -121,6 +121,16 @@ async fn a_call_without_a_result_is_unknown_also_when_no_rule_wants_the_alert_an
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_by_an_action_that_is_no_longer_configured_pages_somebody() {
+    let simulation = simulation();
+    let config = CONFIG.replace("{name: kill, action: kill,", "{name: kill, action: sweep,");
+    let records = [(LogType::Intent, "n", intent("kill")), (LogType::Result, "n", result("changed"))];
+    let replica = recovered(left_behind("kill", NO_TIME, &records).await, &simulation, &config).await;
+    assert_eq!(replica.words(1).await, ["kill done"]);
+    assert_eq!((sent(&simulation), replica.pages().await.len()), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_steps_after_one_that_was_cut_off_are_taken_up() {
     let simulation = simulation();
     // The first step's delete was answered; its entry was not written.

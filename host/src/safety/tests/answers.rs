@@ -21,6 +21,23 @@ async fn a_change_that_was_made_but_not_answered_is_not_recorded_as_no_change() 
     assert_eq!(effects(&run), ["changed"], "{:?}", run.calls());
 }
 
+#[tokio::test]
+async fn an_apply_that_meets_an_object_made_in_the_meantime_is_recorded_as_a_change_of_it() {
+    let stage = stage();
+    let simulation = stage.simulation.clone();
+    // When the gate has looked, and found nothing.
+    let meanwhile = move || {
+        let made = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": "falco-x", "namespace": "production"}, "spec": {"podSelector": {}, "policyTypes": ["Egress"]}});
+        simulation.place(made).expect("a policy");
+    };
+    let notes = Arc::new(Notes { meanwhile: Some(Box::new(meanwhile)), ..Notes::default() });
+    let run = stage.run_of(granted(&ALL_FIELDS), false, Duration::from_secs(10), notes).await;
+    stage.gate.change(&run, isolation()).await.expect("nothing of it conflicts");
+    assert_eq!(effects(&run), ["changed"], "{:?}", run.calls());
+    assert!(run.calls()[0].detail.contains("another writer"), "{:?}", run.calls());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_is_gone_after_an_unanswered_delete_is_not_recorded_as_gone_before_it() {
     let stage = stage();

@@ -42,6 +42,23 @@ async fn the_brake_holds_between_two_attempts() {
     assert_eq!(stage.sent().len(), 1, "{:?}", run.calls());
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_brake_holds_while_a_pod_is_looked_at_before_its_eviction() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let stop = directory.path().join("stop");
+    let stage = stage_with(Some(stop.clone()));
+    let run = stage.run(ungranted(), false).await;
+    stage.fault(Method::GET, FaultKind::Hang, 1);
+    let evict = Change::Evict { pod: pod("target"), grace_period_seconds: None };
+    let pulled = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        std::fs::write(&stop, "").expect("written");
+    };
+    let (answer, ()) = tokio::join!(stage.gate.change(&run, evict), pulled);
+    answer.expect_err("stopped");
+    assert_eq!((effects(&run), stage.sent()), (vec!["denied"], vec![]), "{:?}", run.calls());
+}
+
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_sent() {
     let stage = stage();
