@@ -4,8 +4,10 @@
 
 mod audit;
 mod brake;
+mod budgets;
 mod chain;
 mod check;
+mod confirm;
 mod dry_run;
 mod gate;
 mod hostile;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::section::{Problems, Section};
 use super::tree::{Content, Node, excerpt};
 use super::{Audit, Config, ConfigError, Identity, Location, PagerDuty, Paging, Problem, Warning};
-use super::{owners, plugins, rules, suggest};
+use super::{limits, owners, plugins, rules, suggest};
 use crate::alert::Priority;
 use crate::cluster::names::Namespace;
 use crate::hex::hex;
@@ -105,6 +105,7 @@ fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> O
     let only_names = |list: Vec<(Location, String)>| list.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
     let allowed_namespaces = only_names(allowed.unwrap_or_default());
     let audit = audit(&top, &mut warnings, problems);
+    let (limits, concurrency) = limits::read(&top, problems);
     let rules = rules::read(&top, &allowed_namespaces, &mut warnings, problems);
 
     Some(Config {
@@ -123,7 +124,8 @@ fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> O
         max_alert_age: top.span("max_alert_age", problems).unwrap_or(Duration::from_mins(5)),
         max_recovery_age: top.span("max_recovery_age", problems).unwrap_or(Duration::from_mins(10)),
         cluster_name: top.text("cluster_name", problems).unwrap_or_default().to_owned(),
-        concurrency: concurrency(&top, problems),
+        limits,
+        concurrency,
         plugins: plugins::read(&top, problems),
         journal: top.text("journal", problems).unwrap_or("/var/lib/falco-response/journal.db").into(),
         token_file: top.text("token_file", problems).map(PathBuf::from),
@@ -197,12 +199,6 @@ fn priority(text: &str) -> Result<Priority, String> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{}` is no address to listen on, write one like `0.0.0.0:8080`", excerpt(text)))
-}
-
-fn concurrency(top: &Section<'_>, problems: &mut Problems) -> usize {
-    let limits = top.section("limits", &["concurrency"], problems);
-    let number = limits.and_then(|limits| limits.number("concurrency", 1..=1024, problems)).unwrap_or(16);
-    usize::try_from(number).unwrap_or(16)
 }
 
 fn url(text: &str) -> Result<String, String> {

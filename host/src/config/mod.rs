@@ -5,6 +5,7 @@
 //! (`section`); `load` and its neighbours turn the tree into a [`Config`].
 
 mod durations;
+mod limits;
 mod load;
 mod owners;
 mod plugins;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::alert::Priority;
+use crate::safety::budget::Limits;
 use crate::safety::permissions::Permission;
 
 /// A place in the file, both from 1.
@@ -50,6 +52,8 @@ pub struct Config {
     pub max_alert_age: Duration,
     pub max_recovery_age: Duration,
     pub cluster_name: String,
+    /// The budgets of `limits`.
+    pub limits: Limits,
     /// `limits.concurrency`
     pub concurrency: usize,
     pub plugins: Plugins,
@@ -152,6 +156,16 @@ pub struct ActionRef {
     /// An object; `{}` when absent.
     pub parameters: Value,
     pub on_failure: OnFailure,
+    /// The action's own, else the rule's.
+    pub confirm: Option<Confirm>,
+}
+
+/// What an action waits for: so many alerts, about so many pods, within a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confirm {
+    pub alerts: usize,
+    pub pods: usize,
+    pub within: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 pub mod chain;
 mod inbox;
 mod outbox;
+mod recent;
 mod schema;
 mod store;
 mod writer;

@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
-use super::{Committed, JournalError, Parcel, Store, Unfinished, Write, inbox, outbox, schema};
+use super::{Committed, JournalError, Parcel, Record, Store, Unfinished, Write, inbox, outbox, recent, schema};
 use crate::ambient::Ambient;
 
 /// How much goes into one transaction at most.
@@ -100,6 +101,18 @@ impl Journal {
     /// When the file cannot be read.
     pub async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
         self.read(inbox::unfinished).await
+    }
+
+    /// The records since about `since` that are `wanted`, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn recent(
+        &self,
+        since: Timestamp,
+        wanted: impl Fn(&Record) -> bool + Send + 'static,
+    ) -> Result<Vec<Record>, JournalError> {
+        self.read(move |connection| recent::since(connection, since, wanted)).await
     }
 
     /// The oldest `limit` parcels for `destination` that are not delivered yet.

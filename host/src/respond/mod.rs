@@ -3,6 +3,7 @@
 //! It decides which rule an alert belongs to, has the target cleared, runs the actions, and turns what they did into
 //! records and pages. It knows no SQL, no HTTP and no WebAssembly.
 
+mod confirm;
 mod follow;
 pub mod outcome;
 pub mod pages;
@@ -12,6 +13,7 @@ mod queue;
 pub mod record;
 mod recorder;
 mod recover;
+mod restore;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -24,10 +26,12 @@ use jiff::Timestamp;
 use crate::alert::Alert;
 use crate::ambient::Ambient;
 use crate::journal::{Journal, JournalError, Write};
+use crate::safety::budget::Budgets;
 use crate::safety::gate::Gate;
 use crate::ship::Page;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
+use confirm::Confirmations;
 use queue::Queue;
 pub use recover::RecoverError;
 use rules::Rules;
@@ -77,6 +81,8 @@ struct Inner {
     metrics: Metrics,
     destinations: Destinations,
     queue: Queue,
+    budgets: Budgets,
+    confirmations: Confirmations,
     /// The last word on whether the cluster answers.
     cluster: Mutex<Result<(), String>>,
 }
@@ -95,6 +101,8 @@ impl Responder {
                 metrics,
                 destinations,
                 queue,
+                budgets: Budgets::default(),
+                confirmations: Confirmations::default(),
                 cluster: Mutex::new(Ok(())),
             }),
         }

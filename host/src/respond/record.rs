@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::Event;
+use super::confirm::{Group, Sighting};
 use super::outcome::Derived;
 use super::rules::{Rule, Rules};
-use crate::cluster::names::{Namespace, ObjectName};
+use crate::cluster::names::{Namespace, ObjectName, Uid};
 use crate::hex::hex;
 use crate::journal::{LogType, Record};
 use crate::plugins::Report;
@@ -88,6 +89,26 @@ impl About<'_> {
         format!("{} {}/{} rule={:?}", self.action, self.namespace(), self.pod(), self.rule.name)
     }
 
+    /// The pod's UID as the alert has it, when it is a valid one.
+    pub fn alert_pod_uid(&self) -> Option<String> {
+        let uid = self.event.alert.text("k8s.pod.uid").and_then(|text| Uid::parse(&text).ok());
+        uid.map(|uid| uid.to_string())
+    }
+
+    /// Which alerts confirm this one.
+    pub fn group(&self) -> Group {
+        Group { rule: self.rule.name.clone(), action: self.action.to_owned(), namespace: self.namespace() }
+    }
+
+    pub fn sighting(&self) -> Sighting {
+        Sighting {
+            event_id: self.event.id.clone(),
+            pod: Some(self.pod()).filter(|pod| pod != "-"),
+            pod_uid: self.alert_pod_uid(),
+            received_at: self.event.received_at,
+        }
+    }
+
     /// The ten fields of the runbook.
     fn ten(&self, timestamp: Timestamp) -> Map<String, Value> {
         fields([
@@ -116,6 +137,7 @@ impl About<'_> {
             ("config_sha256", json!(self.rules.config_sha256)),
             ("cluster", json!(self.rules.cluster_name)),
             ("received_at", json!(millis(self.event.received_at))),
+            ("alert_pod_uid", json!(self.alert_pod_uid())),
         ]));
         Record { log_type: LogType::Decision, event_id: self.event.id.clone(), entry_id: None, body }
     }
@@ -233,17 +255,22 @@ fn annotate(body: &mut Map<String, Value>, report: &Report) {
     }
 }
 
-/// The UID of the first object that changed; else the target's; else its name.
+/// The UID of the first object that changed; else of the first that was to be, and was as wished already; else the
+/// target's; else its name. So two replicas of which one comes too late say the same.
 fn changed_object(calls: &[CallRecord], cleared: Option<&Cleared>) -> String {
     let changed = calls
         .iter()
         .filter(|call| matches!(call.effect, Effect::Changed | Effect::Unknown))
         .find_map(|call| call.uid.as_ref());
+    let other = || {
+        let wanted = calls.iter().filter(|call| call.mutating).find_map(|call| call.uid.as_ref());
+        wanted.or_else(|| calls.iter().filter(|call| !call.mutating).find_map(|call| call.uid.as_ref()))
+    };
     let target = || {
         cleared
             .map(|cleared| cleared.object.uid.as_ref().map_or_else(|| cleared.object.to_string(), ToString::to_string))
     };
-    changed.map(ToString::to_string).or_else(target).unwrap_or_default()
+    changed.or_else(other).map(ToString::to_string).or_else(target).unwrap_or_default()
 }
 
 pub fn fields<const N: usize>(list: [(&str, Value); N]) -> Map<String, Value> {

@@ -24,11 +24,13 @@ use crate::telemetry::log::Level;
 pub struct RecoverError(#[from] JournalError);
 
 impl Responder {
-    /// Takes up the inbox; answers with how many alerts that were.
+    /// Puts back into memory what must outlive a restart, takes up the inbox, and answers with how many alerts that
+    /// were.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub async fn recover(&self) -> Result<usize, RecoverError> {
+        self.inner.restore().await?;
         let unfinished = self.inner.journal.unfinished().await?;
         let count = unfinished.len();
         for one in unfinished {

@@ -8,7 +8,8 @@
 //! 4. it is no DaemonSet, and no subresource in disguise;
 //! 5. the plugin declares and was granted it, down to the paths that are written;
 //! 6. the object is the one that was cleared, or is read and cleared now; its UID is pinned;
-//! 7. the intent is on disk, and neither the brake was pulled nor the time ran out meanwhile.
+//! 7. the run holds a share of the budgets, which its first call uses up;
+//! 8. the intent is on disk, and neither the brake was pulled nor the time ran out meanwhile.
 //!
 //! Only then is it sent, dry or live; and its result is recorded, also when the plugin is stopped in between.
 

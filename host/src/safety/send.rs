@@ -40,6 +40,11 @@ pub(super) async fn send(
         uid: planned.uid.clone(),
         dry_run: run.bounds.dry_run,
         at: inner.ambient.now(),
+        name: run
+            .call(number)
+            .and_then(|call| call.name)
+            .filter(|_| matches!(planned.mutation, Mutation::Create { .. })),
+        account: run.bounds.allowance.as_ref().map(|allowance| allowance.account.clone()),
     };
     let (answered, answer) = tokio::sync::oneshot::channel();
     let task = tokio::spawn({
@@ -56,14 +61,21 @@ pub(super) async fn send(
 }
 
 async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) -> Result<Value, CallError> {
+    let counted = match run.bounds.allowance.as_ref() {
+        _ if intent.dry_run => None,
+        Some(allowance) => allowance.spend(inner.ambient.now()).then_some(allowance),
+        None => {
+            let refusal = Refusal::new(Check::ClusterBudget, "the run holds no share of the budgets");
+            return Err(withhold(run, intent, refusal, Reason::Denied));
+        }
+    };
     if let Err(error) = run.recorder.intent(&run.identity, intent).await {
+        if let Some(allowance) = counted {
+            allowance.not_sent();
+        }
         let refusal =
             Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
-        run.update(intent.call, |call| {
-            call.effect = Effect::Denied(Some(refusal.check));
-            call.detail.clone_from(&refusal.detail);
-        });
-        return Err(CallError { reason: Reason::Unavailable, message: refusal.detail });
+        return Err(withhold(run, intent, refusal, Reason::Unavailable));
     }
     let answer = match overtaken(inner, run, intent) {
         Some((effect, error)) => {
@@ -75,6 +87,10 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         }
         None => exchange(inner, run, intent, planned).await,
     };
+    // Refused before it left, or never left: the journal's count after a restart says the same.
+    if let Some(allowance) = counted.filter(|_| run.call(intent.call).is_some_and(|call| call.sent_at.is_none())) {
+        allowance.not_sent();
+    }
     if let Some(call) = run.call(intent.call)
         && let Err(error) = run.recorder.result(&run.identity, intent, &call).await
     {
@@ -83,6 +99,15 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         tracing::error!(event_id = run.identity.event_id, "the result of a call could not be recorded: {error}");
     }
     answer
+}
+
+/// Puts on record that a call stopped at the gate's last steps, without an intent.
+fn withhold(run: &Run, intent: &Intent, refusal: Refusal, reason: Reason) -> CallError {
+    run.update(intent.call, |call| {
+        call.effect = Effect::Denied(Some(refusal.check));
+        call.detail.clone_from(&refusal.detail);
+    });
+    CallError { reason, message: refusal.detail }
 }
 
 /// What happened while the intent was written, which may take as long as a disk takes.
