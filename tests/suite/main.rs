@@ -16,5 +16,6 @@ mod intake;
 mod isolation;
 mod kill;
 mod paging;
+mod reload;
 mod restart;
 mod startup;

@@ -78,6 +78,23 @@ impl Config {
     }
 }
 
+/// Why a file that cannot be used stops live action all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brake {
+    /// What it was meant to say is not known.
+    Unparsable,
+    /// It does not say `dryrun: false`.
+    Dry,
+}
+
+/// Whether a file, sound or not, stops live action. Absent means true, and of a key that comes twice any counts.
+pub fn brake(bytes: &[u8]) -> Option<Brake> {
+    let Ok(Node { value: Content::Map(entries), .. }) = Node::parse(bytes) else { return Some(Brake::Unparsable) };
+    let mut said = entries.iter().filter(|(key, _)| key.name == "dryrun").map(|(_, node)| &node.value).peekable();
+    let live = said.peek().is_some() && said.all(|value| matches!(value, Content::Bool(false)));
+    (!live).then_some(Brake::Dry)
+}
+
 /// Reads everything even after a problem, so that all of them are found; what it returns then is not used.
 fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> Option<Config> {
     if root.is_null() {

@@ -4,6 +4,7 @@
 //! The file is read into a tree that knows places (`tree`), whose maps are walked key by key while problems pile up
 //! (`section`); `load` and its neighbours turn the tree into a [`Config`].
 
+pub mod diff;
 mod durations;
 mod limits;
 mod load;
@@ -13,6 +14,7 @@ mod rules;
 mod section;
 mod suggest;
 mod tree;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +26,8 @@ use serde_json::Value;
 use crate::alert::Priority;
 use crate::safety::budget::Limits;
 use crate::safety::permissions::Permission;
+
+pub use load::{Brake, brake};
 
 /// A place in the file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

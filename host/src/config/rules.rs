@@ -183,7 +183,7 @@ fn confirm(section: &Section<'_>, problems: &mut Problems) -> Option<Confirm> {
     if confirm.alerts < confirm.pods {
         let (alerts, pods) = (section.name("alerts"), section.name("pods"));
         problems.add(at("alerts"), format!("{alerts} is less than {pods}: each pod takes an alert of its own"));
-    } else if confirm.alerts < 2 {
+    } else if confirm.alerts < 2 && (alerts.is_some() || section.get("alerts").is_none()) {
         problems.add(section.location, format!("{} waits for nothing, write at least 2", section.name("alerts")));
     }
     Some(confirm)

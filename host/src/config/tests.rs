@@ -343,3 +343,24 @@ proptest! {
         let _ = Config::parse(Path::new("c.yaml"), &EVERYTHING.as_bytes()[..length]);
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_used_still_brakes_unless_it_says_to_act() {
+    for (text, expected) in [
+        ("dryrun: false\nrulse: []", None),
+        ("dryrun: true\nrulse: []", Some(Brake::Dry)),
+        ("rulse: []", Some(Brake::Dry)),
+        ("dryrun: no", Some(Brake::Dry)),
+        ("dryrun: false\ndryrun: true", Some(Brake::Dry)),
+        ("dryrun:", Some(Brake::Dry)),
+        ("", Some(Brake::Unparsable)),
+        ("dryrun: false\n  x", Some(Brake::Dry)),
+        ("dryrun: false\n- x", Some(Brake::Unparsable)),
+        ("[dryrun, false]", Some(Brake::Unparsable)),
+        ("dryrun: fal", Some(Brake::Dry)),
+    ] {
+        assert_eq!(brake(text.as_bytes()), expected, "{text:?}");
+    }
+    assert_eq!(brake(b"dryrun: false\n\xff"), Some(Brake::Unparsable));
+    assert_eq!(brake(RUNBOOK_A.as_bytes()), None);
+}

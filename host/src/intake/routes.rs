@@ -74,7 +74,7 @@ impl Refused {
 }
 
 async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
-    intake.inner.tokens.admit(request.headers()).map_err(unauthorized)?;
+    intake.inner.tokens.load().admit(request.headers()).map_err(unauthorized)?;
     let body = read(request.into_body()).await?;
     let received_at = intake.inner.ambient.now();
     let alert = Alert::parse(&body)

@@ -75,7 +75,7 @@ fn with_records(connection: &Connection, alert: NewAlert) -> Result<Unfinished, 
                     intent.result = Some(body);
                 }
             }
-            LogType::Followup => {}
+            LogType::Followup | LogType::Config => {}
         }
     }
     intents.retain(|intent| !entered.contains(&intent.entry_id));

@@ -30,6 +30,8 @@ pub enum LogType {
     Decision,
     /// `falco-response-followup`
     Followup,
+    /// `falco-response-config`: the configuration or the brake changed.
+    Config,
     /// `falco-response-intent`: what is about to be sent. Not shipped.
     Intent,
     /// `falco-response-result`: how the API server answered it. Not shipped.
@@ -42,13 +44,14 @@ impl LogType {
             Self::Entry => "falco-automated-response",
             Self::Decision => "falco-response-decision",
             Self::Followup => "falco-response-followup",
+            Self::Config => "falco-response-config",
             Self::Intent => "falco-response-intent",
             Self::Result => "falco-response-result",
         }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Entry, Self::Decision, Self::Followup, Self::Intent, Self::Result]
+        [Self::Entry, Self::Decision, Self::Followup, Self::Config, Self::Intent, Self::Result]
             .into_iter()
             .find(|known| known.as_str() == text)
     }

@@ -13,6 +13,7 @@ mod queue;
 pub mod record;
 mod recorder;
 mod recover;
+mod reload;
 mod restore;
 pub mod rules;
 #[cfg(test)]
@@ -20,7 +21,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 
 use crate::alert::Alert;
@@ -34,6 +35,7 @@ use crate::telemetry::metrics::Metrics;
 use confirm::Confirmations;
 use queue::Queue;
 pub use recover::RecoverError;
+pub use reload::Notice;
 use rules::Rules;
 
 /// An accepted alert.
@@ -83,6 +85,8 @@ struct Inner {
     queue: Queue,
     budgets: Budgets,
     confirmations: Confirmations,
+    /// Why the configuration on disk is not the one in force.
+    config_problem: ArcSwapOption<String>,
     /// The last word on whether the cluster answers.
     cluster: Mutex<Result<(), String>>,
 }
@@ -103,6 +107,7 @@ impl Responder {
                 queue,
                 budgets: Budgets::default(),
                 confirmations: Confirmations::default(),
+                config_problem: ArcSwapOption::empty(),
                 cluster: Mutex::new(Ok(())),
             }),
         }

@@ -274,6 +274,18 @@ impl Inlet for Responder {
             Err(error) => json!(format!("unreachable: {error}")),
         };
         let journal = if writes { "takes writes" } else { "takes no writes" };
-        (writes, json!({"ready": writes, "journal": journal, "rules_without_plugin": without, "cluster": cluster}))
+        let config = json!({
+            "sha256": inner.rules.load().config_sha256,
+            "problem": inner.config_problem.load().as_deref(),
+        });
+        let body = json!({
+            "ready": writes,
+            "journal": journal,
+            "rules_without_plugin": without,
+            "cluster": cluster,
+            "config": config,
+            "brake": inner.gate.braked(),
+        });
+        (writes, body)
     }
 }

@@ -29,7 +29,7 @@ fn is_remembered(record: &Record) -> bool {
     match record.log_type {
         LogType::Intent | LogType::Result => true,
         LogType::Decision => is_waiting(record),
-        LogType::Entry | LogType::Followup => false,
+        LogType::Entry | LogType::Followup | LogType::Config => false,
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::checks::{self, Check, Refusal};
 use super::clearance::{self, NotCleared};
 use super::document::{self, Touched};
-use super::gate::{Change, Gate, STOPPED};
+use super::gate::{Change, Gate};
 use super::permissions::{Call, Verb};
 use super::policy::DAEMON_SET;
 use super::run::Run;
@@ -49,8 +49,10 @@ impl From<NotCleared> for Stop {
 impl Gate {
     /// Steps 1 to 6.
     pub(super) async fn plan(&self, run: &Run, change: Change) -> Result<Planned, Stop> {
-        if !run.bounds.dry_run && self.stopped() {
-            return Err(Refusal::new(Check::Stopped, STOPPED).into());
+        if !run.bounds.dry_run
+            && let Some(why) = self.braked()
+        {
+            return Err(Refusal::new(Check::Stopped, why).into());
         }
         match change {
             Change::Create { resource, namespace, manifest } => plan_create(run, resource, namespace, manifest),

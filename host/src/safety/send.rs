@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::checks::{Check, Refusal};
 use super::document::Touched;
-use super::gate::{Inner, STOPPED};
+use super::gate::Inner;
 use super::plan::Planned;
 use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
@@ -112,8 +112,10 @@ fn withhold(run: &Run, intent: &Intent, refusal: Refusal, reason: Reason) -> Cal
 
 /// What happened while the intent was written, which may take as long as a disk takes.
 fn overtaken(inner: &Inner, run: &Run, intent: &Intent) -> Option<(Effect, CallError)> {
-    if !intent.dry_run && inner.stopped() {
-        let error = CallError { reason: Reason::Denied, message: STOPPED.to_owned() };
+    if !intent.dry_run
+        && let Some(message) = inner.braked()
+    {
+        let error = CallError { reason: Reason::Denied, message };
         return Some((Effect::Denied(Some(Check::Stopped)), error));
     }
     if Instant::now() >= run.bounds.deadline {
@@ -177,7 +179,7 @@ async fn attempt(
             Some(wait) => tokio::time::sleep(wait).await,
             None => return (attempts, unanswered, result),
         }
-        if !intent.dry_run && inner.stopped() {
+        if !intent.dry_run && inner.braked().is_some() {
             return (attempts, unanswered, result);
         }
     }

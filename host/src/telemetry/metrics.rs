@@ -41,6 +41,13 @@ struct Inner {
     deliveries: Family<DeliveryLabels, Counter>,
     rules_without_plugin: Gauge,
     cluster_reachable: Gauge,
+    config_reloads: Family<ReloadLabels, Counter>,
+    brake: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -95,7 +102,24 @@ impl Metrics {
             rules_without_plugin.clone(),
         );
         registry.register("cluster_reachable", "Whether the API server answers", cluster_reachable.clone());
-        let inner = Inner { registry, alerts, decisions, actions, deliveries, rules_without_plugin, cluster_reachable };
+        let config_reloads = Family::<ReloadLabels, Counter>::default();
+        for result in ["accepted", "rejected"] {
+            drop(config_reloads.get_or_create(&ReloadLabels { result }));
+        }
+        let brake = Gauge::default();
+        registry.register("config_reloads", "Changed configurations, by what became of them", config_reloads.clone());
+        registry.register("brake", "Whether live action is stopped", brake.clone());
+        let inner = Inner {
+            registry,
+            alerts,
+            decisions,
+            actions,
+            deliveries,
+            rules_without_plugin,
+            cluster_reachable,
+            config_reloads,
+            brake,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -130,6 +154,16 @@ impl Metrics {
     /// `falco_response_cluster_reachable`
     pub fn cluster_reachable(&self, reachable: bool) {
         self.inner.cluster_reachable.set(i64::from(reachable));
+    }
+
+    /// `falco_response_config_reloads_total{result}`: `accepted`, `rejected`.
+    pub fn config_reload(&self, result: &'static str) {
+        self.inner.config_reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
+    /// `falco_response_brake`
+    pub fn brake(&self, on: bool) {
+        self.inner.brake.set(i64::from(on));
     }
 
     /// The exposition text for `GET /metrics`.

@@ -1,5 +1,8 @@
 //! `serve`: puts the parts together, runs them, and takes them down in order.
 
+mod load;
+mod reload;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,15 +13,18 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use self::load::{Loaded, channels, cluster_name};
+use self::reload::{Flags, Reloader};
 use super::{Failure, settings};
 use crate::ambient::Ambient;
 use crate::cluster::{self, ClusterSpec};
 use crate::config::Config;
+use crate::config::watch::Seen;
 use crate::intake::server::Patience;
 use crate::intake::{self, Intake};
 use crate::journal::Journal;
-use crate::plugins::Plugins;
-use crate::respond::{Destinations, Parts, Responder, pages, record, rules::Rules};
+use crate::plugins::engine::Engine;
+use crate::respond::{Destinations, Parts, Responder, pages, record};
 use crate::safety::gate::Gate;
 use crate::ship::{self, Shipper};
 use crate::telemetry::log::{Format, Level, Log};
@@ -75,6 +81,17 @@ impl Arguments {
     }
 }
 
+impl Flags {
+    fn of(arguments: &Arguments, config: &Config) -> Self {
+        Self {
+            config: arguments.config.clone(),
+            plugins: arguments.plugins.clone(),
+            token_file: arguments.token_file.clone(),
+            journal: arguments.journal.clone().unwrap_or_else(|| config.journal.clone()),
+        }
+    }
+}
+
 /// Everything that runs, in the order in which it was started.
 struct Running {
     log: Log,
@@ -93,12 +110,14 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let log = Log::stdout(&ambient, arguments.format());
     crate::telemetry::install(&log);
     let config = settings::load(&arguments.config)?;
+    // Before anything is read from the files: what changes from here on is seen.
+    let seen = Flags::of(&arguments, &config).watched(&config).look();
     let tokens = settings::tokens(arguments.token_file.as_deref(), &config)?;
     let spec = settings::cluster(arguments.cluster.as_deref())?;
     let mut terminated = signal(SignalKind::terminate())
         .map_err(|error| Failure::Runtime(format!("cannot listen for SIGTERM: {error}")))?;
-    let running = tokio::select! {
-        running = start(arguments, config, tokens, spec, ambient, log) => running?,
+    let (running, reloader) = tokio::select! {
+        running = start(arguments, config, seen, tokens, spec, ambient, log) => running?,
         // Nothing was taken yet, and what a start has taken up is in the inbox.
         _ = terminated.recv() => return Ok(()),
     };
@@ -106,6 +125,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         _ = terminated.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
         () = running.responder.probe() => {}
+        () = reloader.run() => {}
     }
     running.end().await
 }
@@ -113,23 +133,27 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn start(
     arguments: Arguments,
     config: Config,
+    seen: Seen,
     tokens: intake::token::Tokens,
     spec: ClusterSpec,
     ambient: Ambient,
     log: Log,
-) -> Result<Running, Failure> {
-    for warning in &config.warnings {
-        let place = format!("{}:{}:{}", arguments.config.display(), warning.location.line, warning.location.column);
-        log.line(Level::Warn, &format!("{place}: {}", warning.message), &Map::new());
-    }
+) -> Result<(Running, Reloader), Failure> {
     let metrics = Metrics::new();
-    let journal_path = arguments.journal.clone().unwrap_or_else(|| config.journal.clone());
+    let flags = Flags::of(&arguments, &config);
+    let journal_path = flags.journal.clone();
     let journal = Journal::open(&journal_path, &ambient).map_err(|error| Failure::Runtime(error.to_string()))?;
     let (reader, writer) =
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let cluster_name = cluster_name(&config, reader.is_simulated());
     let gate = Gate::new(reader, writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
-    let rules = load_rules(&arguments, &config, &journal_path, cluster_name, &log, &metrics).await?;
+    let memory = usize::try_from(config.plugins.limits.memory).unwrap_or(usize::MAX);
+    let engine = Engine::new(Engine::SLOTS, memory).map_err(|error| Failure::Usage(error.to_string()))?;
+    let source = settings::plugins(flags.plugins.clone(), &config, &journal_path);
+    let loaded = Loaded::load(engine.clone(), source, &config, cluster_name).await?;
+    loaded.report(&arguments.config, &config, &log);
+    let (digests, rules) = (loaded.digests(), loaded.rules);
+    metrics.rules_without_plugin(rules.without_plugin().len());
     let channels = channels(&config, &rules.cluster_name);
     let destinations = Destinations { records: channels.records, pages: channels.pages };
     let shippers = if channels.all.is_empty() {
@@ -154,6 +178,7 @@ async fn start(
         concurrency,
     };
     let responder = Responder::new(parts);
+    responder.brake(dryrun.then(|| reload::DRY.to_owned()));
     if !without.is_empty() && !dryrun {
         let detail = without.iter().map(|(rule, why)| format!("{rule}: {why}")).collect::<Vec<_>>().join("; ");
         let page = pages::about_ourselves(
@@ -174,8 +199,8 @@ async fn start(
     let recovered = responder.recover().await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let stop = watch::Sender::new(false);
     let servers = vec![
-        tokio::spawn(intake::server::serve_alerts(listen, intake, config.shutdown_delay, stopped(&stop))),
-        tokio::spawn(intake::server::serve(admin, intake::admin(metrics), Patience::default(), stopped(&stop))),
+        tokio::spawn(intake::server::serve_alerts(listen, intake.clone(), config.shutdown_delay, stopped(&stop))),
+        tokio::spawn(intake::server::serve(admin, intake::admin(metrics.clone()), Patience::default(), stopped(&stop))),
     ];
     let fields = record::fields([
         ("listen", json!(address.to_string())),
@@ -187,82 +212,19 @@ async fn start(
         ("version", json!(env!("CARGO_PKG_VERSION"))),
     ]);
     log.line(Level::Info, "ready", &fields);
-    Ok(Running { log, responder, journal, shippers, stop, servers, shutdown_delay: config.shutdown_delay })
-}
-
-async fn load_rules(
-    arguments: &Arguments,
-    config: &Config,
-    journal: &std::path::Path,
-    cluster_name: String,
-    log: &Log,
-    metrics: &Metrics,
-) -> Result<Rules, Failure> {
-    let source = settings::plugins(arguments.plugins.clone(), config, journal);
-    let plugins = tokio::task::spawn_blocking(move || Plugins::load(&source))
-        .await
-        .map_err(|error| Failure::Runtime(format!("loading plugins failed: {error}")))?
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    for warning in settings::unpaged(config, &plugins) {
-        let place = format!("{}:{}:{}", arguments.config.display(), warning.location.line, warning.location.column);
-        log.line(Level::Warn, &format!("{place}: {}", warning.message), &Map::new());
-    }
-    for warning in &plugins.warnings {
-        log.line(Level::Warn, warning, &Map::new());
-    }
-    for unusable in &plugins.unusable {
-        let fields =
-            record::fields([("file", json!(unusable.file.display().to_string())), ("plugin", json!(unusable.name))]);
-        log.line(Level::Error, &format!("a plugin cannot be used: {}", unusable.reason), &fields);
-    }
-    for plugin in plugins.iter() {
-        let fields = record::fields([
-            ("plugin", json!(plugin.manifest.name)),
-            ("sha256", json!(plugin.sha256)),
-            ("file", json!(plugin.file.display().to_string())),
-        ]);
-        log.line(Level::Info, "plugin loaded", &fields);
-    }
-    let (rules, problems) = Rules::join(config, &plugins, cluster_name).await;
-    for problem in &problems {
-        let place = format!("{}:{}:{}", arguments.config.display(), problem.location.line, problem.location.column);
-        log.line(Level::Error, &format!("{place}: {}; the rule will not act", problem.message), &Map::new());
-    }
-    metrics.rules_without_plugin(rules.without_plugin().len());
-    Ok(rules)
-}
-
-/// What records say: the simulation never passes for a cluster.
-fn cluster_name(config: &Config, simulated: bool) -> String {
-    if simulated { "simulated".to_owned() } else { config.cluster_name.clone() }
-}
-
-struct Channels {
-    all: Vec<Box<dyn ship::Channel>>,
-    records: Vec<String>,
-    pages: Vec<String>,
-}
-
-fn channels(config: &Config, cluster_name: &str) -> Channels {
-    let mut channels = Channels { all: Vec::new(), records: Vec::new(), pages: Vec::new() };
-    let replica = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default();
-    if let Some(url) = &config.audit.graylog_url {
-        channels.all.push(Box::new(ship::graylog::Graylog::new(url, &replica)));
-        channels.records.push(ship::graylog::DESTINATION.to_owned());
-    }
-    if let Some(pagerduty) = &config.paging.pagerduty {
-        channels.all.push(Box::new(ship::pagerduty::PagerDuty::new(
-            &pagerduty.url,
-            &pagerduty.routing_key_file,
-            cluster_name,
-        )));
-        channels.pages.push(ship::pagerduty::DESTINATION.to_owned());
-    }
-    if let Some(url) = &config.paging.alertmanager_url {
-        channels.all.push(Box::new(ship::alertmanager::Alertmanager::new(url)));
-        channels.pages.push(ship::alertmanager::DESTINATION.to_owned());
-    }
-    channels
+    let shutdown_delay = config.shutdown_delay;
+    let reloader = Reloader {
+        flags,
+        responder: responder.clone(),
+        intake,
+        engine,
+        log: log.clone(),
+        metrics,
+        config,
+        digests,
+        seen,
+    };
+    Ok((Running { log, responder, journal, shippers, stop, servers, shutdown_delay }, reloader))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
