@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::record::About;
@@ -19,15 +19,21 @@ use crate::telemetry::log::Level;
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// At least this long is looked, also when a restart has used up the time.
+const LOOK_AT_LEAST: Duration = Duration::from_secs(5);
+
 /// What the follower keeps of the run.
-struct Followed {
-    event: Event,
-    rules: Arc<Rules>,
-    rule: Arc<Rule>,
-    action: String,
-    pod: ObjectRef,
-    node: Option<String>,
-    entry: Map<String, Value>,
+pub(super) struct Followed {
+    pub event: Event,
+    pub rules: Arc<Rules>,
+    pub rule: Arc<Rule>,
+    pub action: String,
+    /// With the UID of what was killed.
+    pub pod: ObjectRef,
+    pub node: Option<String>,
+    pub entry: Map<String, Value>,
+    /// When the kill was sent, as far as that is known.
+    pub since: Timestamp,
 }
 
 impl Inner {
@@ -48,7 +54,12 @@ impl Inner {
             pod: ObjectRef { uid: kill.uid.clone(), ..target.object.clone() },
             node: target.manifest.pointer("/spec/nodeName").and_then(Value::as_str).map(str::to_owned),
             entry,
+            since: self.ambient.now(),
         };
+        self.follow_on(followed);
+    }
+
+    pub(super) fn follow_on(self: &Arc<Self>, followed: Followed) {
         let inner = Arc::clone(self);
         let busy = self.busy();
         tokio::spawn(async move {
@@ -58,8 +69,8 @@ impl Inner {
     }
 
     async fn follow_to_the_end(&self, followed: &Followed) {
-        let started = self.ambient.now();
-        let deadline = tokio::time::Instant::now() + GONE_WITHIN;
+        let used_up = Duration::try_from(self.ambient.now().duration_since(followed.since)).unwrap_or_default();
+        let deadline = tokio::time::Instant::now() + GONE_WITHIN.saturating_sub(used_up).max(LOOK_AT_LEAST);
         let mut last_error = None;
         let mut wait = LOOK_EVERY / 5;
         let gone = loop {
@@ -80,7 +91,7 @@ impl Inner {
                 break false;
             }
         };
-        let waited = self.ambient.now().duration_since(started);
+        let waited = self.ambient.now().duration_since(followed.since);
         let about = About {
             event: &followed.event,
             rules: &followed.rules,

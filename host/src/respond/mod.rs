@@ -4,7 +4,9 @@
 //! records and pages. It knows no SQL, no HTTP and no WebAssembly.
 
 mod confirm;
+mod duplicates;
 mod follow;
+mod lookup;
 pub mod outcome;
 pub mod pages;
 mod pipeline;
@@ -33,6 +35,7 @@ use crate::ship::Page;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use confirm::Confirmations;
+use duplicates::Duplicates;
 use queue::Queue;
 pub use recover::RecoverError;
 pub use reload::Notice;
@@ -85,6 +88,7 @@ struct Inner {
     queue: Queue,
     budgets: Budgets,
     confirmations: Confirmations,
+    duplicates: Duplicates,
     /// Why the configuration on disk is not the one in force.
     config_problem: ArcSwapOption<String>,
     /// The last word on whether the cluster answers.
@@ -107,6 +111,7 @@ impl Responder {
                 queue,
                 budgets: Budgets::default(),
                 confirmations: Confirmations::default(),
+                duplicates: Duplicates::default(),
                 config_problem: ArcSwapOption::empty(),
                 cluster: Mutex::new(Ok(())),
             }),

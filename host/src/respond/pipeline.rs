@@ -13,6 +13,7 @@ use super::recorder::JournalRecorder;
 use super::rules::{Match, Rule, Rules, Step};
 use super::{Event, Inner, pages};
 use crate::cluster::ApiError;
+use crate::cluster::names::Uid;
 use crate::config::{Confirm, OnFailure};
 use crate::journal::{Record, Write};
 use crate::plugins::manifest;
@@ -34,6 +35,8 @@ pub(super) struct Job {
     pub attempts: u32,
     /// How often the action was started in vain: it could not send anything.
     runs: u32,
+    /// The object that a repeated action must meet again.
+    pub pinned: Option<Uid>,
     /// The step that other alerts have confirmed.
     confirmed: Option<usize>,
     /// What another alert was found at.
@@ -42,7 +45,7 @@ pub(super) struct Job {
 
 impl Job {
     pub fn new(event: Event, next_step: usize) -> Self {
-        Self { event, next_step, attempts: 0, runs: 0, confirmed: None, behind: None }
+        Self { event, next_step, attempts: 0, runs: 0, pinned: None, confirmed: None, behind: None }
     }
 }
 
@@ -145,6 +148,13 @@ impl Inner {
             }
             Err(NotCleared::NoAnswer(error)) => return self.no_answer(&about, &error, last || stops).await,
         };
+        if let (Some(pinned), Some(cleared)) = (job.pinned.take(), &cleared)
+            && cleared.object.uid.as_ref().is_some_and(|uid| *uid != pinned)
+        {
+            let detail = "the object is another one than before the restart";
+            self.decide(&about, "refused", Check::Conflict.id(), detail, None, last || stops).await;
+            return Stepped::Badly;
+        }
         if let Some(confirm) = step.confirm.filter(|_| job.confirmed != Some(job.next_step)) {
             if let Err(waiting) = self.confirmations.see(about.group(), about.sighting(), &confirm) {
                 let Confirm { alerts, pods, within } = confirm;

@@ -1,27 +1,92 @@
-//! At start: what the journal remembers and memory does not. A restart refills no budget.
+//! At start: what the journal remembers and memory does not. A restart refills no budget, forgets no alert that waits
+//! for another, and follows on the kills that were followed.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::confirm::{Group, Sighting};
-use super::{Inner, RecoverError};
+use super::follow::Followed;
+use super::rules::Rule;
+use super::{Event, Inner, RecoverError, lookup};
+use crate::alert::Alert;
+use crate::cluster::names::{ApiResource, ObjectRef, Uid};
 use crate::journal::{LogType, Record};
 use crate::safety::budget::{Account, Spent};
+use crate::safety::policy::RuleScope;
 
 /// How far back records are read at least.
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(1);
 
 impl Inner {
-    pub(super) async fn restore(&self) -> Result<(), RecoverError> {
+    pub(super) async fn restore(self: &Arc<Self>) -> Result<(), RecoverError> {
         let longest = self.rules.load().longest_memory();
         let back = SignedDuration::try_from(longest).unwrap_or(SignedDuration::MAX).max(LOOK_BACK);
         let since = self.ambient.now().saturating_sub(back).unwrap_or(Timestamp::MIN);
         let recent = self.journal.recent(since, is_remembered).await?;
         self.budgets.restore(spent(&recent));
         self.confirmations.restore(recent.iter().filter_map(waiting));
+        self.follow_again(&recent);
         Ok(())
+    }
+
+    /// The kills whose end is not on record.
+    fn follow_again(self: &Arc<Self>, recent: &[Record]) {
+        let of_type = |log_type| recent.iter().filter(move |record| record.log_type == log_type);
+        let ended: HashSet<_> = of_type(LogType::Followup).map(|record| &record.entry_id).collect();
+        for entry in of_type(LogType::Entry).filter(|entry| !ended.contains(&entry.entry_id)) {
+            let intents = of_type(LogType::Intent).filter(|intent| intent.entry_id == entry.entry_id);
+            if let Some(followed) = self.killed_before(&entry.body, intents.map(|intent| &intent.body)) {
+                self.follow_on(followed);
+            }
+        }
+    }
+
+    /// What there is to follow of a live kill that was done, or may have been, from its entry and its intents alone.
+    pub(super) fn killed_before<'a>(
+        &self,
+        entry: &Map<String, Value>,
+        mut intents: impl Iterator<Item = &'a Map<String, Value>>,
+    ) -> Option<Followed> {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        if entry.get("dry_run") != Some(&Value::Bool(false)) || !matches!(text("outcome").as_str(), "done" | "unknown")
+        {
+            return None;
+        }
+        let pod = intents.find_map(|intent| {
+            let verb = intent.get("verb").and_then(Value::as_str)?;
+            let object = lookup::object_of(intent).filter(|_| matches!(verb, "delete" | "evict"))?;
+            let uid = Uid::parse(intent.get("uid")?.as_str()?).ok()?;
+            (object.resource == ApiResource::pods() && object.name.as_str() == text("pod"))
+                .then_some(ObjectRef { uid: Some(uid), ..object })
+        })?;
+        // The alert left the inbox with its entry, which tells what a headline and a page need.
+        let alert = json!({
+            "rule": text("rule"), "time": text("timestamp"), "priority": text("falco_priority"),
+            "output_fields": {"k8s.ns.name": text("namespace"), "k8s.pod.name": text("pod")},
+        });
+        let alert = Arc::new(Alert::parse(alert.to_string().as_bytes()).ok()?);
+        let since = text("sent_at").parse().or_else(|_| text("timestamp").parse()).ok()?;
+        let rule = Rule {
+            name: text("rule"),
+            audit_reason: text("reason"),
+            dryrun: false,
+            scope: RuleScope::default(),
+            timeout: None,
+            steps: Vec::new(),
+        };
+        Some(Followed {
+            event: Event { id: text("event_id"), alert, received_at: since },
+            rules: self.rules.load_full(),
+            rule: Arc::new(rule),
+            action: text("action"),
+            pod,
+            node: None,
+            entry: entry.clone(),
+            since,
+        })
     }
 }
 
@@ -29,7 +94,8 @@ fn is_remembered(record: &Record) -> bool {
     match record.log_type {
         LogType::Intent | LogType::Result => true,
         LogType::Decision => is_waiting(record),
-        LogType::Entry | LogType::Followup | LogType::Config => false,
+        LogType::Entry | LogType::Followup => true,
+        LogType::Config => false,
     }
 }
 
