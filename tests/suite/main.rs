@@ -15,6 +15,7 @@ mod house;
 mod intake;
 mod isolation;
 mod kill;
+mod overload;
 mod paging;
 mod reload;
 mod restart;

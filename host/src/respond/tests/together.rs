@@ -115,3 +115,21 @@ async fn two_replicas_reports_of_one_change_carry_the_same_action_id() {
         entries.iter().filter_map(|(_, body)| body.get("action_id").map(ToString::to_string)).collect();
     assert_eq!(ids.len(), 1, "{entries:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_that_wait_are_bounded_by_their_size_as_well() {
+    let (simulation, plugins) = (simulation(), plugins());
+    let replica = replica(&simulation, &plugins).await;
+    refuse(&simulation, Method::GET, u32::MAX);
+    let padding = "x".repeat(8 << 20);
+    let large = || {
+        let body = json!({"output": padding, "priority": "Critical", "rule": "kill", "time": jiff::Timestamp::now().to_string(),
+            "output_fields": {"k8s.ns.name": "production", "k8s.pod.name": "a"}});
+        Alert::parse(body.to_string().as_bytes()).expect("an alert")
+    };
+    for _ in 0..8 {
+        replica.offer(large()).await;
+    }
+    let turned = replica.responder.offer(alert("kill", "b"), jiff::Timestamp::now()).await;
+    assert!(turned.is_err(), "64 MiB wait already");
+}
