@@ -32,6 +32,11 @@ impl Ambient {
         Self::new(Arc::new(SystemClock), Arc::new(SystemRandom))
     }
 
+    /// Another clock, and the machine's own randomness.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self::new(clock, Arc::new(SystemRandom))
+    }
+
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -5,11 +5,13 @@
 //! `cluster`, and back through `journal` to `ship`. Nothing points back, and nothing changes the cluster but through
 //! [`safety::gate::Gate`].
 
+pub mod access;
 pub mod alert;
 pub mod ambient;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+mod faults;
 mod hex;
 pub mod intake;
 pub mod journal;

@@ -58,6 +58,28 @@ fn leaves_the_pods_of_protected_owners() {
 }
 
 #[test]
+fn without_protected_owners_a_stateful_sets_pod_is_killed_and_a_daemon_sets_is_not() {
+    let Some(cluster) = cluster() else { return };
+    cluster.namespace("bold").unwrap();
+    let house = lane::plan(cluster, &["bold"])
+        .replace("protected_owners:\n  - DaemonSet\n  - StatefulSet\n", "protected_owners: []\n")
+        .start();
+    let stateful = json!({"serviceName": "database", "replicas": 1});
+    cluster.create(&workloads("bold", "statefulsets"), &workload("database", &stateful)).unwrap();
+    cluster.create(&workloads("bold", "daemonsets"), &workload("agent", &json!({}))).unwrap();
+    let agent = pod_of(cluster, "bold", "agent");
+    assert_refused(&record(&house, "bold", name(&agent)), "daemonset");
+    assert!(is_there(cluster, &agent));
+    let database = pod_of(cluster, "bold", "database");
+    let entry = record(&house, "bold", name(&database));
+    assert_killed(&house, &entry, Some("StatefulSet/database"));
+    // It is back under its old name, as another pod.
+    let next = pod_of(cluster, "bold", "database");
+    assert_eq!(name(&next), name(&database));
+    assert_ne!(next["metadata"]["uid"], database["metadata"]["uid"]);
+}
+
+#[test]
 fn kills_the_pod_of_a_cron_jobs_job() {
     let Some(cluster) = cluster() else { return };
     let house = house(cluster, "cron");

@@ -19,6 +19,11 @@ pub fn plan(cluster: &Cluster, namespaces: &[&str]) -> Plan {
 /// A namespace, and a controller that may act in it.
 pub fn house(cluster: &Cluster, namespace: &str) -> House {
     cluster.namespace(namespace).unwrap();
+    house_in(cluster, namespace)
+}
+
+/// A controller that may act in a namespace that is there.
+pub fn house_in(cluster: &Cluster, namespace: &str) -> House {
     plan(cluster, &[namespace]).start()
 }
 

@@ -8,8 +8,13 @@
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod house;
 
+mod admission;
 mod behaviour;
+mod deploy;
 mod hostile;
 mod isolation;
 mod kill;
 mod lane;
+mod leaving;
+mod rbac;
+mod webhooks;

@@ -243,7 +243,8 @@ impl Cluster {
     }
 
     fn call(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Result<Value, String> {
-        let answer = self.raw(method, path, content_type, body)?;
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = self.raw(method, path, content_type, "application/json", &body)?;
         match answer.status {
             200..300 => serde_json::from_str(&answer.body).map_err(|error| format!("{method} {path}: {error}")),
             status => Err(format!("{method} {path}: {status} {}", answer.body)),
@@ -254,10 +255,16 @@ impl Cluster {
     ///
     /// # Errors
     /// No answer.
-    pub fn raw(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Result<http::Answer, String> {
-        let bytes = if body.is_null() { String::new() } else { body.to_string() };
-        let headers = format!("Content-Type: {content_type}\r\nAccept: application/json\r\n");
-        http::send(self.proxy, method, path, &headers, bytes.as_bytes())
+    pub fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        accept: &str,
+        body: &str,
+    ) -> Result<http::Answer, String> {
+        let headers = format!("Content-Type: {content_type}\r\nAccept: {accept}\r\n");
+        http::send(self.proxy, method, path, &headers, body.as_bytes())
     }
 
     /// Looks again and again until `wanted` likes what is at `path`.

@@ -1,19 +1,19 @@
 //! Where the built control plane is kept: outside of the clone, by what it is made from, so that the next clone on this
 //! machine does not build it again. Building is `cargo xtask test`'s.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 
 /// The kubelet's stand-in, as `go install` takes it.
 pub const KWOK: &str = "sigs.k8s.io/kwok/cmd/kwok@v0.8.0";
-/// The variable that asks for the lane; `cargo xtask test --real` sets it.
+/// The variable that asks for the lane; `cargo xtask test` sets it where it could build what the lane takes.
 pub const WANTED: &str = "FALCO_RESPONSE_REAL_CLUSTER";
 /// What a lane that could not be run says, in one line.
-pub const NOT_RUN: &str = "real cluster lane: NOT RUN (no go)";
+pub const NOT_RUN: &str = "real cluster lane: NOT RUN (no Go on this machine)";
 /// What a lane that nobody asked for says.
-pub const NOT_ASKED: &str = "real cluster lane: NOT RUN (ask for it: cargo xtask test --real; it needs Go)";
+pub const NOT_ASKED: &str = "real cluster lane: NOT RUN (cargo xtask test runs it, where there is Go)";
 
 /// Its module.
 pub fn source() -> PathBuf {
@@ -25,16 +25,21 @@ pub fn source() -> PathBuf {
 /// # Errors
 /// Its sources cannot be read, or there is no home to keep it in.
 pub fn directory() -> Result<PathBuf, String> {
-    let mut hash = Sha256::new_with_prefix(KWOK);
-    for name in ["go.mod", "go.sum", "main.go"] {
-        let file = source().join(name);
+    kept("control-plane", KWOK, &source(), &["go.mod", "go.sum", "main.go"])
+}
+
+/// Where binaries built from these files of `source`, and from whatever else `more` says, are kept.
+pub(crate) fn kept(name: &str, more: &str, source: &Path, files: &[&str]) -> Result<PathBuf, String> {
+    let mut hash = Sha256::new_with_prefix(more);
+    for file in files {
+        let file = source.join(file);
         hash.update(std::fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?);
     }
     let hex: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     let cache = cache.ok_or("neither XDG_CACHE_HOME nor HOME says where a cache may be")?;
-    Ok(cache.join("falco-response").join(format!("control-plane-{hex}")))
+    Ok(cache.join("falco-response").join(format!("{name}-{hex}")))
 }
 
 /// Whether both binaries are there.

@@ -22,6 +22,18 @@ pub fn binary() -> Result<PathBuf, String> {
     if path.exists() { Ok(path) } else { Err(format!("{} is not built: run cargo xtask test", path.display())) }
 }
 
+/// The name of the binary that has faults on purpose.
+pub const FAULTS: &str = "falco-response-controller-faults";
+
+/// The controller that has faults on purpose; the variable `FAULT` says which.
+///
+/// # Errors
+/// It is not there; `cargo xtask test` builds it.
+pub fn faulty_binary() -> Result<PathBuf, String> {
+    let path = crate::root().join("target/debug").join(FAULTS);
+    if path.exists() { Ok(path) } else { Err(format!("{} is not built: run cargo xtask test", path.display())) }
+}
+
 /// How to start it. Everything that it writes lies in `directory`.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -31,6 +43,7 @@ pub struct Setup {
     pub token_file: PathBuf,
     /// `--cluster`
     pub cluster: String,
+    /// With `FAULT` in it, the binary that has faults is started.
     pub environment: Vec<(String, String)>,
 }
 
@@ -45,11 +58,9 @@ impl Controller {
     /// # Errors
     /// It does not start, or is not ready in time.
     pub fn start(setup: &Setup) -> Result<Self, String> {
-        let log = setup.directory.join("controller.log");
-        // A second start in the same directory is a restart: its log is its own.
-        let file = std::fs::File::create(&log).map_err(|error| format!("cannot create {}: {error}", log.display()))?;
-        let errors = file.try_clone().map_err(|error| format!("cannot use {}: {error}", log.display()))?;
-        let mut process = Command::new(binary()?)
+        let faulty = setup.environment.iter().any(|(name, _)| name == "FAULT");
+        let mut command = Command::new(if faulty { faulty_binary()? } else { binary()? });
+        command
             .arg("serve")
             .arg("--config")
             .arg(&setup.config)
@@ -62,7 +73,19 @@ impl Controller {
             .arg(&setup.token_file)
             .arg("--cluster")
             .arg(&setup.cluster)
-            .envs(setup.environment.iter().cloned())
+            .envs(setup.environment.iter().cloned());
+        Self::launch(command, setup.directory.join("controller.log"))
+    }
+
+    /// Starts one by a command of the caller's, which logs JSON.
+    ///
+    /// # Errors
+    /// It does not start, or is not ready in time.
+    pub fn launch(mut command: Command, log: PathBuf) -> Result<Self, String> {
+        // A second start in the same directory is a restart: its log is its own.
+        let file = std::fs::File::create(&log).map_err(|error| format!("cannot create {}: {error}", log.display()))?;
+        let errors = file.try_clone().map_err(|error| format!("cannot use {}: {error}", log.display()))?;
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(errors)

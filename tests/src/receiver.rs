@@ -94,7 +94,8 @@ fn converse(stream: &TcpStream, shared: &Mutex<Shared>) {
     }
 }
 
-fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<(String, Value)> {
+/// The path and the body of the next request; none where the connection ends or speaks no HTTP.
+pub(crate) fn read_request(reader: &mut impl BufRead) -> Option<(String, Value)> {
     let mut first = String::new();
     if reader.read_line(&mut first).ok()? == 0 {
         return None;

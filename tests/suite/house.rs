@@ -16,6 +16,7 @@ pub struct Plan {
     config: String,
     cluster: String,
     hostile: bool,
+    fault: Option<String>,
     directory: TempDir,
 }
 
@@ -32,7 +33,7 @@ pub fn runbook() -> String {
 impl Plan {
     pub fn new() -> Self {
         let cluster = format!("simulated:{}", root().join("deploy/demo/cluster").display());
-        Self { config: runbook(), cluster, hostile: false, directory: tempfile::tempdir().unwrap() }
+        Self { config: runbook(), cluster, hostile: false, fault: None, directory: tempfile::tempdir().unwrap() }
     }
 
     pub fn config(mut self, text: &str) -> Self {
@@ -73,6 +74,12 @@ impl Plan {
         self
     }
 
+    /// With the binary that has faults, and this one of them.
+    pub fn fault(mut self, name: &str) -> Self {
+        self.fault = Some(name.to_owned());
+        self
+    }
+
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -90,7 +97,7 @@ impl Plan {
             token_file,
             cluster: self.cluster.clone(),
             // Compiling is slow in a debug build, and every test would do it again: the cache is shared.
-            environment: Vec::new(),
+            environment: self.fault.iter().map(|name| ("FAULT".to_owned(), name.clone())).collect(),
         }
     }
 

@@ -29,7 +29,8 @@ fn alerts_are_taken_while_the_api_server_hangs() {
     for number in 0..100 {
         house.post(&alerts::about(MINER, "production", &format!("pod-{number}")));
     }
-    let again = alerts::about(MINER, "production", "pod-x");
+    let mut again = alerts::about(MINER, "production", "pod-x");
+    again["output_fields"]["k8s.pod.uid"] = "00000000-0000-0000-0000-00000000000a".into();
     house.post(&again);
     let mut other = again.clone();
     other["uuid"] = "another".into();

@@ -3,12 +3,32 @@
 use std::path::Path;
 use std::process::Command;
 
+use integration_tests::controller::FAULTS;
+
+/// Of the whole workspace, as the tests are: what it depends on then has the same features in both, and is compiled once.
+const BUILD: [&str; 4] = ["build", "--workspace", "--bin", "falco-response-controller"];
+
 /// Builds the controller's binary.
 ///
 /// # Errors
 /// It does not build.
 pub fn controller(root: &Path) -> Result<(), String> {
-    cargo(root, &["build", "--package", "falco-response-controller", "--bin", "falco-response-controller"])
+    cargo(root, &BUILD)
+}
+
+/// Builds the controller that has faults on purpose, for tests, and puts it beside the other; to be called before
+/// [`controller`], since cargo calls both by one name.
+///
+/// # Errors
+/// It does not build, or cannot be copied.
+pub fn faults(root: &Path) -> Result<(), String> {
+    cargo(root, &[&BUILD[..], &["--features", "falco-response-controller/faults"]].concat())?;
+    let built = root.join("target/debug/falco-response-controller");
+    let (kept, draft) = (built.with_file_name(FAULTS), built.with_file_name(format!("{FAULTS}.new")));
+    // Not over a binary that may be running.
+    std::fs::copy(&built, &draft)
+        .and_then(|_| std::fs::rename(&draft, &kept))
+        .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), kept.display()))
 }
 
 /// Runs cargo with `arguments`, in `root`.

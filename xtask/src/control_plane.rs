@@ -67,7 +67,11 @@ fn version(module: &Path) -> Result<String, String> {
     found.map(str::to_owned).ok_or_else(|| format!("{} does not require k8s.io/kubernetes", module.display()))
 }
 
-fn go(source: &Path, binaries: &Path, arguments: &[&str]) -> Result<(), String> {
+/// Runs Go in `source`; what it installs goes to `binaries`.
+///
+/// # Errors
+/// It cannot be run, or says no.
+pub fn go(source: &Path, binaries: &Path, arguments: &[&str]) -> Result<(), String> {
     let mut command = Command::new("go");
     command.args(arguments).current_dir(source).env("CGO_ENABLED", "0").env("GOBIN", binaries);
     match command.status() {

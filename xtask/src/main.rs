@@ -3,7 +3,10 @@
 mod build;
 mod component;
 mod control_plane;
+mod crash;
 mod demo;
+mod deploy;
+mod image;
 mod plugins;
 mod test;
 mod toolchain;
@@ -11,13 +14,22 @@ mod toolchain;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use test::Lane;
+
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo       posts real Falco alerts to the controller on loopback, against a simulated cluster, and shows what comes of
              each; with --serve it keeps running and prints the curl line to try
-  test       runs the whole suite; arguments after it go to the test binaries. With --real it builds a real Kubernetes
-             control plane first (needs Go; once on this machine, some 10 minutes) and tests against that, too
+  test       runs the whole suite; arguments after it go to the test binaries. Where there is Go, it builds a real
+             Kubernetes control plane first (once on this machine, some 10 minutes) and tests against that, too;
+             --simulated leaves that out
+  crash      [--rounds N] [--seed N]: kills the controller at random times under load, N times (100), and looks at what the
+             next start makes of it; the suite does five
   cluster    keeps a real control plane running until Ctrl-C, and says how to reach it
+  deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
+             nothing and says which files differ
+  image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
+             release build
   plugins    builds every action below plugins/ and tests/plugins/ into target/plugins and target/test-plugins
 ";
 
@@ -36,9 +48,14 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["demo"] => demo::run(&root, false),
         ["demo", "--serve"] => demo::run(&root, true),
-        ["test", "--real", ref filter @ ..] => test::run(&root, true, filter),
-        ["test", ref filter @ ..] => test::run(&root, false, filter),
+        ["test", "--simulated", ref filter @ ..] => test::run(&root, Lane::Simulated, filter),
+        ["test", ref filter @ ..] => test::run(&root, Lane::Real, filter),
+        ["crash", ref arguments @ ..] => crash::run(&root, arguments),
         ["cluster"] => control_plane::keep(),
+        ["deploy"] => deploy::write(&root),
+        ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
+        ["image", "--release", directory] => image::lay_out(&root, true, Path::new(directory)),
+        ["image", directory] if !directory.starts_with('-') => image::lay_out(&root, false, Path::new(directory)),
         ["plugins"] => plugins::build(&root).map(|()| Outcome::Good),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

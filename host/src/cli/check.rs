@@ -1,10 +1,14 @@
-//! `check`: validates the configuration and the plugins it needs.
+//! `check`: validates the configuration and the plugins it needs; with `--cluster`, also what the cluster has to say.
+
+mod cluster;
 
 use std::path::PathBuf;
 
 use super::{Failure, settings};
-use crate::config::{Location, Problem, Warning};
+use crate::access::grants;
+use crate::config::{Config, Location, Problem, Warning};
 use crate::plugins::Plugins;
+use crate::plugins::manifest::Target;
 use crate::respond::rules::Rules;
 
 #[derive(Debug, clap::Args)]
@@ -15,9 +19,14 @@ pub struct Arguments {
     /// Where the plugins are; beats `plugins.dir`.
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+    /// Also ask the cluster: what the account may do, and what each rule can reach. simulated:DIR, kubeconfig[:FILE] or
+    /// in-cluster; without a value, in-cluster where its files exist, else kubeconfig.
+    #[arg(long, value_name = "SPEC", num_args = 0..=1)]
+    cluster: Option<Option<String>>,
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let spec = arguments.cluster.map(|spec| settings::cluster(spec.as_deref())).transpose()?;
     let config = settings::load(&arguments.config)?;
     let path = arguments.config.display();
     let warn = |warning: &Warning| {
@@ -41,13 +50,43 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         let error = crate::config::ConfigError::Invalid { path: arguments.config, problems };
         return Err(Failure::Usage(error.to_string()));
     }
+    for note in notes(&config, &plugins) {
+        println!("note: {note}");
+    }
     let rules = config.rules.len();
     let mode = if config.dryrun { "dry run" } else { "live" };
     println!("{path}: ok: {rules} rules, {mode}; acts in: {}", list(&config.allowed_namespaces));
     for plugin in plugins.iter() {
         println!("plugin {} from {} sha256:{}", plugin.manifest.name, plugin.file.display(), plugin.sha256);
     }
-    Ok(())
+    match spec {
+        Some(spec) => cluster::run(&spec, &config, &plugins).await,
+        None => Ok(()),
+    }
+}
+
+/// What is sound, and an operator should have thought of.
+fn notes(config: &Config, plugins: &Plugins) -> Vec<String> {
+    let mut notes = grants::sentences(config, plugins);
+    for rule in &config.rules {
+        let wide = |action: &&crate::config::ActionRef| {
+            plugins.get(&action.action).is_some_and(|plugin| plugin.manifest.target == Target::Namespaces)
+        };
+        if let Some(action) = rule.actions.iter().find(wide) {
+            notes.push(format!(
+                "`{}` acts on a whole namespace, and one alert is enough: whoever can make Falco raise `{}` in any pod \
+                 there, also from outside (a URL that a service fetches, a DNS name that it looks up), or knows the \
+                 token, decides when; narrow the rule with `namespaces`, or choose an action on the pod alone",
+                action.action, rule.name
+            ));
+        }
+    }
+    notes.push(format!(
+        "`limits` hold for each replica by itself: with two replicas, {} actions may run at once, not {}",
+        2 * config.concurrency,
+        config.concurrency
+    ));
+    notes
 }
 
 fn list(names: &[String]) -> String {

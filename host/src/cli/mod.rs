@@ -4,6 +4,8 @@
 //! token.
 
 mod check;
+mod rbac;
+mod replay;
 mod serve;
 mod settings;
 
@@ -25,6 +27,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Validate the configuration and the plugins it needs.
     Check(check::Arguments),
+    /// Print the Roles that the configuration needs, or the admission policies that fence it in.
+    Rbac(rbac::Arguments),
+    /// Rehearse recorded alerts: what a configuration would have done about them.
+    Replay(replay::Arguments),
 }
 
 /// Why a command ended early; each has its exit code.
@@ -46,6 +52,10 @@ impl std::fmt::Display for Failure {
 pub fn main() -> ExitCode {
     // clap itself answers usage errors with 2, and --help with 0.
     let arguments = Arguments::parse();
+    #[cfg(all(feature = "faults", not(test)))]
+    if let Err(message) = crate::faults::choose() {
+        return report(&Failure::Usage(message));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::Runtime(format!("cannot start the async runtime: {error}"))),
@@ -54,6 +64,8 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Check(arguments) => check::run(arguments).await,
+            Command::Rbac(arguments) => rbac::run(arguments).await,
+            Command::Replay(arguments) => replay::run(arguments).await,
         }
     });
     // A request that hangs must not keep the process alive.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::cluster::ClusterSpec;
+use crate::cluster::names::Namespace;
 use crate::config::{ActionRef, Config, Warning};
 use crate::intake::token::Tokens;
 use crate::plugins::{Limits, Plugins, Source};
@@ -13,6 +14,8 @@ pub const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 pub const DEFAULT_ADMIN_LISTEN: &str = "127.0.0.1:9090";
 const DEFAULT_TOKEN_FILE: &str = "/etc/falco-response/token";
 const TOKEN_VARIABLE: &str = "FALCO_TOKEN";
+const OWN_NAMESPACE: &str = "falco";
+const OWN_NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 pub fn load(path: &Path) -> Result<Config, Failure> {
     Config::load(path).map_err(|error| Failure::Usage(error.to_string()))
@@ -95,6 +98,14 @@ pub fn unpaged(config: &Config, plugins: &Plugins) -> Vec<Warning> {
         ),
     };
     paging.map(warning).collect()
+}
+
+/// The namespace that this program runs in; where there is no telling, the runbook's.
+pub fn own_namespace() -> Namespace {
+    let mounted = std::fs::read_to_string(OWN_NAMESPACE_FILE).ok();
+    mounted
+        .and_then(|text| Namespace::parse(text.trim()).ok())
+        .unwrap_or_else(|| Namespace::parse(OWN_NAMESPACE).expect("the runbook's namespace is a valid name"))
 }
 
 /// The stop file lies beside the configuration: one key of the same ConfigMap.

@@ -15,15 +15,18 @@ use tower::BoxError;
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
 use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request};
+use crate::faults;
 
 /// More than any object; a list that is larger is refused rather than held.
 const LARGEST_ANSWER: usize = 8 << 20;
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+/// Answers anyone who is known.
+const REACHABLE: &str = "/version";
 /// What a page of a list holds.
 const PAGE: u32 = 500;
 
-/// Only ever sends GET; cheap to clone.
+/// Changes nothing: it sends GET, and questions about what this program may do ([`super::review`]). Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
     client: kube::Client,
@@ -33,11 +36,13 @@ pub struct Reader {
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
 pub struct Writer {
     client: kube::Client,
+    /// Whether it refuses to send anything live.
+    dry_only: bool,
 }
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    (Reader { client: client.clone(), simulated }, Writer { client })
+    (Reader { client: client.clone(), simulated }, Writer { client, dry_only: false })
 }
 
 impl Reader {
@@ -121,15 +126,36 @@ impl Reader {
     /// # Errors
     /// Why not.
     pub async fn reachable(&self) -> Result<(), ApiError> {
-        self.read("/version", "application/json").await.map(|_| ())
+        self.read(REACHABLE, "application/json").await.map(|_| ())
     }
 
     async fn read(&self, path_and_query: &str, accept: &'static str) -> Result<Bytes, ApiError> {
-        let mut retries = READ_RETRIES.iter();
-        loop {
+        self.retried(|| {
             let mut request = new_request(Method::GET, path_and_query)?;
             request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+            Ok(request)
+        })
+        .await
+    }
+
+    /// What changes nothing may be asked again.
+    pub(super) async fn retried(
+        &self,
+        request: impl Fn() -> Result<Request<Body>, ApiError>,
+    ) -> Result<Bytes, ApiError> {
+        let mut retries = READ_RETRIES.iter();
+        loop {
+            let request = request()?;
+            // What is asked beside the alerts is no step of theirs.
+            let of_an_alert = request.method() == Method::GET && request.uri().path() != REACHABLE;
+            let point = |name| {
+                if of_an_alert {
+                    faults::point(name)
+                }
+            };
+            point("before:read");
             let result = send(&self.client, request, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
+            point("after:read");
             // Silence has cost its whole time already; the pipeline comes back later.
             let again =
                 matches!(&result, Err(error) if error.is_transient() && !matches!(error, ApiError::NoAnswer(_)));
@@ -156,11 +182,20 @@ fn list_query(selection: &Selection, page: u32, token: &str) -> String {
 }
 
 impl Writer {
+    /// From now on it refuses to send what is no dry run, whoever asks.
+    #[must_use]
+    pub fn only_dry_runs(self) -> Self {
+        Self { dry_only: true, ..self }
+    }
+
     /// Sends one change, once.
     ///
     /// # Errors
     /// The API server's no; not sent; or no answer, and then the change may have been made.
     pub async fn send(&self, mutation: &Mutation, sending: &Sending) -> Result<Answer, ApiError> {
+        if self.dry_only && !sending.dry_run {
+            return Err(ApiError::NotSent("only dry runs are sent here".to_owned()));
+        }
         self.look_before_evicting(mutation).await?;
         let approved = request::approve(mutation, sending);
         let mut request = new_request(approved.shape.method(), &approved.path)?;
@@ -169,7 +204,10 @@ impl Writer {
             .map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
         request.headers_mut().insert(header::USER_AGENT, agent);
         request.extensions_mut().insert(approved);
-        match send(&self.client, request, sending.timeout).await {
+        faults::point("before:send");
+        let answer = send(&self.client, request, sending.timeout).await;
+        faults::point("after:send");
+        match answer {
             Ok((code, bytes)) => Ok(Answer { code: code.as_u16(), object: parse(&bytes)? }),
             Err(error) => Err(self.plain(mutation, error).await),
         }
@@ -178,6 +216,10 @@ impl Writer {
     /// The API server tries an eviction of another UID for ten seconds before it says no, longer than anybody waits
     /// here: a pod that is known to be another one is not evicted at all. The UID in the eviction still decides.
     async fn look_before_evicting(&self, mutation: &Mutation) -> Result<(), ApiError> {
+        #[cfg(any(test, feature = "faults"))]
+        if faults::is("gate_off") {
+            return Ok(());
+        }
         let Mutation::Evict { pod, uid, .. } = mutation else { return Ok(()) };
         match self.reader().get(pod).await {
             Err(gone) if gone.is_not_found() => Err(gone),
@@ -193,8 +235,8 @@ impl Writer {
     /// Gives an error the status that its cause deserves.
     ///
     /// Another UID in a document is 422 "field is immutable": a conflict. A JSON patch whose test of the UID fails is
-    /// 422 without a word on why, so the object is looked at. An apply that does not fit the schema is a 500, which
-    /// would be taken for an outage and tried again.
+    /// 422 without a word on why, so the object is looked at. An apply that does not fit the schema, and an eviction
+    /// against two disruption budgets, are a 500 each, which would be taken for an outage.
     async fn plain(&self, mutation: &Mutation, error: ApiError) -> ApiError {
         let ApiError::Status { code, message, retry_after, .. } = &error else { return error };
         let status = |code, reason: &str, message: String| ApiError::Status {
@@ -205,6 +247,9 @@ impl Writer {
         };
         match (code, mutation) {
             (500, Mutation::Apply { .. }) if message.contains("failed to create typed patch object") => {
+                status(422, "Invalid", message.clone())
+            }
+            (500, Mutation::Evict { .. }) if message.contains("more than one PodDisruptionBudget") => {
                 status(422, "Invalid", message.clone())
             }
             (422, _) if message.contains("metadata.uid") => status(409, "Conflict", message.clone()),
@@ -229,7 +274,7 @@ fn another(object: &ObjectRef, uid: &Uid) -> ApiError {
     ApiError::Status { code: 409, reason: "Conflict".to_owned(), message, retry_after: None }
 }
 
-fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, ApiError> {
+pub(super) fn new_request(method: Method, path_and_query: &str) -> Result<Request<Body>, ApiError> {
     Request::builder()
         .method(method)
         .uri(path_and_query)
@@ -288,7 +333,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice(bytes).map_err(|error| ApiError::NoAnswer(format!("the answer is no JSON: {error}")))
 }
 

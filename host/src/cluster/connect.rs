@@ -94,6 +94,19 @@ pub fn connect_simulated(simulation: Simulation) -> (Reader, Writer) {
     halves(kube::Client::new(OutermostLayer.layer(simulation), "default"), true)
 }
 
+/// The same client, around whatever stands for the connection.
+#[cfg(test)]
+pub fn connect_through<S>(service: S) -> (Reader, Writer)
+where
+    S: tower::Service<http::Request<kube::client::Body>, Response = http::Response<kube::client::Body>>
+        + Send
+        + 'static,
+    S::Error: Into<tower::BoxError>,
+    S::Future: Send + 'static,
+{
+    halves(kube::Client::new(OutermostLayer.layer(service), "default"), true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! The cluster: names that are safe in a URL, one kube client, and the outermost layer that every request passes.
 //!
-//! [`connect()`] hands out two halves. A [`Reader`] can be cloned and only ever sends GET. A [`Writer`] cannot be
+//! [`connect()`] hands out two halves. A [`Reader`] can be cloned and changes nothing. A [`Writer`] cannot be
 //! cloned, and [`crate::safety::gate::Gate`] swallows the one there is: that is what makes the gate the only way to
 //! change anything. What an alert or a plugin is, is unknown here.
 
@@ -12,6 +12,7 @@ pub mod names;
 mod outermost;
 pub mod owners;
 mod request;
+pub mod review;
 pub mod simulated;
 #[cfg(test)]
 mod tests;

@@ -94,6 +94,14 @@ name_type!(
     Uid, "uid", 128, |text: &str| text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-'), "letters, digits and `-`"
 );
 
+#[cfg(any(test, feature = "faults"))]
+impl Uid {
+    /// Pins nothing: the outermost layer takes it out again.
+    pub fn none() -> Self {
+        Self(String::new())
+    }
+}
+
 /// A kind of object as URLs and RBAC name it, with an optional subresource: `apps/v1 deployments/scale`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiResource {
@@ -165,6 +173,10 @@ impl ApiResource {
 
     pub fn namespaces() -> Self {
         Self::core("namespaces")
+    }
+
+    pub fn daemon_sets() -> Self {
+        Self { group: "apps".to_owned(), version: "v1".to_owned(), plural: "daemonsets".to_owned(), subresource: None }
     }
 
     #[must_use]

@@ -7,7 +7,8 @@
 //! - an eviction needs it in the query for webhooks and in `deleteOptions` for the deletion itself;
 //! - everything else takes it in the query, and the UID in the document.
 //!
-//! What it does not recognise is not sent.
+//! One POST needs no approval, since it can change nothing: a question about what this program may do, of exactly the
+//! form that the API server knows for it. What is not recognised is not sent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,8 +18,10 @@ use http::{Method, Request, Uri, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes};
 use kube::client::Body;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tower::{BoxError, Layer, Service};
+
+use crate::faults;
 
 /// What the writer wants sent; made nowhere else. The body travels here, so that the layer alone writes it.
 #[derive(Debug, Clone)]
@@ -63,6 +66,13 @@ impl Shape {
         }
     }
 }
+
+/// Where the account of this program asks what it may do; a POST that stores nothing.
+pub(super) const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+
+/// A question to [`REVIEWS`]; the document travels here, so that the layer alone writes it.
+#[derive(Debug, Clone)]
+pub(super) struct Question(pub Value);
 
 /// The request was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +123,9 @@ where
 fn seal(request: Request<Body>) -> Result<Request<Body>, Refused> {
     let (mut parts, body) = request.into_parts();
     let Some(approved) = parts.extensions.remove::<Approved>() else {
+        if let Some(question) = parts.extensions.remove::<Question>() {
+            return asked(parts, &body, &question);
+        }
         if parts.method != Method::GET || !body.is_end_stream() {
             return Err(Refused(format!("{} {} was approved by nobody", parts.method, parts.uri.path())));
         }
@@ -124,12 +137,99 @@ fn seal(request: Request<Body>) -> Result<Request<Body>, Refused> {
     if parts.method != approved.shape.method() || parts.uri.path() != approved.path || parts.uri.query().is_some() {
         return Err(Refused(format!("{} {} is not the request that was approved", parts.method, parts.uri)));
     }
+    #[cfg(any(test, feature = "faults"))]
+    if faults::is("gate_off") {
+        let approved = loosened(approved);
+        let (uri, bytes) = complete(&approved)?;
+        return Ok(sealed(parts, &approved, uri, &bytes));
+    }
     let (uri, bytes) = complete(&approved)?;
     verify(&approved, &uri, &bytes)?;
+    let (uri, bytes) = spoilt(&approved, uri, bytes);
+    Ok(sealed(parts, &approved, uri, &bytes))
+}
+
+/// The one POST that nobody has to approve: of exactly this method, path and form, it can change nothing.
+fn asked(mut parts: http::request::Parts, body: &Body, question: &Question) -> Result<Request<Body>, Refused> {
+    let refuse = |why: &str| Err(Refused(format!("{} {}: {why}", parts.method, parts.uri)));
+    if parts.method != Method::POST || parts.uri.path() != REVIEWS || parts.uri.query().is_some() {
+        return refuse("it is not where access is reviewed");
+    }
+    if !body.is_end_stream() {
+        return refuse("a question brings its body in the extension");
+    }
+    let bytes = question.0.to_string();
+    if !is_review(&serde_json::from_str(&bytes).unwrap_or(Value::Null)) {
+        return refuse("it is no SelfSubjectAccessReview");
+    }
+    let json = header::HeaderValue::from_static("application/json");
+    parts.headers.insert(header::CONTENT_TYPE, json.clone());
+    parts.headers.insert(header::ACCEPT, json);
+    Ok(Request::from_parts(parts, Body::from(bytes.into_bytes())))
+}
+
+/// Whether a document asks about one call on a resource, and holds nothing else.
+fn is_review(document: &Value) -> bool {
+    let only = |value: &Value, keys: &[&str]| {
+        value.as_object().is_some_and(|map| !map.is_empty() && map.keys().all(|key| keys.contains(&key.as_str())))
+    };
+    let attributes = &document["spec"]["resourceAttributes"];
+    only(document, &["apiVersion", "kind", "spec"])
+        && document["apiVersion"] == "authorization.k8s.io/v1"
+        && document["kind"] == "SelfSubjectAccessReview"
+        && only(&document["spec"], &["resourceAttributes"])
+        && only(attributes, &["group", "name", "namespace", "resource", "subresource", "verb"])
+        && attributes.as_object().is_some_and(|map| map.values().all(Value::is_string))
+}
+
+/// Live, and pinned only where the plugin named a UID.
+#[cfg(any(test, feature = "faults"))]
+fn loosened(mut approved: Approved) -> Approved {
+    approved.dry_run = false;
+    if approved.uid.as_deref() == Some("") {
+        approved.uid = None;
+        for options in ["", "/deleteOptions"] {
+            if let Some(options) = approved.body.pointer_mut(options).and_then(Value::as_object_mut) {
+                options.shift_remove("preconditions");
+            }
+        }
+        if let Some(metadata) = approved.body.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.shift_remove("uid");
+        }
+        if let Some(operations) = approved.body.as_array_mut() {
+            operations.remove(0);
+        }
+    }
+    approved
+}
+
+fn sealed(mut parts: http::request::Parts, approved: &Approved, uri: Uri, bytes: &Bytes) -> Request<Body> {
     parts.uri = uri;
     parts.headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(approved.shape.content_type()));
     parts.headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
-    Ok(Request::from_parts(parts, Body::from(bytes.to_vec())))
+    Request::from_parts(parts, Body::from(bytes.to_vec()))
+}
+
+/// What is sent when the program is told to break its rules.
+fn spoilt(approved: &Approved, mut uri: Uri, mut bytes: Bytes) -> (Uri, Bytes) {
+    let mut edit = |work: &dyn Fn(&mut Map<String, Value>)| {
+        if let Ok(Value::Object(mut body)) = serde_json::from_slice(&bytes) {
+            body.get_mut("deleteOptions").and_then(Value::as_object_mut).map(work);
+            work(&mut body);
+            bytes = Bytes::from(Value::Object(body).to_string());
+        }
+    };
+    if faults::is("drop_uid") {
+        edit(&|options| drop(options.shift_remove("preconditions")));
+    }
+    if faults::is("dry_run_live") {
+        edit(&|options| drop(options.shift_remove("dryRun")));
+        let path = approved.path.parse();
+        if let (Ok(path), true) = (path, uri.query().is_some_and(|query| query.contains("dryRun"))) {
+            uri = path;
+        }
+    }
+    (uri, bytes)
 }
 
 /// Writes query and body: dry run, field manager, strict validation.
@@ -335,6 +435,84 @@ mod tests {
         assert!(sealed(approved(Shape::Evict, odd, false)).await.is_err());
         let no_place = json!({"deleteOptions": []});
         assert!(sealed(approved(Shape::Evict, no_place, true)).await.is_err());
+    }
+
+    fn review() -> Value {
+        json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {"verb": "delete", "group": "", "resource": "pods", "namespace": "production"}},
+        })
+    }
+
+    fn question(method: Method, uri: &str, document: Value) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.parse().expect("valid");
+        request.extensions_mut().insert(Question(document));
+        request
+    }
+
+    #[tokio::test]
+    async fn lets_a_question_about_access_pass_as_it_is() {
+        let sealed = seal(question(Method::POST, REVIEWS, review())).expect("a review");
+        assert_eq!((sealed.method(), sealed.uri().to_string().as_str()), (&Method::POST, REVIEWS));
+        assert_eq!(sealed.headers()[header::CONTENT_TYPE], "application/json");
+        let bytes = collect(sealed.into_body(), 1 << 20).await.expect("in memory").expect("small");
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).expect("JSON"), review());
+    }
+
+    #[test]
+    fn lets_nothing_else_pass_as_a_question() {
+        for method in [Method::GET, Method::PUT, Method::PATCH, Method::DELETE] {
+            assert!(seal(question(method.clone(), REVIEWS, review())).is_err(), "{method}");
+        }
+        for uri in [
+            "/api/v1/namespaces/production/pods",
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews/",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews/x",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews?dryRun=All",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews/../../../../api/v1/namespaces",
+        ] {
+            assert!(seal(question(Method::POST, uri, review())).is_err(), "{uri}");
+        }
+        for (pointer, value) in [
+            ("/kind", json!("Pod")),
+            ("/kind", json!("SubjectAccessReview")),
+            ("/apiVersion", json!("v1")),
+            ("/spec/resourceAttributes/verb", json!(["delete"])),
+            ("/spec/resourceAttributes", json!({})),
+            ("/spec/resourceAttributes", json!([])),
+            ("/spec", json!({"nonResourceAttributes": {"path": "/", "verb": "get"}})),
+            ("", json!(null)),
+            ("", json!([])),
+        ] {
+            let mut document = review();
+            *document.pointer_mut(pointer).expect("is there") = value.clone();
+            assert!(seal(question(Method::POST, REVIEWS, document)).is_err(), "{pointer} {value}");
+        }
+        for place in ["", "/spec", "/spec/resourceAttributes"] {
+            let mut document = review();
+            document.pointer_mut(place).expect("is there")["metadata"] = json!("x");
+            assert!(seal(question(Method::POST, REVIEWS, document)).is_err(), "{place}");
+        }
+        let mut with_body = question(Method::POST, REVIEWS, review());
+        *with_body.body_mut() = Body::from(b"{}".to_vec());
+        assert!(seal(with_body).is_err(), "a body of its own");
+        let mut unasked = Request::new(Body::from(review().to_string().into_bytes()));
+        *unasked.method_mut() = Method::POST;
+        *unasked.uri_mut() = REVIEWS.parse().expect("valid");
+        assert!(seal(unasked).is_err(), "the right request by the wrong hands");
+    }
+
+    /// An approval for a change is judged as one, whatever else the request carries.
+    #[test]
+    fn a_question_opens_no_way_for_a_change() {
+        let (shape, body) = every_shape().remove(4);
+        let mut request = request(approved(shape, body, false));
+        *request.uri_mut() = REVIEWS.parse().expect("valid");
+        request.extensions_mut().insert(Question(review()));
+        assert!(seal(request).is_err());
     }
 
     #[test]

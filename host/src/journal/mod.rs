@@ -6,6 +6,8 @@
 
 pub mod chain;
 mod inbox;
+#[cfg(test)]
+mod inline;
 mod outbox;
 mod recent;
 mod schema;
@@ -18,6 +20,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+#[cfg(test)]
+pub use inline::Disk;
 pub use store::Store;
 pub use writer::Journal;
 

@@ -64,6 +64,12 @@ impl Store {
         })
     }
 
+    /// For a simulation, in which only the program crashes and never the machine.
+    #[cfg(test)]
+    pub(super) fn waits_for_no_disk(&self) -> Result<(), JournalError> {
+        self.connection.pragma_update(None, "synchronous", "OFF").map_err(|error| write_error(&error))
+    }
+
     /// Whether the last transaction reached the disk.
     pub fn takes_writes(&self) -> bool {
         self.takes_writes

@@ -18,11 +18,14 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
-use super::{Committed, JournalError, Parcel, Record, Store, Unfinished, Write, inbox, outbox, recent, schema};
+use super::{
+    Committed, JournalError, LogType, Parcel, Record, Store, Unfinished, Write, inbox, outbox, recent, schema,
+};
 use crate::ambient::Ambient;
+use crate::faults;
 
 /// How much goes into one transaction at most.
-const GROUP: usize = 1024;
+pub(super) const GROUP: usize = 1024;
 
 /// How often a journal that did not take a write is tried again while nobody writes.
 const PROBE: Duration = Duration::from_secs(1);
@@ -34,16 +37,29 @@ pub struct Journal {
 }
 
 struct Inner {
-    jobs: mpsc::Sender<Job>,
+    driver: Driver,
     /// None once closed.
     reader: Arc<Mutex<Option<Connection>>>,
     state: Arc<State>,
 }
 
-struct State {
+enum Driver {
+    Thread(mpsc::Sender<Job>),
+    /// No thread: the caller's task does the work.
+    #[cfg(test)]
+    Inline(super::inline::Inline),
+}
+
+pub(super) struct State {
     shipped: Arc<Notify>,
     takes_writes: AtomicBool,
     transactions: AtomicU64,
+}
+
+impl State {
+    fn new() -> Self {
+        Self { shipped: Arc::new(Notify::new()), takes_writes: AtomicBool::new(true), transactions: AtomicU64::new(0) }
+    }
 }
 
 enum Job {
@@ -51,14 +67,32 @@ enum Job {
     Close { done: oneshot::Sender<()> },
 }
 
-struct Task {
-    work: Work,
-    answer: oneshot::Sender<Result<Committed, JournalError>>,
+pub(super) struct Task {
+    pub work: Work,
+    pub answer: oneshot::Sender<Result<Committed, JournalError>>,
 }
 
-enum Work {
+pub(super) enum Work {
     Batch(Vec<Write>),
     Settle { id: i64, given_up: Option<String> },
+}
+
+#[cfg(test)]
+impl State {
+    /// A group that the simulation failed.
+    pub fn failed(&self) {
+        self.takes_writes.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+impl Work {
+    pub fn writes(&self) -> &[Write] {
+        match self {
+            Self::Batch(writes) => writes,
+            Self::Settle { .. } => &[],
+        }
+    }
 }
 
 impl Journal {
@@ -73,18 +107,28 @@ impl Journal {
         // Readiness speaks of writes: find out now whether the file takes one.
         store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
         let reader = Arc::new(Mutex::new(Some(schema::open_reader(path)?)));
-        let state = Arc::new(State {
-            shipped: Arc::new(Notify::new()),
-            takes_writes: AtomicBool::new(true),
-            transactions: AtomicU64::new(0),
-        });
+        let state = Arc::new(State::new());
         let (jobs, waiting) = mpsc::channel();
         let theirs = Arc::clone(&state);
         thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || write(store, lock, &waiting, &theirs))
             .map_err(|error| JournalError::Open { path: path.to_owned(), message: error.to_string() })?;
-        Ok(Self { inner: Arc::new(Inner { jobs, reader, state }) })
+        Ok(Self { inner: Arc::new(Inner { driver: Driver::Thread(jobs), reader, state }) })
+    }
+
+    /// A journal without a thread, driven by the tasks that call it; for a simulation. `disk` is asked about each write.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    #[cfg(test)]
+    pub fn inline(path: &Path, ambient: &Ambient, disk: Arc<dyn super::Disk>) -> Result<Self, JournalError> {
+        let mut store = Store::open(path, ambient)?;
+        store.waits_for_no_disk()?;
+        store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
+        let reader = Arc::new(Mutex::new(Some(schema::open_reader(path)?)));
+        let driver = Driver::Inline(super::inline::Inline::new(store, disk));
+        Ok(Self { inner: Arc::new(Inner { driver, reader, state: Arc::new(State::new()) }) })
     }
 
     /// Commits `writes` as one transaction (together with whatever else is waiting), and returns once it is on disk.
@@ -151,18 +195,33 @@ impl Journal {
     pub async fn close(&self) {
         // The reader first: the last connection to close writes the WAL back into the file and removes it.
         let reader = Arc::clone(&self.inner.reader);
+        #[allow(clippy::infallible_destructuring_match, reason = "a test build has a second driver")]
+        let jobs = match &self.inner.driver {
+            Driver::Thread(jobs) => jobs,
+            #[cfg(test)]
+            Driver::Inline(inline) => {
+                drop(lock(&reader).take());
+                return inline.close().await;
+            }
+        };
         // A panic while reading has left nothing to wait for.
         let _ = tokio::task::spawn_blocking(move || drop(lock(&reader).take())).await;
         let (done, closed) = oneshot::channel();
-        if self.inner.jobs.send(Job::Close { done }).is_ok() {
+        if jobs.send(Job::Close { done }).is_ok() {
             // An error says that the thread has ended, which is what is waited for.
             let _ = closed.await;
         }
     }
 
     async fn order(&self, work: Work) -> Result<Committed, JournalError> {
+        #[allow(clippy::infallible_destructuring_match, reason = "a test build has a second driver")]
+        let jobs = match &self.inner.driver {
+            Driver::Thread(jobs) => jobs,
+            #[cfg(test)]
+            Driver::Inline(inline) => return inline.order(work, Arc::clone(&self.inner.state)).await,
+        };
         let (answer, answered) = oneshot::channel();
-        self.inner.jobs.send(Job::Task(Task { work, answer })).map_err(|_| JournalError::Closed)?;
+        jobs.send(Job::Task(Task { work, answer })).map_err(|_| JournalError::Closed)?;
         answered.await.unwrap_or(Err(JournalError::Closed))
     }
 
@@ -172,6 +231,10 @@ impl Journal {
     ) -> Result<T, JournalError> {
         let reader = Arc::clone(&self.inner.reader);
         let read = move || lock(&reader).as_ref().ok_or(JournalError::Closed).and_then(query);
+        #[cfg(test)]
+        if matches!(self.inner.driver, Driver::Inline(_)) {
+            return read();
+        }
         tokio::task::spawn_blocking(read).await.map_err(|error| JournalError::Read(error.to_string()))?
     }
 }
@@ -249,7 +312,7 @@ fn write(mut store: Store, lock: File, waiting: &mpsc::Receiver<Job>, state: &St
     }
 }
 
-fn commit_group(store: &mut Store, tasks: Vec<Task>, state: &State) {
+pub(super) fn commit_group(store: &mut Store, tasks: Vec<Task>, state: &State) {
     if tasks.is_empty() {
         return;
     }
@@ -260,7 +323,9 @@ fn commit_group(store: &mut Store, tasks: Vec<Task>, state: &State) {
             Work::Settle { id, given_up } => Order::Settle { id: *id, given_up: given_up.as_deref() },
         })
         .collect();
+    tasks.iter().for_each(|task| crash_point("before", &task.work));
     let answers = store.run(&orders);
+    tasks.iter().for_each(|task| crash_point("after", &task.work));
     publish(store, state);
     let mut ships = false;
     for (task, result) in tasks.into_iter().zip(answers) {
@@ -271,6 +336,27 @@ fn commit_group(store: &mut Store, tasks: Vec<Task>, state: &State) {
     if ships {
         state.shipped.notify_waiters();
     }
+}
+
+/// For tests: the program may be told to die here.
+fn crash_point(when: &str, work: &Work) {
+    if !cfg!(feature = "faults") {
+        return;
+    }
+    let is = |wanted: LogType| {
+        let record = |write: &Write| matches!(write, Write::Record(record) if record.log_type == wanted);
+        matches!(work, Work::Batch(writes) if writes.iter().any(record))
+    };
+    let what = match work {
+        Work::Settle { .. } => "settle",
+        Work::Batch(writes) if writes.iter().any(|write| matches!(write, Write::Accept(_))) => "accept",
+        Work::Batch(_) if is(LogType::Intent) => "intent",
+        Work::Batch(_) if is(LogType::Result) => "result",
+        Work::Batch(_) if is(LogType::Followup) => "followup",
+        Work::Batch(_) if is(LogType::Entry) || is(LogType::Decision) => "conclude",
+        Work::Batch(_) => return,
+    };
+    faults::point(&format!("{when}:{what}"));
 }
 
 fn hands_over(work: &Work) -> bool {

@@ -19,7 +19,7 @@ use super::manifest::{self, CONTRACT, Manifest};
 use super::outline::Outline;
 use super::sandbox::Sandbox;
 use super::text::one_line;
-use super::{LoadError, Plugin, Plugins, Source, Unusable};
+use super::{Code, Compiled, LoadError, Plugin, Plugins, Source, Unusable};
 use crate::hex::hex;
 
 /// Of a component. An action in Python has 18 MB.
@@ -71,7 +71,8 @@ pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadErro
         match ready {
             Ok(pre) => {
                 let name = manifest.name.clone();
-                let plugin = Plugin { manifest, file, sha256, pre, engine: engine.clone(), limits: source.limits };
+                let code = Code::Component(Box::new(Compiled { pre, engine: engine.clone() }));
+                let plugin = Plugin { manifest, file, sha256, limits: source.limits, code };
                 plugins.by_name.insert(name, Arc::new(plugin));
             }
             Err(reason) => plugins.unusable.push(Unusable { file, name: Some(manifest.name), reason }),

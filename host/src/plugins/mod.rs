@@ -11,6 +11,8 @@ mod limits;
 mod loader;
 pub mod manifest;
 mod mapped;
+#[cfg(test)]
+pub mod native;
 pub mod outline;
 mod outside;
 mod run;
@@ -86,9 +88,21 @@ pub struct Plugin {
     pub file: PathBuf,
     /// Of the file; lower-case hex.
     pub sha256: String,
+    limits: Limits,
+    code: Code,
+}
+
+/// What a run runs.
+enum Code {
+    Component(Box<Compiled>),
+    /// A function of this program, for a simulation: an engine's clock is a thread, which no schedule owns.
+    #[cfg(test)]
+    Native(Arc<dyn native::Action>),
+}
+
+struct Compiled {
     pre: ActionPluginPre<Sandbox>,
     engine: Engine,
-    limits: Limits,
 }
 
 /// What is wrong with a rule's parameters. `at` is a JSON Pointer, "" for the whole.
@@ -188,7 +202,11 @@ pub enum LoadError {
 impl Plugin {
     /// Asks the action whether `parameters` (JSON) suit it. Runs in a sandbox in which every host function traps.
     pub async fn validate(&self, parameters: &str) -> Result<(), Vec<ParameterProblem>> {
-        run::validate(self, parameters).await
+        match &self.code {
+            Code::Component(compiled) => run::validate(self, compiled, parameters).await,
+            #[cfg(test)]
+            Code::Native(_) => Ok(()),
+        }
     }
 
     /// How long a run may take; `narrower` can only shorten it.
@@ -202,7 +220,13 @@ impl Plugin {
         let Request { event_id, attempt, parameters, reason, alert, log } = request;
         let outside = Gated::new(gate, run, log, &self.manifest.name, &event_id);
         let asked = Asked { event_id, attempt, parameters, reason, alert };
-        run::run(self, Sandbox::new(self.limits, asked, Arc::new(outside)), timeout).await
+        match &self.code {
+            Code::Component(compiled) => {
+                run::run(self, compiled, Sandbox::new(self.limits, asked, Arc::new(outside)), timeout).await
+            }
+            #[cfg(test)]
+            Code::Native(action) => native::run(self, action.as_ref(), asked, outside, timeout).await,
+        }
     }
 }
 

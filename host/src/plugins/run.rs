@@ -11,7 +11,7 @@ use super::bindings::exports::falco_response::plugin::action::{Failure, Outcome}
 use super::limits::{CallLimitReached, Limiter};
 use super::sandbox::Sandbox;
 use super::text::{capped, one_line};
-use super::{End, ParameterProblem, Plugin, Report};
+use super::{Compiled, End, ParameterProblem, Plugin, Report};
 use crate::telemetry::log::Level;
 
 /// Of a sentence that the action says about its run.
@@ -25,13 +25,13 @@ const LIFT_LIMIT: usize = 4 << 20;
 
 type Answer<T> = Result<wasmtime::Result<T>, tokio::time::error::Elapsed>;
 
-pub(super) async fn run(plugin: &Plugin, sandbox: Sandbox, narrower: Option<Duration>) -> Report {
-    let slot = plugin.engine.slot().await;
+pub(super) async fn run(plugin: &Plugin, compiled: &Compiled, sandbox: Sandbox, narrower: Option<Duration>) -> Report {
+    let slot = compiled.engine.slot().await;
     let started = Instant::now();
     let limit = plugin.timeout(narrower);
-    let mut store = store(plugin, sandbox);
+    let mut store = store(compiled, sandbox);
     let answer: Answer<Result<Outcome, Failure>> = timeout(limit, async {
-        let action = plugin.pre.instantiate_async(&mut store).await?;
+        let action = compiled.pre.instantiate_async(&mut store).await?;
         action.falco_response_plugin_action().call_run(&mut store).await
     })
     .await;
@@ -57,12 +57,16 @@ pub(super) async fn run(plugin: &Plugin, sandbox: Sandbox, narrower: Option<Dura
     Report { end, notes, attachments, duration, peak_memory }
 }
 
-pub(super) async fn validate(plugin: &Plugin, parameters: &str) -> Result<(), Vec<ParameterProblem>> {
-    let slot = plugin.engine.slot().await;
+pub(super) async fn validate(
+    plugin: &Plugin,
+    compiled: &Compiled,
+    parameters: &str,
+) -> Result<(), Vec<ParameterProblem>> {
+    let slot = compiled.engine.slot().await;
     let parameters = parameters.to_owned();
-    let mut store = store(plugin, Sandbox::without_session(plugin.limits));
+    let mut store = store(compiled, Sandbox::without_session(plugin.limits));
     let answer = timeout(plugin.limits.timeout, async {
-        let action = plugin.pre.instantiate_async(&mut store).await?;
+        let action = compiled.pre.instantiate_async(&mut store).await?;
         action.falco_response_plugin_action().call_validate(&mut store, &parameters).await
     })
     .await;
@@ -98,8 +102,8 @@ fn unanswered(why: &str) -> Vec<ParameterProblem> {
     vec![ParameterProblem { at: String::new(), message: format!("the action could not check them: {why}") }]
 }
 
-fn store(plugin: &Plugin, sandbox: Sandbox) -> Store<Sandbox> {
-    let mut store = Store::new(plugin.engine.wasm(), sandbox);
+fn store(compiled: &Compiled, sandbox: Sandbox) -> Store<Sandbox> {
+    let mut store = Store::new(compiled.engine.wasm(), sandbox);
     store.limiter(|sandbox| &mut sandbox.limiter);
     store.set_hostcall_fuel(LIFT_LIMIT);
     // Yields to the other tasks of the thread at every tick; that is what lets the timeout outside come true.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::outside::{Answer, Outside};
 use super::sandbox::{Asked, Sandbox};
-use super::{Limits, ParameterProblem, Plugin, Plugins, Report, Source, run};
+use super::{Code, Limits, ParameterProblem, Plugin, Plugins, Report, Source, run};
 use crate::alert::Alert;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef, Uid};
 use crate::cluster::{LogOptions, Selection};
@@ -151,5 +151,11 @@ fn plugin(text: &str, limits: Limits) -> Arc<Plugin> {
 
 async fn run_once(text: &str, limits: Limits, outside: &Arc<Noted>) -> Report {
     let plugin = plugin(text, limits);
-    run::run(&plugin, sandbox(limits, outside), None).await
+    run_in(&plugin, sandbox(limits, outside), None).await
+}
+
+/// In a sandbox of the test's own.
+async fn run_in(plugin: &Plugin, sandbox: Sandbox, narrower: Option<std::time::Duration>) -> Report {
+    let Code::Component(compiled) = &plugin.code else { panic!("{} is no component", plugin.file.display()) };
+    run::run(plugin, compiled, sandbox, narrower).await
 }

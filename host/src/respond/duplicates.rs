@@ -42,13 +42,12 @@ impl Duplicates {
     }
 }
 
-/// None for an alert that is about no pod.
+/// None for an alert without the pod's UID: a name proves little, and the queue folds what comes together anyway.
 fn key(alert: &Alert) -> Option<Key> {
-    let namespace = alert.text("k8s.ns.name").unwrap_or_default();
-    let pod = alert.text("k8s.pod.uid").or_else(|| alert.text("k8s.pod.name"))?;
+    let pod = alert.text("k8s.pod.uid")?;
     let time = alert.time.as_nanosecond().to_be_bytes();
     let mut hash = Sha256::new();
-    for part in [alert.rule.as_bytes(), namespace.as_bytes(), pod.as_bytes(), &time] {
+    for part in [alert.rule.as_bytes(), pod.as_bytes(), &time] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -64,7 +63,7 @@ mod tests {
 
     fn alert(change: impl Fn(&mut Value)) -> Alert {
         let mut body = json!({"uuid": "u", "priority": "Critical", "rule": "r", "time": "2026-11-24T12:00:00.100Z",
-            "output_fields": {"k8s.ns.name": "production", "k8s.pod.name": "a"}});
+            "output_fields": {"k8s.ns.name": "production", "k8s.pod.name": "a", "k8s.pod.uid": "x"}});
         change(&mut body);
         Alert::parse(body.to_string().as_bytes()).expect("an alert")
     }
@@ -84,8 +83,8 @@ mod tests {
         for (key, value) in [("rule", "s"), ("time", "2026-11-24T12:00:00.100000001Z")] {
             assert!(!duplicates.knows(&alert(|body| body[key] = json!(value)), now), "{key}");
         }
-        for (key, value) in [("k8s.pod.name", "b"), ("k8s.ns.name", "staging"), ("k8s.pod.uid", "x")] {
-            assert!(!duplicates.knows(&alert(|body| body["output_fields"][key] = json!(value)), now), "{key}");
+        for uid in [json!("y"), Value::Null] {
+            assert!(!duplicates.knows(&alert(|body| body["output_fields"]["k8s.pod.uid"] = uid.clone()), now), "{uid}");
         }
         let later = now.checked_add(REMEMBERED).expect("in range");
         assert!(!duplicates.knows(&first, later));

@@ -19,12 +19,13 @@ mod reload;
 mod restore;
 pub mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::alert::Alert;
 use crate::ambient::Ambient;
@@ -93,6 +94,8 @@ struct Inner {
     config_problem: ArcSwapOption<String>,
     /// The last word on whether the cluster answers.
     cluster: Mutex<Result<(), String>>,
+    /// The last word on what the cluster allows, as `/readyz` shows it.
+    access: Mutex<Value>,
 }
 
 impl Responder {
@@ -114,8 +117,14 @@ impl Responder {
                 duplicates: Duplicates::default(),
                 config_problem: ArcSwapOption::empty(),
                 cluster: Mutex::new(Ok(())),
+                access: Mutex::new("not asked yet".into()),
             }),
         }
+    }
+
+    /// What `/readyz` says of the permissions in the cluster from now on.
+    pub fn note_access(&self, access: Value) {
+        *self.inner.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
     }
 
     /// Queues a page about the controller itself.

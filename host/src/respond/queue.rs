@@ -15,6 +15,7 @@ use super::pipeline::{Handled, Job};
 use super::rules::Match;
 use super::{Event, Inner, Responder};
 use crate::alert::Alert;
+use crate::faults;
 use crate::intake::{Inlet, Turned};
 use crate::journal::{NewAlert, Write};
 
@@ -216,19 +217,27 @@ impl Responder {
         let queue = &self.inner.queue;
         queue.stopping.send_replace(true);
         queue.places.close();
-        let idle = async {
-            loop {
-                let changed = queue.changed.notified();
-                if queue.open.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                tokio::select! {
-                    () = changed => {}
-                    () = tokio::time::sleep(Duration::from_millis(50)) => {}
-                }
+        tokio::time::timeout(within, self.idle()).await.is_ok()
+    }
+
+    /// Waits until nothing is under way any more.
+    pub async fn idle(&self) {
+        let queue = &self.inner.queue;
+        loop {
+            let changed = queue.changed.notified();
+            if queue.open.load(Ordering::Acquire) == 0 {
+                return;
             }
-        };
-        tokio::time::timeout(within, idle).await.is_ok()
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
+        }
+    }
+
+    /// What would become of an alert now.
+    pub fn find(&self, alert: &Alert) -> Match {
+        self.inner.rules.load().find(alert)
     }
 
     async fn accept(&self, alert: Alert, received_at: Timestamp) -> Result<(), Turned> {
@@ -254,6 +263,15 @@ impl Responder {
             received_at,
             body: Arc::clone(event.alert.raw()),
         };
+        if faults::is("answer_before_commit") {
+            let (inner, event) = (Arc::clone(inner), event.clone());
+            tokio::spawn(async move {
+                if inner.journal.commit(vec![Write::Accept(new)]).await.is_ok() {
+                    inner.enqueue(Job::new(event, 0));
+                }
+            });
+            return Ok(());
+        }
         match inner.journal.commit(vec![Write::Accept(new)]).await {
             Ok(committed) if committed.duplicates > 0 => {
                 inner.metrics.alert("duplicate");
@@ -296,6 +314,7 @@ impl Inlet for Responder {
             Ok(()) => json!("reachable"),
             Err(error) => json!(format!("unreachable: {error}")),
         };
+        let access = inner.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let journal = if writes { "takes writes" } else { "takes no writes" };
         let config = json!({
             "sha256": inner.rules.load().config_sha256,
@@ -308,6 +327,7 @@ impl Inlet for Responder {
             "cluster": cluster,
             "config": config,
             "brake": inner.gate.braked(),
+            "access": access,
         });
         (writes, body)
     }

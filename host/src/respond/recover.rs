@@ -17,6 +17,7 @@ use super::{Event, Inner, Responder, pages};
 use crate::alert::Alert;
 use crate::cluster::names::Uid;
 use crate::config::OnFailure;
+use crate::faults;
 use crate::journal::{JournalError, LogType, Record, Unfinished, UnfinishedIntent, Write};
 use crate::safety::policy::RuleScope;
 use crate::safety::run::Identity;
@@ -263,6 +264,9 @@ fn is_open(intent: &UnfinishedIntent) -> bool {
 
 /// What is known never to have left does not keep an alert from being worked on again.
 fn may_have_been_sent(intent: &UnfinishedIntent) -> bool {
+    if faults::is("repeat_unknown") {
+        return false;
+    }
     let dry = intent.intent.get("dry_run") == Some(&Value::Bool(true));
     !dry && !matches!(effect(intent), Some("not_sent" | "denied"))
 }

@@ -181,7 +181,7 @@ fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config
 }
 
 /// The configuration's loader has checked the names; one that slips through is a problem, and allows nothing.
-fn namespaces(names: &[String], location: Location, problems: &mut Vec<Problem>) -> BTreeSet<Namespace> {
+pub(crate) fn namespaces(names: &[String], location: Location, problems: &mut Vec<Problem>) -> BTreeSet<Namespace> {
     let mut parsed = BTreeSet::new();
     for name in names {
         match Namespace::parse(name) {
@@ -194,7 +194,7 @@ fn namespaces(names: &[String], location: Location, problems: &mut Vec<Problem>)
     parsed
 }
 
-fn policy(config: &Config, problems: &mut Vec<Problem>) -> Policy {
+pub(crate) fn policy(config: &Config, problems: &mut Vec<Problem>) -> Policy {
     let top = Location { line: 1, column: 1 };
     let mut kinds = Vec::new();
     for own in &config.owner_kinds {

@@ -152,6 +152,16 @@ pub const LIFE_AND_DEATH: [&str; 4] = [
     "metadata.deletionGracePeriodSeconds",
 ];
 
+/// One label or one annotation that nobody else lives by.
+pub fn is_free_metadata(path: &[String], object: &Value) -> bool {
+    match path {
+        [metadata, kind, key] if metadata == "metadata" && (kind == "labels" || kind == "annotations") => {
+            is_free_key(kind, key, object)
+        }
+        _ => false,
+    }
+}
+
 /// Whether a label or annotation may be written without a grant: not one of Kubernetes' own, and not one that the
 /// object already carries, since something may select by it.
 pub fn is_free_key(kind: &str, key: &str, object: &Value) -> bool {

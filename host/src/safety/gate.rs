@@ -7,7 +7,8 @@
 //! 3. the object has a namespace, and that namespace passes the same checks as a target's;
 //! 4. it is no DaemonSet, and no subresource in disguise;
 //! 5. the plugin declares and was granted it, down to the paths that are written;
-//! 6. the object is the one that was cleared, or is read and cleared now; its UID is pinned;
+//! 6. the object is the one that was cleared, or is read and cleared now; its UID is pinned; and no DaemonSet would be
+//!    deleted along with it;
 //! 7. the run holds a share of the budgets, which its first call uses up;
 //! 8. the intent is on disk, and neither the brake was pulled nor the time ran out meanwhile.
 //!

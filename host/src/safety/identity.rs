@@ -47,6 +47,11 @@ impl Subject {
         }
     }
 
+    /// Whether the alert itself tells its pod from others of the same name.
+    pub fn is_certain(&self) -> bool {
+        self.pod_uid.is_some() || self.container_id.as_deref().is_some_and(usable_container_id)
+    }
+
     /// # Errors
     /// The alert names none, or one that cannot be a namespace.
     pub fn namespace(&self) -> Result<Namespace, Refusal> {

@@ -4,7 +4,10 @@
 pub mod budget;
 pub mod checks;
 pub mod clearance;
-mod document;
+pub mod defaults;
+mod dependents;
+pub(crate) mod document;
+pub mod effective;
 pub mod gate;
 pub mod identity;
 pub mod owners;
@@ -16,6 +19,8 @@ pub mod run;
 mod send;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "faults"))]
+mod unguarded;
 
 pub use reads::for_plugin;
 

@@ -14,7 +14,7 @@ use crate::cluster::owners::{self, OwnerReference};
 use crate::cluster::{ApiError, Reader};
 
 /// Deeper or wider than any real chain.
-const MOST_OWNERS: usize = 16;
+pub(super) const MOST_OWNERS: usize = 16;
 
 /// A controller of the target. `kind` is Kubernetes' `Deployment`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct Chain {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WalkError {
     Refused(Refusal),
+    /// As [`Self::Refused`], for this owner's sake: it is protected, unknown or cannot be read.
+    Owner(OwnerReference, Refusal),
     /// No answer from the cluster; asking again may help.
     NoAnswer(ApiError),
 }
@@ -68,7 +70,10 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
         if seen.len() > MOST_OWNERS {
             return Err(Refusal::new(Check::OwnerUnreadable, format!("more than {MOST_OWNERS} owners")).into());
         }
-        let kind = policy.owner_kinds.find(&reference).ok_or_else(|| unknown_kind(&reference))?;
+        let kind = policy
+            .owner_kinds
+            .find(&reference)
+            .ok_or_else(|| WalkError::Owner(reference.clone(), unknown_kind(&reference)))?;
         if controls {
             chain.top = Some(reference.to_string());
             chain.controllers.push(Owner {
@@ -85,7 +90,7 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
             .map_err(|error| unreadable(&reference, error))?;
         if read.pointer("/metadata/uid").and_then(Value::as_str) != Some(reference.uid.as_str()) {
             let detail = format!("{reference} has another UID than the reference to it: the owner was replaced");
-            return Err(Refusal::new(Check::OwnerUnreadable, detail).into());
+            return Err(WalkError::Owner(reference, Refusal::new(Check::OwnerUnreadable, detail)));
         }
         enqueue(&read, controls, policy, &mut waiting)?;
     }
@@ -99,11 +104,12 @@ fn enqueue(
     controls: bool,
     policy: &Policy,
     waiting: &mut VecDeque<(OwnerReference, bool)>,
-) -> Result<(), Refusal> {
+) -> Result<(), WalkError> {
     let references =
         owners::references(object).map_err(|error| Refusal::new(Check::OwnerUnreadable, error.to_string()))?;
     for reference in &references {
-        checks::owner_not_protected(&reference.kind, &reference.to_string(), policy)?;
+        checks::owner_not_protected(&reference.kind, &reference.to_string(), policy)
+            .map_err(|refusal| WalkError::Owner(reference.clone(), refusal))?;
     }
     waiting.extend(references.into_iter().map(|reference| {
         let controls = controls && reference.controller;
@@ -112,7 +118,7 @@ fn enqueue(
     Ok(())
 }
 
-fn unknown_kind(reference: &OwnerReference) -> Refusal {
+pub(super) fn unknown_kind(reference: &OwnerReference) -> Refusal {
     let OwnerReference { api_version, kind, .. } = reference;
     let plural = format!("{}s", kind.to_lowercase());
     Refusal::new(
@@ -124,7 +130,7 @@ fn unknown_kind(reference: &OwnerReference) -> Refusal {
     )
 }
 
-fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
+pub(super) fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
     if error.is_transient() {
         return WalkError::NoAnswer(error);
     }
@@ -140,5 +146,5 @@ fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
         }
         _ => format!("the owner {reference} cannot be read: {error}"),
     };
-    WalkError::Refused(Refusal::new(Check::OwnerUnreadable, detail))
+    WalkError::Owner(reference.clone(), Refusal::new(Check::OwnerUnreadable, detail))
 }

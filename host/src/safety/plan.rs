@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::checks::{self, Check, Refusal};
 use super::clearance::{self, NotCleared};
+use super::dependents;
 use super::document::{self, Touched};
 use super::gate::{Change, Gate};
 use super::permissions::{Call, Verb};
@@ -49,6 +50,10 @@ impl From<NotCleared> for Stop {
 impl Gate {
     /// Steps 1 to 6.
     pub(super) async fn plan(&self, run: &Run, change: Change) -> Result<Planned, Stop> {
+        #[cfg(any(test, feature = "faults"))]
+        if crate::faults::is("gate_off") {
+            return super::unguarded::as_asked(change).map_err(Stop::from);
+        }
         if !run.bounds.dry_run
             && let Some(why) = self.braked()
         {
@@ -67,6 +72,13 @@ impl Gate {
             Change::Delete { object, grace_period_seconds, propagation } => {
                 no_subresource(&object.resource)?;
                 let (uid, _) = self.pinned(run, &object, Verb::Delete, None).await?;
+                if !owns_nothing(&object.resource) {
+                    let namespace = permitted_namespace(run, &object.resource, object.namespace.as_ref())?;
+                    let (reader, policy) = (&self.inner.reader, &run.bounds.policy);
+                    dependents::no_daemon_set_goes_along(&object, &uid, &namespace, reader, policy)
+                        .await
+                        .map_err(NotCleared::from)?;
+                }
                 let path = object.path();
                 let mutation = Mutation::Delete { object, uid: uid.clone(), grace_period_seconds, propagation };
                 Ok(Planned { mutation, uid: Some(uid), path, before: None, touched: None })
@@ -273,6 +285,11 @@ fn without_subresource(resource: &ApiResource) -> ApiResource {
 /// What a NetworkPolicy does, it does to its whole namespace; nobody's pod dies of it.
 fn judged_by_namespace_alone(resource: &ApiResource) -> bool {
     resource.is("networking.k8s.io", "networkpolicies")
+}
+
+/// No controller makes what belongs to a pod or a NetworkPolicy.
+fn owns_nothing(resource: &ApiResource) -> bool {
+    *resource == ApiResource::pods() || judged_by_namespace_alone(resource)
 }
 
 fn is_ours(object: &Value) -> bool {

@@ -17,6 +17,7 @@ use super::run::{CallRecord, Effect, Intent, Run};
 use super::{CallError, Reason};
 use crate::cluster::names::Uid;
 use crate::cluster::{Answer, ApiError, Mutation, Sending};
+use crate::faults;
 
 const LONGEST_REQUEST: Duration = Duration::from_secs(5);
 /// A request that starts at the deadline's edge still gets this long, so that its answer is known.
@@ -61,6 +62,15 @@ pub(super) async fn send(
 }
 
 async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) -> Result<Value, CallError> {
+    if faults::is("act_before_intent") {
+        let answer = exchange(inner, run, intent, planned).await;
+        // Both, late.
+        let _ = run.recorder.intent(&run.identity, intent).await;
+        if let Some(call) = run.call(intent.call) {
+            let _ = run.recorder.result(&run.identity, intent, &call).await;
+        }
+        return answer;
+    }
     let counted = match run.bounds.allowance.as_ref() {
         _ if intent.dry_run => None,
         Some(allowance) => allowance.spend(inner.ambient.now()).then_some(allowance),
@@ -91,7 +101,8 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
     if let Some(allowance) = counted.filter(|_| run.call(intent.call).is_some_and(|call| call.sent_at.is_none())) {
         allowance.not_sent();
     }
-    if let Some(call) = run.call(intent.call)
+    if !faults::is("forget_result")
+        && let Some(call) = run.call(intent.call)
         && let Err(error) = run.recorder.result(&run.identity, intent, &call).await
     {
         // The change stands and the intent is on disk; the entry that follows carries the result, or the next start
@@ -191,6 +202,12 @@ pub(super) fn is_ambiguous(error: &ApiError) -> bool {
         ApiError::NoAnswer(_) | ApiError::TooLarge { .. } => true,
         // A 503 of the API server's own means that it did nothing; a proxy says the same of a connection that broke.
         ApiError::Status { code: 503, reason, .. } => reason != "ServiceUnavailable",
+        // Admission comes before storage: where a webhook that must be asked cannot be, nothing was stored.
+        ApiError::Status { code: 500, reason, message, .. }
+            if reason == "InternalError" && message.contains("failed calling webhook") =>
+        {
+            false
+        }
         ApiError::Status { code, .. } => *code >= 500 && *code != 501,
         ApiError::NotSent(_) => false,
     }

@@ -2,6 +2,7 @@
 //! says of calls whose answers were lost.
 
 mod answers;
+mod dependents;
 mod documents;
 mod properties;
 mod timing;
@@ -125,8 +126,12 @@ fn stage() -> Stage {
 }
 
 fn stage_with(stop_file: Option<std::path::PathBuf>) -> Stage {
+    stage_of(MANIFESTS, stop_file)
+}
+
+fn stage_of(manifests: &str, stop_file: Option<std::path::PathBuf>) -> Stage {
     let (ambient, _) = fixed::at(NOW);
-    let simulation = Simulation::from_yaml(MANIFESTS, &ambient).expect("valid");
+    let simulation = Simulation::from_yaml(manifests, &ambient).expect("valid");
     let (reader, writer) = connect_simulated(simulation.clone());
     Stage { simulation, gate: Gate::new(reader.clone(), writer, ambient.clone(), stop_file), reader, ambient }
 }

@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use super::channel::{Channel, EncodeError, Verdict};
 use super::http::HttpClient;
 use crate::ambient::Ambient;
+use crate::faults;
 use crate::journal::{Journal, JournalError, Parcel};
 use crate::telemetry::log::{Level, Log};
 use crate::telemetry::metrics::Metrics;
@@ -180,7 +181,10 @@ impl Courier {
             Err(EncodeError::Retry(why)) => return Verdict::Retry { after: None, why },
             Err(EncodeError::Never(why)) => return Verdict::Never { why },
         };
-        match self.http.clone().oneshot(request).await {
+        faults::point("before:deliver");
+        let answer = self.http.clone().oneshot(request).await;
+        faults::point("after:deliver");
+        match answer {
             Ok(response) => self.channel.judge(&response),
             Err(error) => Verdict::Retry { after: None, why: error.to_string() },
         }

@@ -139,6 +139,10 @@ async fn start(
     ambient: Ambient,
     log: Log,
 ) -> Result<(Running, Reloader), Failure> {
+    let listen = settings::address(arguments.listen, config.listen, settings::DEFAULT_LISTEN);
+    let admin = settings::address(arguments.admin_listen, config.admin_listen, settings::DEFAULT_ADMIN_LISTEN);
+    #[cfg(all(feature = "faults", not(test)))]
+    log.line(Level::Warn, &crate::faults::warning([listen, admin]).map_err(Failure::Usage)?, &Map::new());
     let metrics = Metrics::new();
     let flags = Flags::of(&arguments, &config);
     let journal_path = flags.journal.clone();
@@ -191,9 +195,7 @@ async fn start(
         responder.page(&page).await.map_err(|error| Failure::Runtime(error.to_string()))?;
     }
     let intake = Intake::new(Arc::new(responder.clone()), tokens, &ambient, &log, &metrics);
-    let listen = bind(settings::address(arguments.listen, config.listen, settings::DEFAULT_LISTEN)).await?;
-    let admin =
-        bind(settings::address(arguments.admin_listen, config.admin_listen, settings::DEFAULT_ADMIN_LISTEN)).await?;
+    let (listen, admin) = (bind(listen).await?, bind(admin).await?);
     let (address, admin_address) = (local(&listen)?, local(&admin)?);
     // Before the first alert is taken: what comes from now on is in the inbox as well, and is not to be taken up twice.
     let recovered = responder.recover().await.map_err(|error| Failure::Runtime(error.to_string()))?;

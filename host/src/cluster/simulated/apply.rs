@@ -232,7 +232,10 @@ pub fn apply(
 
 fn refused(conflicts: &[(&Owner, &Path)]) -> Failure {
     let field = |path: &Path| format!(".{}", path.join("."));
-    let with = |owner: &Owner| format!("with \"{}\" using {}", owner.manager, owner.api_version);
+    let with = |owner: &Owner| match owner.operation.as_str() {
+        "Apply" => format!("with \"{}\"", owner.manager),
+        _ => format!("with \"{}\" using {}", owner.manager, owner.api_version),
+    };
     let causes: Value = conflicts
         .iter()
         .map(|(owner, path)| {

@@ -4,11 +4,12 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::access;
 use super::kinds::{Kind, Kinds};
 use super::selectors::{Fields, Labels};
 use super::status::Failure;
 use super::store::{Key, Store};
-use super::write;
+use super::{delete, write};
 use crate::ambient::Ambient;
 
 pub type Answer = Result<(StatusCode, Value), Failure>;
@@ -109,6 +110,16 @@ pub fn answer(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>) 
             });
             return render(StatusCode::OK, &version);
         }
+        access::PATH => {
+            let answer = match *request.method() {
+                Method::POST => body(request).and_then(|document| access::review(store, document)),
+                _ => Err(Failure::method_not_allowed()),
+            };
+            return match answer {
+                Ok((code, body)) => render(code, &body),
+                Err(failure) => render(failure.code, &failure.to_json()),
+            };
+        }
         _ => {}
     }
     let answer = Route::parse(&store.kinds, request.uri().path()).and_then(|route| {
@@ -134,7 +145,7 @@ fn dispatch(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>, ro
     if let Some(subresource) = route.subresource.as_deref() {
         let evict = route.kind.is_pod() && subresource == "eviction";
         return match (evict, request.method()) {
-            (true, &Method::POST) => write::evict(store, ambient, route, &query, &body(request)?),
+            (true, &Method::POST) => delete::evict(store, ambient, route, &query, &body(request)?),
             (true, _) => Err(Failure::method_not_allowed()),
             (false, _) if subresource == "status" => Err(Failure::not_simulated("the status subresource")),
             (false, _) => Err(Failure::no_such_path()),
@@ -181,11 +192,11 @@ fn list(store: &Store, route: &Route, query: &Query, metadata_only: bool) -> Ans
         return Err(Failure::not_simulated("watching"));
     }
     let labels = Labels::parse(query.get("labelSelector").unwrap_or_default()).map_err(Failure::bad_request)?;
-    let fields = Fields::parse(query.get("fieldSelector").unwrap_or_default()).map_err(Failure::bad_request)?;
-    let number = |text: &str| text.parse::<usize>();
+    let fields =
+        Fields::parse(&route.kind, query.get("fieldSelector").unwrap_or_default()).map_err(Failure::bad_request)?;
+    let number = |text: &str| text.parse::<i64>();
     let limit = match query.get("limit").map(number).transpose() {
-        Ok(Some(0) | None) => usize::MAX,
-        Ok(Some(limit)) => limit,
+        Ok(limit) => usize::try_from(limit.unwrap_or(0)).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX),
         Err(_) => {
             let text = query.get("limit").unwrap_or_default();
             return Err(Failure::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")));
@@ -210,6 +221,9 @@ fn list(store: &Store, route: &Route, query: &Query, metadata_only: bool) -> Ans
         items.push(if metadata_only { partial(object) } else { item(&route.kind, object) });
         if items.len() == limit && found.peek().is_some() {
             metadata["continue"] = json!(format!("{}/{}", key.namespace, key.name));
+            if query.get("labelSelector").or(query.get("fieldSelector")).is_none() {
+                metadata["remainingItemCount"] = json!(found.count());
+            }
             break;
         }
     }

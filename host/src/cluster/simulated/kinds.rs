@@ -68,6 +68,12 @@ impl Kind {
         self.is("", "namespaces")
     }
 
+    /// Whether its objects count the changes of what they ask for.
+    pub fn has_generation(&self) -> bool {
+        let counts = ["apiextensions.k8s.io", "apps", "batch", "networking.k8s.io", "policy"];
+        self.custom || counts.contains(&self.group.as_str()) || self.is_pod() || self.is("", "replicationcontrollers")
+    }
+
     pub fn is_network_policy(&self) -> bool {
         self.is("networking.k8s.io", "networkpolicies")
     }

@@ -127,6 +127,16 @@ fn store(documents: Vec<Document>, now: Timestamp) -> Result<Store, LoadError> {
     Ok(store)
 }
 
+/// One object, beside those that are there.
+#[cfg(test)]
+pub fn place(store: &mut Store, object: Value, now: Timestamp) -> Result<(), String> {
+    let document = Document { file: String::new(), line: 0, object };
+    let (key, kind, mut object) = complete(&document, &store.kinds, now)?;
+    apply::own_everything(&mut object, &kind, MANAGER);
+    store.put(&key, object);
+    Ok(())
+}
+
 fn missing_namespaces(keys: &BTreeSet<Key>) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = keys.iter().map(|key| key.namespace.clone()).collect();
     names.extend(["default".to_owned(), "kube-system".to_owned()]);

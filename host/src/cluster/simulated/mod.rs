@@ -3,9 +3,12 @@
 //! It stands where a connection would, below the kube client, so that the code above is the code of production. It
 //! decides as the API server does where the controller can tell the difference: preconditions, dry runs, ownership of
 //! fields, grace periods, disruption budgets. No controllers run: nothing is re-created, no dependents are collected,
-//! whatever a delete's propagation policy says. Nobody is authenticated and everything is allowed.
+//! whatever a delete's propagation policy says. Nobody is authenticated and everything is allowed; what is answered to
+//! the question what the controller may do, `access` says.
 
+mod access;
 mod apply;
+mod delete;
 mod http;
 mod kinds;
 mod load;
@@ -111,6 +114,21 @@ impl Simulation {
         let mut state = self.state();
         state.store.sweep(self.0.ambient.now());
         state.store.iter().map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Puts an object in place, whoever would have made it and whatever its status: complete as [`Self::load`] would
+    /// complete it.
+    ///
+    /// # Errors
+    /// It is no object of a known kind.
+    #[cfg(test)]
+    pub fn place(&self, object: Value) -> Result<(), String> {
+        load::place(&mut self.state().store, object, self.0.ambient.now())
+    }
+
+    #[cfg(test)]
+    pub fn empty(ambient: &Ambient) -> Self {
+        Self::new(Store::new(kinds::Kinds::built_in()), ambient)
     }
 
     /// Every request so far, those that met a fault included.

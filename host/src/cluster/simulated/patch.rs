@@ -74,8 +74,7 @@ pub fn settle(
         return Err(Failure::bad_request(why));
     }
     if differs("/metadata/namespace").is_some() {
-        let why = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(Failure::bad_request(why));
+        return Err(Failure::another_namespace());
     }
     match differs("/metadata/uid") {
         Some((_, new)) if !new.is_empty() => {
@@ -90,6 +89,13 @@ pub fn settle(
             return Err(Failure::conflict(kind, &name, why));
         }
         _ => {}
+    }
+    for fixed in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let (old, new) = (&before["metadata"][fixed], &after["metadata"][fixed]);
+        if !new.is_null() && new != old {
+            let why = format!("Invalid value: {new}: field is immutable");
+            return Err(Failure::invalid(kind, &name, &format!("metadata.{fixed}"), &why));
+        }
     }
     for kept in
         ["uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"]
@@ -111,11 +117,25 @@ pub fn settle(
             apply::own_changes(before, &mut after, kind, manager, now);
         }
     }
-    if after.get("spec") != before.get("spec") {
+    if asks_for_more(before, &after, kind) {
         let generation = before["metadata"]["generation"].as_i64().unwrap_or(1);
         after["metadata"]["generation"] = json!(generation + 1);
     }
     Ok(after)
+}
+
+/// Whether it is another generation. Without a schema, all but the metadata counts.
+fn asks_for_more(before: &Value, after: &Value, kind: &Kind) -> bool {
+    let rest = |object: &Value| {
+        let mut object = object.clone();
+        object.as_object_mut().map(|object| object.shift_remove("metadata"));
+        object
+    };
+    if kind.custom {
+        rest(before) != rest(after)
+    } else {
+        kind.has_generation() && after.get("spec") != before.get("spec")
+    }
 }
 
 fn keep(before: &Value, after: &mut Value, key: &str) {
@@ -140,6 +160,19 @@ fn frozen_spec(pod: &Value) -> Value {
         }
     }
     spec
+}
+
+/// Leaves out what [`strict`] refuses, as the API server does where nobody asks it to be strict.
+pub fn prune(kind: &Kind, document: &mut Value) {
+    while let Err(field) = strict(kind, document) {
+        let (parent, key) = match field.strip_prefix("spec.") {
+            Some(key) => (document.get_mut("spec"), key),
+            None => (Some(&mut *document), field.as_str()),
+        };
+        if parent.and_then(Value::as_object_mut).and_then(|parent| parent.shift_remove(key)).is_none() {
+            return;
+        }
+    }
 }
 
 /// `fieldValidation=Strict`: the keys of the schemas that the controller writes. Others are not checked.

@@ -8,9 +8,15 @@ use super::status::Failure;
 
 const LONGEST_LABEL: usize = 63;
 const LONGEST_NAME: usize = 253;
+const STANDARD_FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
 
 /// Fills in defaults. The types have `omitempty`: an empty list or map is not stored, not even where it was asked for.
 pub fn settle(kind: &Kind, object: &mut Value) {
+    if kind.is_pod()
+        && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.entry("terminationGracePeriodSeconds").or_insert(json!(30));
+    }
     let empty = |value: &Value| {
         value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(serde_json::Map::is_empty)
     };
@@ -34,6 +40,20 @@ pub fn settle(kind: &Kind, object: &mut Value) {
     }
 }
 
+/// Whether labels and annotations are texts.
+///
+/// # Errors
+/// In the words of the API server's decoder.
+pub fn decodes(object: &Value) -> Result<(), String> {
+    for at in ["labels", "annotations"] {
+        let values = object.pointer(&format!("/metadata/{at}")).and_then(Value::as_object).into_iter().flatten();
+        if values.into_iter().any(|(_, value)| !value.is_string()) {
+            return Err(format!("json: cannot unmarshal into Go struct field ObjectMeta.metadata.{at} of type string"));
+        }
+    }
+    Ok(())
+}
+
 /// # Errors
 /// 422 that names the field.
 pub fn validate(kind: &Kind, object: &Value) -> Result<(), Failure> {
@@ -42,11 +62,44 @@ pub fn validate(kind: &Kind, object: &Value) -> Result<(), Failure> {
     if !is_subdomain(name) {
         return invalid("metadata.name", &format!("Invalid value: \"{name}\": a lowercase RFC 1123 subdomain"));
     }
-    for (_, value) in object.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten() {
-        let text = value.as_str().unwrap_or("\n");
-        if !is_label(text) {
-            return invalid("metadata.labels", &format!("Invalid value: \"{text}\": a valid label"));
+    for (at, of_labels) in [("labels", true), ("annotations", false)] {
+        for (key, value) in object["metadata"][at].as_object().into_iter().flatten() {
+            let field = format!("metadata.{at}");
+            if !is_key(key) {
+                return invalid(&field, &format!("Invalid value: \"{key}\": a valid label key"));
+            }
+            let text = value.as_str().unwrap_or_default();
+            if of_labels && !is_label(text) {
+                return invalid(&field, &format!("Invalid value: \"{text}\": a valid label"));
+            }
         }
+    }
+    for (index, finalizer) in object["metadata"]["finalizers"].as_array().into_iter().flatten().enumerate() {
+        let finalizer = finalizer.as_str().unwrap_or_default();
+        if !STANDARD_FINALIZERS.contains(&finalizer) && !(finalizer.contains('/') && is_key(finalizer)) {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            return invalid(
+                &format!("metadata.finalizers[{index}]"),
+                &format!("Invalid value: \"{finalizer}\": {why}"),
+            );
+        }
+    }
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    for (index, owner) in owners.into_iter().flatten().enumerate() {
+        for key in ["apiVersion", "kind", "name", "uid"] {
+            if owner[key].as_str().unwrap_or_default().is_empty() {
+                return invalid(
+                    &format!("metadata.ownerReferences[{index}].{key}"),
+                    "Required value: must not be empty",
+                );
+            }
+        }
+    }
+    if owners.into_iter().flatten().filter(|owner| owner["controller"] == true).count() > 1 {
+        return invalid(
+            "metadata.ownerReferences",
+            "Invalid value: only one reference can have Controller set to true",
+        );
     }
     let containers = object.pointer("/spec/containers").and_then(Value::as_array);
     if kind.is_pod() && containers.is_none_or(Vec::is_empty) {
@@ -90,7 +143,13 @@ fn is_subdomain(name: &str) -> bool {
     name.len() <= LONGEST_NAME && (name.contains(':') || name.split('.').all(part))
 }
 
-fn is_label(value: &str) -> bool {
+/// `name` or `prefix/name`.
+fn is_key(key: &str) -> bool {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    prefix.is_none_or(|prefix| !prefix.contains(':') && is_subdomain(prefix)) && !name.is_empty() && is_label(name)
+}
+
+pub fn is_label(value: &str) -> bool {
     let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = value.as_bytes();
     bytes.is_empty()

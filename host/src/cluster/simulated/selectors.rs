@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+use super::kinds::Kind;
+use super::schema;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Requirement {
     Exists(String),
@@ -19,7 +22,7 @@ impl Labels {
     /// # Errors
     /// The API server's words for a selector it cannot read.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let requirements = outside_parentheses(text).map(|part| requirement(part.trim()));
+        let requirements = outside_parentheses(text).map(|part| requirement(part.trim()).and_then(of_labels));
         Ok(Self(requirements.collect::<Result<_, _>>().map_err(|why| format!("unable to parse requirement: {why}"))?))
     }
 
@@ -105,13 +108,20 @@ fn requirement(text: &str) -> Result<Requirement, String> {
     }
 }
 
-/// What every resource, or pods, can be selected by.
-const FIELDS: &[(&str, &str)] = &[
-    ("metadata.name", "/metadata/name"),
-    ("metadata.namespace", "/metadata/namespace"),
-    ("spec.nodeName", "/spec/nodeName"),
-    ("status.phase", "/status/phase"),
-];
+/// Only values that a label can have.
+fn of_labels(requirement: Requirement) -> Result<Requirement, String> {
+    let (Requirement::In(key, values) | Requirement::NotIn(key, values)) = &requirement else { return Ok(requirement) };
+    match values.iter().position(|value| !schema::is_label(value)) {
+        Some(at) => Err(format!("values[{at}][{key}]: Invalid value: \"{}\": a valid label", values[at])),
+        None => Ok(requirement),
+    }
+}
+
+/// What every resource can be selected by.
+const FIELDS: [(&str, &str); 2] = [("metadata.name", "/metadata/name"), ("metadata.namespace", "/metadata/namespace")];
+
+/// And pods.
+const FIELDS_OF_PODS: [(&str, &str); 2] = [("spec.nodeName", "/spec/nodeName"), ("status.phase", "/status/phase")];
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(&'static str, bool, String)>);
@@ -119,7 +129,8 @@ pub struct Fields(Vec<(&'static str, bool, String)>);
 impl Fields {
     /// # Errors
     /// The API server's words for a field that nothing can be selected by.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(kind: &Kind, text: &str) -> Result<Self, String> {
+        let pods: &[_] = if kind.is_pod() { &FIELDS_OF_PODS } else { &[] };
         let mut terms = Vec::new();
         for part in text.split(',').filter(|part| !part.is_empty()) {
             let (field, equal, value) = if let Some((field, value)) = part.split_once("!=") {
@@ -129,8 +140,13 @@ impl Fields {
             } else {
                 return Err(format!("invalid selector: '{text}'; can't understand '{part}'"));
             };
-            let known = FIELDS.iter().find(|(name, _)| *name == field);
-            let (_, pointer) = known.ok_or_else(|| format!("field label not supported: {field}"))?;
+            let known = FIELDS.iter().chain(pods).find(|(name, _)| *name == field);
+            let (_, pointer) = known.ok_or_else(|| match kind.is_pod() {
+                true => format!("field label not supported: {field}"),
+                false => {
+                    format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+                }
+            })?;
             terms.push((*pointer, equal, value.to_owned()));
         }
         Ok(Self(terms))

@@ -104,6 +104,13 @@ impl Failure {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
     }
 
+    /// A SelfSubjectAccessReview that asks nothing, or two things.
+    pub fn invalid_review() -> Self {
+        let message = "SelfSubjectAccessReview.authorization.k8s.io \"\" is invalid: spec.resourceAttributes: Invalid \
+                       value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message.to_owned())
+    }
+
     /// A JSON patch that does not fit, a failed `test` included; a real one does not say why either.
     pub fn patch_does_not_fit() -> Self {
         let message = "the server rejected our request due to an error in our request".to_owned();
@@ -121,10 +128,7 @@ impl Failure {
     }
 
     pub fn strict(kind: &Kind, field: &str) -> Self {
-        Self::bad_request(format!(
-            "{0} in version \"{1}\" cannot be handled as a {0}: strict decoding error: unknown field \"{field}\"",
-            kind.kind, kind.version
-        ))
+        Self::undecodable(kind, &format!("strict decoding error: unknown field \"{field}\""))
     }
 
     /// An apply whose document does not fit the schema: a 500, whatever the field validation, and no reason.
@@ -142,9 +146,35 @@ impl Failure {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
-    pub fn unsupported_media_type() -> Self {
-        let message = "415: Unsupported Media Type".to_owned();
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+    pub fn unsupported_media_type(kind: &Kind) -> Self {
+        let message = if kind.custom {
+            "the body of the request was in an unknown format - accepted media types include: \
+             application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+        } else {
+            "415: Unsupported Media Type"
+        };
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message.to_owned())
+    }
+
+    pub fn another_namespace() -> Self {
+        Self::bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    }
+
+    /// The store says so, not the API: hence a 500, and no reason.
+    pub fn version_on_create() -> Self {
+        let message = "resourceVersion should not be set on objects to be created".to_owned();
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    }
+
+    /// Of a custom kind, which names the resource where others name the kind.
+    pub fn version_required(kind: &Kind, name: &str) -> Self {
+        let field = "metadata.resourceVersion: Invalid value: 0: must be specified for an update";
+        let message = format!("{} \"{name}\" is invalid: {field}", kind.resource());
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(kind, name)
+    }
+
+    pub fn undecodable(kind: &Kind, why: &str) -> Self {
+        Self::bad_request(format!("{0} in version \"{1}\" cannot be handled as a {0}: {why}", kind.kind, kind.version))
     }
 
     pub fn disruption_budget(budget: &str, desired: i64, current: i64) -> Self {
@@ -156,7 +186,7 @@ impl Failure {
     pub fn several_disruption_budgets() -> Self {
         let message =
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message.to_owned())
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message.to_owned())
     }
 
     /// What a cluster would do and the simulation does not.

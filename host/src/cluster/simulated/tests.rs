@@ -73,19 +73,20 @@ impl Cluster {
             Some((kind, path)) => (format!("application/{kind}-patch+json"), path),
             None => ("application/json".to_owned(), path),
         };
-        self.raw(method, path, &content_type, body)
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.raw(method, path, &content_type, "application/json", body)
     }
 
-    fn raw(&self, method: &str, path: &str, content_type: &str, body: Value) -> (u16, Value) {
-        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    fn raw(&self, method: &str, path: &str, content_type: &str, accept: &str, body: String) -> (u16, Value) {
         let method: Method = method.parse().unwrap();
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("content-type", content_type)
+            .header("accept", accept)
             .header("user-agent", "tester/1");
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let response = runtime.block_on(self.simulation.respond(request.body(bytes).unwrap())).unwrap();
+        let response = runtime.block_on(self.simulation.respond(request.body(body.into_bytes()).unwrap())).unwrap();
         let body = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
         (response.status().as_u16(), body)
     }

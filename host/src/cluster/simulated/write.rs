@@ -1,18 +1,15 @@
-//! Every change: create, replace, patch, apply, delete, evict. Each works out the next state first, so that a dry run
+//! Every change but the ways out: create, replace, patch, apply. Each works out the next state first, so that a dry run
 //! answers the same and differs in nothing but that it is not committed.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::http::{Answer, Query, Route, dry_run};
-use super::selectors::Labels;
+use super::delete::{remove, takes_new};
+use super::http::{Answer, Query, Route};
 use super::status::{self, Failure};
-use super::store::{Change, Key, Store, Verb, has_finalizers, later, whole_seconds};
+use super::store::{Change, Key, Store, Verb, has_finalizers, whole_seconds};
 use super::{apply, patch, schema};
 use crate::ambient::Ambient;
-
-/// What the API server gives a pod that names none.
-const DEFAULT_GRACE: i64 = 30;
 
 /// Of these a delete hands back the object, of others a `Status`.
 const HANDED_BACK: &[&str] = &["namespaces", "persistentvolumeclaims", "pods", "serviceaccounts", "services"];
@@ -29,6 +26,9 @@ impl Writer<'_> {
     pub fn create(self, mut object: Value) -> Answer {
         let dry = self.query.dry_run("CreateOptions")?;
         self.fits(&mut object)?;
+        if !object["metadata"]["resourceVersion"].as_str().unwrap_or_default().is_empty() {
+            return Err(Failure::version_on_create());
+        }
         if object["metadata"]["name"].as_str().unwrap_or_default().is_empty() {
             let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|prefix| !prefix.is_empty()) else {
                 let why = "Required value: name or generateName is required";
@@ -39,7 +39,7 @@ impl Writer<'_> {
         }
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let key = Key::new(&self.route.kind, self.route.namespace(), &name);
-        self.namespace_takes(&name)?;
+        takes_new(self.store, self.route, &name)?;
         if let Some(found) = self.store.get(&key) {
             let leaving = found["metadata"]["deletionTimestamp"].is_string();
             return Err(Failure::already_exists(&self.route.kind, &name, leaving));
@@ -55,6 +55,12 @@ impl Writer<'_> {
         let dry = self.query.dry_run("UpdateOptions")?;
         self.fits(&mut object)?;
         let (key, before) = self.existing()?;
+        if object["metadata"]["uid"].as_str().is_some_and(|uid| before["metadata"]["uid"] != uid) {
+            return Err(Failure::conflict(&self.route.kind, &key.name, "Precondition failed: UID in precondition"));
+        }
+        if self.route.kind.custom && object["metadata"]["resourceVersion"].as_str().unwrap_or_default().is_empty() {
+            return Err(Failure::version_required(&self.route.kind, &key.name));
+        }
         self.change(&key, &before, object, true, dry)
     }
 
@@ -70,15 +76,21 @@ impl Writer<'_> {
         };
         let (key, before) = match content_type {
             "application/merge-patch+json" | "application/json-patch+json" => self.existing()?,
-            _ => return Err(Failure::unsupported_media_type()),
+            "application/strategic-merge-patch+json" if !self.route.kind.custom => {
+                self.existing()?;
+                return Err(Failure::not_simulated("strategic merge patches"));
+            }
+            _ => return Err(Failure::unsupported_media_type(&self.route.kind)),
         };
-        let after = match content_type {
+        let mut after = match content_type {
             "application/json-patch+json" => patch::operations(&before, &document()?)?,
             _ => patch::merge(&before, &document()?),
         };
         if self.query.get("fieldValidation") == Some("Strict") {
             patch::strict(&self.route.kind, &after).map_err(|field| Failure::strict_patch(&field))?;
         }
+        patch::prune(&self.route.kind, &mut after);
+        schema::decodes(&after).map_err(|why| Failure::bad_patch(&why))?;
         self.change(&key, &before, after, true, dry)
     }
 
@@ -92,6 +104,7 @@ impl Writer<'_> {
             .map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (namespace, name) = (text(&document["metadata"]["namespace"]), text(&document["metadata"]["name"]));
+        self.of_this_kind(&mut document)?;
         patch::strict(&self.route.kind, &document)
             .map_err(|field| Failure::untyped(&self.route.kind, &namespace, &name, &field))?;
         self.fits(&mut document)?;
@@ -111,7 +124,7 @@ impl Writer<'_> {
                 return Err(Failure::conflict(&self.route.kind, &key.name, &why));
             }
             self.same_name(&document, &key.name)?;
-            self.namespace_takes(&key.name)?;
+            takes_new(self.store, self.route, &key.name)?;
             let mut object = document.clone();
             self.born(&mut object);
             let mut object = apply::apply(&object, &document, &self.route.kind, self.manager, force, &now)?;
@@ -184,15 +197,37 @@ impl Writer<'_> {
         Ok((key, object.clone()))
     }
 
-    /// Whether the body is an object for this path; fills in the namespace.
+    /// Whether the body is an object for this path; fills in the namespace, and leaves out what the schema lacks.
     fn fits(&self, object: &mut Value) -> Result<(), Failure> {
+        self.of_this_kind(object)?;
+        let kind = &self.route.kind;
+        if object["metadata"]["namespace"].as_str().is_some_and(|own| !own.is_empty() && own != self.route.namespace())
+        {
+            return Err(Failure::another_namespace());
+        }
+        if self.query.get("fieldValidation") == Some("Strict") {
+            patch::strict(kind, object).map_err(|field| Failure::strict(kind, &field))?;
+        }
+        patch::prune(kind, object);
+        schema::decodes(object).map_err(|why| Failure::undecodable(kind, &why))?;
+        if !object["metadata"].is_object() {
+            object["metadata"] = json!({});
+        }
+        if kind.namespaced {
+            object["metadata"]["namespace"] = json!(self.route.namespace());
+        }
+        Ok(())
+    }
+
+    /// Fills in kind and version where neither is said.
+    fn of_this_kind(&self, object: &mut Value) -> Result<(), Failure> {
         let kind = &self.route.kind;
         if !kind.custom && object.get("apiVersion").is_none() && object.get("kind").is_none() && object.is_object() {
             object["apiVersion"] = json!(kind.api_version());
             object["kind"] = json!(kind.kind);
         }
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (api_version, name, namespace) = (text("/apiVersion"), text("/kind"), text("/metadata/namespace"));
+        let (api_version, name) = (text("/apiVersion"), text("/kind"));
         if api_version != kind.api_version() {
             let why = format!(
                 "the API version in the data ({api_version}) does not match the expected API version ({})",
@@ -202,19 +237,6 @@ impl Writer<'_> {
         }
         if name != kind.kind {
             return Err(Failure::bad_request(format!("the kind in the data ({name}) is not {}", kind.kind)));
-        }
-        if !namespace.is_empty() && namespace != self.route.namespace() {
-            let why = "the namespace of the provided object does not match the namespace sent on the request";
-            return Err(Failure::bad_request(why));
-        }
-        if self.query.get("fieldValidation") == Some("Strict") {
-            patch::strict(kind, object).map_err(|field| Failure::strict(kind, &field))?;
-        }
-        if !object["metadata"].is_object() {
-            object["metadata"] = json!({});
-        }
-        if kind.namespaced {
-            object["metadata"]["namespace"] = json!(self.route.namespace());
         }
         Ok(())
     }
@@ -229,18 +251,6 @@ impl Writer<'_> {
         }
     }
 
-    fn namespace_takes(&self, name: &str) -> Result<(), Failure> {
-        let Some(namespace) = self.route.namespace.as_deref() else {
-            // A collection of namespaced objects without a namespace is for reading only.
-            return if self.route.kind.namespaced { Err(Failure::method_not_allowed()) } else { Ok(()) };
-        };
-        let found = self.store.namespace(namespace).ok_or_else(|| Failure::namespace_not_found(namespace))?;
-        if found["metadata"]["deletionTimestamp"].is_string() {
-            return Err(Failure::namespace_terminating(&self.route.kind, name, namespace));
-        }
-        Ok(())
-    }
-
     /// What the API server writes into a new object, whatever its maker wrote there.
     fn born(&self, object: &mut Value) {
         let metadata = &mut object["metadata"];
@@ -249,7 +259,7 @@ impl Writer<'_> {
         }
         metadata["uid"] = json!(self.ambient.uuid().to_string());
         metadata["creationTimestamp"] = json!(whole_seconds(self.ambient.now()));
-        if object.get("spec").is_some() {
+        if self.route.kind.has_generation() {
             object["metadata"]["generation"] = json!(1);
         }
         if self.route.kind.custom {
@@ -275,149 +285,4 @@ impl Writer<'_> {
 
 fn fix_name(object: &mut Value, key: &Key) {
     object["metadata"]["name"] = json!(key.name);
-}
-
-/// A delete, by its options alone; answers the object as it is or would be then.
-fn remove(store: &mut Store, ambient: &Ambient, route: &Route, key: &Key, options: &Value) -> Result<Value, Failure> {
-    let kind = &route.kind;
-    let dry = dry_run("DeleteOptions", options["dryRun"].as_array().map(Vec::as_slice).unwrap_or_default())?;
-    let object = store.get(key).ok_or_else(|| Failure::not_found(kind, &key.name))?.clone();
-    preconditions(route, &object, &options["preconditions"])?;
-    let asked = options["gracePeriodSeconds"].as_i64();
-    let grace = if kind.is_pod() { pod_grace(&object, asked) } else { 0 };
-    let (change, grace) = if object["metadata"]["deletionTimestamp"].is_string() {
-        again(store, key, &object, asked.map(|_| grace))
-    } else {
-        (first(ambient, &object, kind.is_namespace(), grace), grace)
-    };
-    let mut after = match &change {
-        Change::Put(object) | Change::Leaving(object, _) => object.clone(),
-        Change::Remove | Change::Nothing => object,
-    };
-    let removed = matches!(change, Change::Remove);
-    if removed && after["metadata"]["deletionTimestamp"].is_string() {
-        after["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-    }
-    if dry {
-        return Ok(after);
-    }
-    let stored = store.commit(key, change, Verb::Deleted { grace });
-    Ok(stored.filter(|_| !removed).unwrap_or(after))
-}
-
-fn preconditions(route: &Route, object: &Value, preconditions: &Value) -> Result<(), Failure> {
-    let checks = [("uid", "UID", "deleted and then recreated"), ("resourceVersion", "ResourceVersion", "modified")];
-    for (field, called, fate) in checks {
-        let Some(wanted) = preconditions[field].as_str() else { continue };
-        let found = object["metadata"][field].as_str().unwrap_or_default();
-        if wanted != found {
-            let why = format!(
-                "the {called} in the precondition ({wanted}) does not match the {called} in record ({found}). \
-                 The object might have been {fate}"
-            );
-            let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            return Err(Failure::precondition(&route.kind, name, &why));
-        }
-    }
-    Ok(())
-}
-
-/// How long a pod may take: what was asked for, else its own, and nothing where no container runs.
-fn pod_grace(pod: &Value, asked: Option<i64>) -> i64 {
-    let phase = pod["status"]["phase"].as_str().unwrap_or_default();
-    let unscheduled = phase == "Pending" && pod["spec"]["nodeName"].as_str().unwrap_or_default().is_empty();
-    if unscheduled || matches!(phase, "Failed" | "Succeeded") {
-        return 0;
-    }
-    let own = || pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(DEFAULT_GRACE);
-    let grace = asked.unwrap_or_else(own);
-    // A negative period means "at once, but let the kubelet do it".
-    if grace < 0 { 1 } else { grace }
-}
-
-fn first(ambient: &Ambient, object: &Value, is_namespace: bool, grace: i64) -> Change {
-    if grace == 0 && !has_finalizers(object) && !is_namespace {
-        return Change::Remove;
-    }
-    let gone = later(ambient.now(), grace);
-    let mut after = object.clone();
-    after["metadata"]["deletionTimestamp"] = json!(whole_seconds(gone));
-    after["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
-    if is_namespace {
-        // Its content would be deleted by a controller that does not run.
-        after["metadata"].as_object_mut().map(|metadata| metadata.shift_remove("deletionGracePeriodSeconds"));
-        after["status"]["phase"] = json!("Terminating");
-    }
-    if grace == 0 { Change::Put(after) } else { Change::Leaving(after, gone) }
-}
-
-/// A delete of what is being deleted can only bring its end forward.
-fn again(store: &Store, key: &Key, object: &Value, asked: Option<i64>) -> (Change, i64) {
-    let Some(before) = object["metadata"]["deletionGracePeriodSeconds"].as_i64() else {
-        // Nothing says how long it may still take: the API server does not wait, but for finalizers.
-        let stays = has_finalizers(object) || (key.group.is_empty() && key.plural == "namespaces");
-        return (if stays { Change::Nothing } else { Change::Remove }, 0);
-    };
-    let Some(grace) = asked.filter(|&grace| grace < before) else { return (Change::Nothing, before) };
-    if grace == 0 && !has_finalizers(object) {
-        return (Change::Remove, 0);
-    }
-    let stated = object["metadata"]["deletionTimestamp"].as_str().and_then(|at| at.parse().ok());
-    let Some(until) = store.leaves_at(key).or(stated) else { return (Change::Nothing, before) };
-    let gone = later(until, grace - before);
-    let mut after = object.clone();
-    after["metadata"]["deletionTimestamp"] = json!(whole_seconds(gone));
-    after["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
-    (Change::Leaving(after, gone), grace)
-}
-
-/// The eviction subresource: a delete that asks the disruption budgets first.
-pub fn evict(store: &mut Store, ambient: &Ambient, route: &Route, query: &Query, eviction: &Value) -> Answer {
-    let in_query = query.dry_run("CreateOptions")?;
-    let key = route.key().ok_or_else(Failure::method_not_allowed)?;
-    if eviction["kind"] != "Eviction" || eviction["apiVersion"] != "policy/v1" {
-        return Err(Failure::bad_request("the body is no Eviction of policy/v1"));
-    }
-    if eviction["metadata"]["name"].as_str().is_some_and(|name| name != key.name) {
-        return Err(Failure::bad_request("name in URL does not match name in Eviction object"));
-    }
-    // Other spellings of the field, `delete_options` among them, pass silently and mean nothing.
-    let mut options = eviction.get("deleteOptions").filter(|options| options.is_object()).cloned().unwrap_or(json!({}));
-    if in_query {
-        options["dryRun"] = json!(["All"]);
-    }
-    let dry = dry_run("DeleteOptions", options["dryRun"].as_array().map(Vec::as_slice).unwrap_or_default())?;
-    let pod = store.get(&key).ok_or_else(|| Failure::not_found(&route.kind, &key.name))?.clone();
-    preconditions(route, &pod, &options["preconditions"])?;
-    let budget = guarding(store, &key, &pod)?;
-    remove(store, ambient, route, &key, &options)?;
-    if let (Some((budget_key, mut budget)), false) = (budget, dry) {
-        let allowed = budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
-        budget["status"]["disruptionsAllowed"] = json!(allowed - 1);
-        store.put(&budget_key, budget);
-    }
-    Ok((StatusCode::CREATED, status::success(StatusCode::CREATED, None)))
-}
-
-/// The budget that this eviction uses up a part of.
-fn guarding(store: &Store, key: &Key, pod: &Value) -> Result<Option<(Key, Value)>, Failure> {
-    let phase = pod["status"]["phase"].as_str().unwrap_or_default();
-    if matches!(phase, "Succeeded" | "Failed" | "Pending") || pod["metadata"]["deletionTimestamp"].is_string() {
-        return Ok(None);
-    }
-    let Some(kind) = store.kinds.by_kind("policy/v1", "PodDisruptionBudget") else { return Ok(None) };
-    let selects = |budget: &Value| {
-        let selector = budget.pointer("/spec/selector").and_then(Labels::from_object);
-        selector.is_some_and(|selector| selector.matches(pod))
-    };
-    let mut budgets = store.list(kind, Some(&key.namespace)).filter(|(_, budget)| selects(budget));
-    let Some((budget_key, budget)) = budgets.next() else { return Ok(None) };
-    if budgets.next().is_some() {
-        return Err(Failure::several_disruption_budgets());
-    }
-    let number = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
-    if number("disruptionsAllowed") <= 0 {
-        return Err(Failure::disruption_budget(&budget_key.name, number("desiredHealthy"), number("currentHealthy")));
-    }
-    Ok(Some((budget_key.clone(), budget.clone())))
 }

@@ -3,8 +3,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::component::{ACTED, Action, FAILED, GET};
+use super::run_in;
 use super::{Arc, CallError, Limits, Noted, ParameterProblem, Reason, plugin, run_once, sandbox};
-use crate::plugins::{End, run};
+use crate::plugins::End;
 
 const SPIN: &str = "(loop $forever (br $forever)) unreachable";
 
@@ -55,7 +56,7 @@ async fn ends_an_action_that_spins_and_lets_others_run_meanwhile() {
             }
         }
     };
-    let (report, beaten) = tokio::join!(run::run(&spinning, sandbox(limits, &outside), None), beats);
+    let (report, beaten) = tokio::join!(run_in(&spinning, sandbox(limits, &outside), None), beats);
     assert_eq!(report.end, End::Timeout);
     assert!(report.duration >= Duration::from_millis(300), "{:?}", report.duration);
     assert!(report.duration < Duration::from_secs(5), "{:?}", report.duration);
@@ -95,7 +96,7 @@ async fn takes_the_narrower_of_two_timeouts() {
     let limits = Limits { timeout: Duration::from_secs(60), ..Limits::default() };
     let spinning = plugin(&Action { run: SPIN, ..Action::default() }.text(), limits);
     let outside = Noted::new();
-    let report = run::run(&spinning, sandbox(limits, &outside), Some(Duration::from_millis(50))).await;
+    let report = run_in(&spinning, sandbox(limits, &outside), Some(Duration::from_millis(50))).await;
     assert_eq!(report.end, End::Timeout);
     assert!(report.duration < Duration::from_secs(30));
 }
@@ -120,7 +121,7 @@ async fn refuses_memory_that_an_action_wants_from_the_start() {
     let limits = Limits { memory: 4 << 16, ..Limits::default() };
     // The engine has room for it; the run has not.
     let roomy = plugin(&Action { pages: 8, ..Action::default() }.text(), Limits::default());
-    let report = run::run(&roomy, sandbox(limits, &Noted::new()), None).await;
+    let report = run_in(&roomy, sandbox(limits, &Noted::new()), None).await;
     assert_eq!(report.end, End::Memory);
 }
 
@@ -139,7 +140,7 @@ async fn starts_every_run_with_a_clean_memory() {
     );
     let plugin = plugin(&Action { run: &marks, ..Action::default() }.text(), Limits::default());
     for _ in 0..3 {
-        let report = run::run(&plugin, sandbox(Limits::default(), &Noted::new()), None).await;
+        let report = run_in(&plugin, sandbox(Limits::default(), &Noted::new()), None).await;
         assert_eq!(report.end, End::Acted("a sentence".to_owned()));
     }
 }
@@ -198,10 +199,10 @@ async fn runs_without_a_pool_under_the_same_limits() {
     let plugins = crate::plugins::Plugins::load_with(&engine, &crate::plugins::Source::new(dir.path())).unwrap();
     assert!(plugins.warnings[0].contains("without a pool"), "{:?}", plugins.warnings);
     let plugin = plugins.get("test_action").expect("loaded");
-    let report = run::run(plugin, sandbox(Limits::default(), &Noted::new()), None).await;
+    let report = run_in(plugin, sandbox(Limits::default(), &Noted::new()), None).await;
     assert!(matches!(report.end, End::Failed { .. }), "{:?}", report.end);
     let tight = Limits { memory: 4 << 16, ..Limits::default() };
-    assert_eq!(run::run(plugin, sandbox(tight, &Noted::new()), None).await.end, End::Memory);
+    assert_eq!(run_in(plugin, sandbox(tight, &Noted::new()), None).await.end, End::Memory);
 }
 
 #[tokio::test]
@@ -216,7 +217,7 @@ async fn runs_more_at_once_than_the_pool_has_places() {
     let plugin = plugins.get("test_action").expect("loaded");
     let runs = (0..20).map(|_| {
         let plugin = Arc::clone(plugin);
-        tokio::spawn(async move { run::run(&plugin, sandbox(Limits::default(), &Noted::new()), None).await.end })
+        tokio::spawn(async move { run_in(&plugin, sandbox(Limits::default(), &Noted::new()), None).await.end })
     });
     for run in runs.collect::<Vec<_>>() {
         assert_eq!(run.await.unwrap(), End::Acted("a sentence".to_owned()));

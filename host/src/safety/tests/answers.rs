@@ -48,6 +48,20 @@ async fn a_proxys_503_does_not_prove_that_nothing_was_changed() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_could_not_be_asked_proves_that_nothing_was_changed() {
+    use crate::cluster::ApiError;
+    let status = |message: &str| ApiError::Status {
+        code: 500,
+        reason: "InternalError".to_owned(),
+        message: message.to_owned(),
+        retry_after: None,
+    };
+    let unasked = "Internal error occurred: failed calling webhook \"a.example.com\": failed to call webhook: EOF";
+    assert!(!crate::safety::send::is_ambiguous(&status(unasked)));
+    assert!(crate::safety::send::is_ambiguous(&status("Internal error occurred: etcdserver: request timed out")));
+}
+
+#[tokio::test]
 async fn another_version_of_a_kind_is_not_the_target() {
     let stage = stage();
     let run = stage.run(ungranted(), false).await;

@@ -89,7 +89,7 @@ fn out_of_reach(objects: &[Value]) -> Vec<&Value> {
             let namespace = text(object, "/metadata/namespace");
             !["production", "staging"].contains(&namespace.as_str())
                 || object["kind"] == "DaemonSet"
-                || text(object, "/metadata/name") == "agent-1"
+                || (object["kind"] == "Pod" && text(object, "/metadata/name") == "agent-1")
         })
         .collect();
     found.sort_by_key(|object| object.to_string());

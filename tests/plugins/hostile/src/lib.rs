@@ -3,6 +3,7 @@
 //! It asks for more than any honest action would: what it then reaches is what the gate lets through.
 
 mod burn;
+mod changes;
 mod documents;
 mod reach;
 

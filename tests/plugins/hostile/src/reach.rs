@@ -3,10 +3,10 @@
 use falco_response_sdk::prelude::*;
 use falco_response_sdk::{LogOptions, PatchDocument};
 
-use crate::{Parameters, burn, documents};
+use crate::{Parameters, burn, changes, documents};
 
 const ALL: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Patch, Verb::Delete];
-const POLICY: &str = "falco-emergency-isolation";
+pub const POLICY: &str = "falco-emergency-isolation";
 
 pub const PERMISSIONS: &[Permission] = &[
     Permission::core(&["pods", "pods/eviction", "pods/log"], ALL, Scope::Target),
@@ -68,7 +68,6 @@ pub fn out(behaviour: &str, request: &Request, parameters: &Parameters, host: &H
             cluster.create(kinds::DAEMON_SETS, Some(&namespace), &documents::daemon_set(&namespace, "hostile"))?;
         }
         "evict_other" => cluster.evict(&other, None)?,
-        "evict_target" => cluster.evict(&target, None)?,
         "read_secret" => {
             cluster.get(&kinds::SECRETS.in_namespace(&namespace, name))?;
         }
@@ -92,11 +91,10 @@ pub fn out(behaviour: &str, request: &Request, parameters: &Parameters, host: &H
             cluster.delete(&target, now)?;
             burn::spin();
         }
-        "label" => {
-            let labels = object([("quarantine", "true".into())]);
-            cluster.merge(&target, &documents::metadata("labels", labels))?;
-        }
-        unknown => return Err(Failure::new(["no such behaviour: ", unknown].concat())),
+        other => match changes::make(other, &target, &namespace, host) {
+            Some(done) => done?,
+            None => return Err(Failure::new(["no such behaviour: ", other].concat())),
+        },
     }
     Ok(())
 }

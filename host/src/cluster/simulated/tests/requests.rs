@@ -165,7 +165,8 @@ fn a_uid_in_the_document_pins_the_object() {
     absent["metadata"] = json!({ "uid": "other" });
     assert_eq!(cluster.send("PATCH", &format!("apply {POLICIES}/absent?fieldManager=frc"), absent.clone()).0, 409);
     assert_eq!(cluster.send("PATCH", &format!("apply {POLICIES}/human?fieldManager=frc&force=true"), absent).0, 422);
-    assert_eq!(cluster.send("PATCH", &format!("strategic-merge {QI}"), json!({})).0, 415);
+    // A cluster would do it.
+    assert_eq!(cluster.send("PATCH", &format!("strategic-merge {QI}"), json!({})).0, 501);
     let right = json!({ "metadata": { "uid": cluster.uid(QI), "labels": { "quarantine": "true" } } });
     let (code, pod) = cluster.send("PATCH", &format!("merge {QI}"), right);
     assert_eq!((code, &pod["metadata"]["labels"]), (200, &json!({ "app": "qi", "quarantine": "true" })));
@@ -278,4 +279,57 @@ proptest! {
         let (code, _) = live.send(method, &path.replace("dryRun=All", "x=y"), body);
         prop_assert_eq!(code, dry);
     }
+}
+
+/// The answer to the question whether the controller may do it.
+fn may(cluster: &Cluster, attributes: Value) -> bool {
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes": attributes },
+    });
+    let (code, answer) = cluster.send("POST", super::super::access::PATH, review);
+    assert_eq!(code, 201, "{answer}");
+    answer["status"]["allowed"].as_bool().unwrap()
+}
+
+#[test]
+fn says_what_the_bound_roles_say_of_the_controller_and_yes_where_none_are_bound() {
+    let delete = |namespace: &str| json!({ "verb": "delete", "group": "", "resource": "pods", "namespace": namespace });
+    assert!(may(&Cluster::new(), delete("anywhere")));
+    let (ambient, clock) = fixed::at("2026-03-01T12:00:00.4Z");
+    let role = |kind: &str, metadata: &str, rules: &str| {
+        format!("---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata: {metadata}\n{rules}\n")
+    };
+    let bind = |kind: &str, metadata: &str, subject: &str, role: &str| {
+        format!(
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata: {metadata}\nsubjects: [{{kind: \
+             ServiceAccount, name: {subject}, namespace: falco}}]\nroleRef: {role}\n"
+        )
+    };
+    let own = "falco-response-controller";
+    let text = [
+        role(
+            "Role",
+            "{name: r, namespace: production}",
+            "rules: [{apiGroups: [''], resources: [pods], verbs: [delete]}]",
+        ),
+        role("Role", "{name: r, namespace: staging}", "rules: [{apiGroups: ['*'], resources: ['*'], verbs: ['*']}]"),
+        role(
+            "ClusterRole",
+            "{name: c}",
+            "rules: [{apiGroups: [''], resources: [nodes, '*/log'], resourceNames: [n1], verbs: [get]}]",
+        ),
+        bind("RoleBinding", "{name: b, namespace: production}", own, "{kind: Role, name: r}"),
+        bind("RoleBinding", "{name: b, namespace: staging}", "somebody-else", "{kind: Role, name: r}"),
+        bind("ClusterRoleBinding", "{name: b}", own, "{kind: ClusterRole, name: c}"),
+    ];
+    let cluster = Cluster { simulation: Simulation::from_yaml(&text.concat(), &ambient).unwrap(), clock };
+    assert!(may(&cluster, delete("production")));
+    assert!(!may(&cluster, delete("staging")), "bound to somebody else");
+    assert!(!may(&cluster, delete("")), "bound in one namespace");
+    let get = |resource: &str, name: &str| json!({ "verb": "get", "group": "", "resource": resource, "name": name });
+    assert!(may(&cluster, get("nodes", "n1")));
+    assert!(!may(&cluster, get("nodes", "n2")) && !may(&cluster, get("nodes", "")));
+    let log = json!({ "verb": "get", "group": "", "resource": "pods", "subresource": "log", "name": "n1" });
+    assert!(may(&cluster, log));
 }

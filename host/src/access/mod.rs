@@ -1,0 +1,18 @@
+//! What the controller may do in the cluster: the least it needs, and how the cluster is told.
+//!
+//! [`needs`] lists it for a configuration and its plugins; [`roles`] prints it for RBAC; [`admission`] prints what RBAC
+//! cannot say. [`review`] asks the cluster what is missing and what is too much, and [`reach`] which pods the rules
+//! could act on; [`grants`] says what the operator's grants make possible. Nothing here changes a cluster.
+
+pub mod admission;
+pub mod grants;
+pub mod needs;
+mod permitted;
+pub mod reach;
+pub mod review;
+pub mod roles;
+
+pub use roles::Account;
+
+/// The runbook's, beside the controller.
+const CONFIG_MAP: &str = "response-controller-config";
