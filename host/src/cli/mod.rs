@@ -3,6 +3,7 @@
 //! Exit codes everywhere: 0 ok; 1 the thing checked is bad, or a failure at run time; 2 usage, configuration, missing
 //! token.
 
+mod audit;
 mod check;
 mod rbac;
 mod replay;
@@ -27,6 +28,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Validate the configuration and the plugins it needs.
     Check(check::Arguments),
+    /// Verify, read, export and annotate the records in a journal.
+    Audit(audit::Arguments),
     /// Print the Roles that the configuration needs, or the admission policies that fence it in.
     Rbac(rbac::Arguments),
     /// Rehearse recorded alerts: what a configuration would have done about them.
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Check(arguments) => check::run(arguments).await,
+            Command::Audit(arguments) => audit::run(arguments),
             Command::Rbac(arguments) => rbac::run(arguments).await,
             Command::Replay(arguments) => replay::run(arguments).await,
         }

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Failure;
 use crate::cluster::ClusterSpec;
 use crate::cluster::names::Namespace;
 use crate::config::{ActionRef, Config, Warning};
 use crate::intake::token::Tokens;
+use crate::journal::Bounds;
 use crate::plugins::{Limits, Plugins, Source};
+use crate::ship;
 
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 pub const DEFAULT_ADMIN_LISTEN: &str = "127.0.0.1:9090";
@@ -42,6 +45,25 @@ pub fn plugins(flag: Option<PathBuf>, config: &Config, journal: &Path) -> Source
             log: usize::try_from(limits.log).unwrap_or(usize::MAX),
         },
     }
+}
+
+/// How long a finished alert is known again, at least.
+const KNOWN_FOR: Duration = Duration::from_secs(86_400);
+
+/// An alert that comes again after it is forgotten must be too old to be acted on.
+pub fn bounds(config: &Config) -> Bounds {
+    let keeping = &config.audit.keeping;
+    Bounds {
+        max_bytes: Some(keeping.max_bytes),
+        keep: Some(keeping.keep),
+        keep_alerts: Some(KNOWN_FOR.max(config.max_alert_age.saturating_mul(2))),
+        destinations: records(config),
+    }
+}
+
+/// Where records are shipped.
+pub fn records(config: &Config) -> Vec<String> {
+    config.audit.graylog_url.iter().map(|_| ship::graylog::DESTINATION.to_owned()).collect()
 }
 
 pub fn address(flag: Option<SocketAddr>, file: Option<SocketAddr>, default: &str) -> SocketAddr {

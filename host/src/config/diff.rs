@@ -52,6 +52,8 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
         let words = |limit: crate::safety::budget::Limit| format!("{} in {:?}", limit.actions, limit.per);
         found.value(name, &words(before), &words(after), raised.then_some("limits_raised"));
     }
+    let facing = |config: &Config| format!("{:?}", config.audit.keeping.customer_facing);
+    found.value("audit.customer_facing", &facing(old), &facing(new), None);
     plugins(old, new, &mut found);
     rules(old, new, &mut found);
     found.0
@@ -59,6 +61,12 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
 
 /// The keys that differ and count only from the next start on.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    // Which actions are customer-facing counts at once.
+    let audit = |config: &Config| {
+        let mut audit = config.audit.clone();
+        audit.keeping.customer_facing = None;
+        audit
+    };
     let keys = [
         ("listen", old.listen != new.listen),
         ("admin_listen", old.admin_listen != new.admin_listen),
@@ -67,7 +75,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("shutdown_delay", old.shutdown_delay != new.shutdown_delay),
         ("limits.concurrency", old.concurrency != new.concurrency),
         ("plugins.limits.memory", old.plugins.limits.memory != new.plugins.limits.memory),
-        ("audit", old.audit != new.audit),
+        ("audit", audit(old) != audit(new)),
         ("paging", old.paging != new.paging),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

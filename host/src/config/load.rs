@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::section::{Problems, Section};
 use super::tree::{Content, Node, excerpt};
 use super::{Audit, Config, ConfigError, Identity, Location, PagerDuty, Paging, Problem, Warning};
-use super::{limits, owners, plugins, rules, suggest};
+use super::{keeping, limits, owners, plugins, rules, suggest};
 use crate::alert::Priority;
 use crate::cluster::names::Namespace;
 use crate::hex::hex;
@@ -228,18 +228,20 @@ fn url(text: &str) -> Result<String, String> {
 }
 
 fn audit(top: &Section<'_>, warnings: &mut Vec<Warning>, problems: &mut Problems) -> Audit {
-    let audit = top.section("audit", &["graylog"], problems);
+    let known: Vec<_> = ["graylog"].into_iter().chain(keeping::KEYS).collect();
+    let audit = top.section("audit", &known, problems);
+    let keeping = audit.as_ref().map(|audit| keeping::read(audit, problems)).unwrap_or_default();
     let location = audit.as_ref().map_or(top.location, |audit| audit.location);
     let graylog = audit.and_then(|audit| audit.section("graylog", &["url"], problems));
     let Some(graylog) = graylog else {
         let remedy = "no Graylog is set, so audit entries stay in the journal; add `audit: {graylog: {url: …}}`";
         warn(warnings, location, remedy);
-        return Audit::default();
+        return Audit { keeping, ..Audit::default() };
     };
     if graylog.get("url").is_none() {
         graylog.missing("url", "`url: http://graylog:12201/gelf`", problems);
     }
-    Audit { graylog_url: graylog.parsed("url", problems, url) }
+    Audit { graylog_url: graylog.parsed("url", problems, url), keeping }
 }
 
 fn paging(top: &Section<'_>, problems: &mut Problems) -> Paging {

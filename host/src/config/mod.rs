@@ -6,6 +6,7 @@
 
 pub mod diff;
 mod durations;
+mod keeping;
 mod limits;
 mod load;
 mod owners;
@@ -22,6 +23,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+
+pub use durations::parse_duration;
+pub use keeping::{CustomerFacing, Keeping};
 
 use crate::alert::Priority;
 use crate::safety::budget::Limits;
@@ -123,6 +127,7 @@ pub struct PluginLimits {
 pub struct Audit {
     /// `http://graylog:12201/gelf`
     pub graylog_url: Option<String>,
+    pub keeping: Keeping,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -71,7 +71,8 @@ fn what_is_not_said_has_the_documented_default() {
     assert_eq!(config.plugins.dir, Path::new("/plugins"));
     let limits = PluginLimits { timeout: Duration::from_secs(10), memory: 64 << 20, calls: 1000, log: 64 << 10 };
     assert_eq!((config.plugins.cache_dir, config.plugins.limits), (None, limits));
-    assert_eq!((config.audit, config.paging), (Audit::default(), Paging::default()));
+    let keeping = Keeping { keep: Duration::from_hours(400 * 24), max_bytes: 1 << 30, customer_facing: None };
+    assert_eq!((config.audit, config.paging), (Audit { graylog_url: None, keeping }, Paging::default()));
     let kinds: Vec<_> = config.owner_kinds.iter().map(|owner| owner.kind.as_str()).collect();
     assert_eq!(
         kinds,
@@ -135,6 +136,16 @@ fn every_key_is_read() {
     assert_eq!(config.admin_listen, "127.0.0.1:9091".parse().ok());
     assert_eq!(config.shutdown_delay, Duration::from_secs(5));
     assert_eq!(config.audit.graylog_url.as_deref(), Some("http://graylog.golems.internal:12201/gelf"));
+    let keeping = Keeping {
+        keep: Duration::from_hours(30 * 24),
+        max_bytes: 64 << 20,
+        customer_facing: Some(CustomerFacing {
+            namespaces: vec!["production".to_owned()],
+            label: Some(("tier".to_owned(), "customer".to_owned())),
+            within: Duration::from_hours(12),
+        }),
+    };
+    assert_eq!(config.audit.keeping, keeping);
     let pagerduty = config.paging.pagerduty.unwrap();
     assert_eq!(pagerduty.url, "https://events.eu.pagerduty.com/v2/enqueue");
     assert_eq!(pagerduty.routing_key_file, Path::new("/secrets/pagerduty"));
@@ -197,6 +208,11 @@ fn every_error_names_its_place_and_its_remedy() {
         ("grant without its parts", with("plugins: {grants: {x: [{}], y: z}}")),
         ("URL", with("audit: {graylog: {url: 'graylog:12201'}}")),
         ("Graylog without a URL", with("audit: {graylog: {}}")),
+        ("too small a journal", with("audit: {max_bytes: 1Mi}")),
+        ("kept for no time", with("audit: {keep: 0s}")),
+        ("customers without a place", with("audit: {customer_facing: {within: 24h}}")),
+        ("no label", with("audit: {customer_facing: {label: customer}}")),
+        ("pattern of customers", with("audit: {customer_facing: {namespaces: ['prod-*']}}")),
         ("paging without its parts", with("paging: {pagerduty: {}, alertmanager: {}}")),
         (
             "owner kind",

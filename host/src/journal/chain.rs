@@ -47,10 +47,16 @@ pub enum Fault {
     Unlinked,
     #[error("was changed: its hash does not match its content")]
     Changed,
+    #[error("cannot be read: the file is damaged there")]
+    Unreadable,
     #[error("is beyond the recorded end of the chain")]
     Surplus,
     #[error("is not the recorded end of the chain")]
     OtherEnd,
+    #[error("stands where retention has removed everything")]
+    Removed,
+    #[error("is the first of the chain, and no record of retention says that those before it were removed")]
+    Unexplained,
 }
 
 /// What stands before a chain's first record.
@@ -101,7 +107,12 @@ pub struct Verifier {
 
 impl Verifier {
     pub fn new(chain_id: &str) -> Self {
-        Self { last: Head::of_empty(chain_id) }
+        Self::after(Head::of_empty(chain_id))
+    }
+
+    /// For a chain whose records up to `anchor`, its own included, were removed.
+    pub fn after(anchor: Head) -> Self {
+        Self { last: anchor }
     }
 
     /// # Errors

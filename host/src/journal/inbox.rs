@@ -1,15 +1,18 @@
-//! The inbox: alerts that were answered and are not done with. Finished ones stay, emptied, so that a resent alert is
-//! known again.
+//! The inbox: alerts that were answered and are not done with. Finished ones stay for a while, emptied, so that a resent
+//! alert is known again.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Params, params};
 use serde_json::{Map, Value};
 
 use super::store::{json, log_type, read_error, timestamp};
 use super::{JournalError, LogType, NewAlert, Unfinished, UnfinishedIntent};
 
 pub(super) const UNFINISHED: &str =
-    "SELECT event_id, alert_uuid, received_at, body FROM inbox WHERE finished = 0 ORDER BY id";
+    "SELECT id, event_id, alert_uuid, received_at, body FROM inbox WHERE finished = 0 AND id > ?1 ORDER BY id LIMIT ?2";
+pub(super) const UNFINISHED_ONE: &str =
+    "SELECT id, event_id, alert_uuid, received_at, body FROM inbox WHERE finished = 0 AND event_id = ?1";
 pub(super) const RECORDS: &str = "SELECT log_type, entry_id, body FROM chain WHERE event_id = ?1 ORDER BY seq";
+const ENTRY: &str = "SELECT body FROM chain WHERE entry_id = ?1 AND log_type = ?2 ORDER BY seq LIMIT 1";
 const ACCEPT: &str = "INSERT INTO inbox (event_id, alert_uuid, received_at, body) VALUES (?1, ?2, ?3, ?4)
      ON CONFLICT (alert_uuid) DO NOTHING";
 pub(super) const FINISH: &str = "UPDATE inbox SET finished = 1, body = '' WHERE event_id = ?1";
@@ -29,23 +32,34 @@ pub(super) fn finish(connection: &Connection, event_id: &str) -> rusqlite::Resul
     connection.prepare_cached(FINISH)?.execute([event_id]).map(drop)
 }
 
-pub(super) fn unfinished(connection: &Connection) -> Result<Vec<Unfinished>, JournalError> {
+pub(super) fn unfinished(connection: &Connection, after: i64, limit: usize) -> Result<Vec<Unfinished>, JournalError> {
+    read(connection, UNFINISHED, params![after, i64::try_from(limit).unwrap_or(i64::MAX)])
+}
+
+pub(super) fn unfinished_one(connection: &Connection, event_id: &str) -> Result<Option<Unfinished>, JournalError> {
+    Ok(read(connection, UNFINISHED_ONE, params![event_id])?.pop())
+}
+
+fn read(connection: &Connection, sql: &str, which: impl Params) -> Result<Vec<Unfinished>, JournalError> {
     // One read transaction: an alert's records are those of the moment at which it was found unfinished.
     let snapshot = connection.unchecked_transaction().map_err(read_error)?;
-    let mut statement = snapshot.prepare_cached(UNFINISHED).map_err(read_error)?;
+    let mut statement = snapshot.prepare_cached(sql).map_err(read_error)?;
     let alerts = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?)))
+        .query_map(which, |row| {
+            let (received_at, body): (String, String) = (row.get(3)?, row.get(4)?);
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, received_at, body))
+        })
         .map_err(read_error)?;
     let mut found = Vec::new();
     for alert in alerts {
-        let (event_id, alert_uuid, received_at, body) = alert.map_err(read_error)?;
+        let (position, event_id, alert_uuid, received_at, body) = alert.map_err(read_error)?;
         let alert = NewAlert { event_id, alert_uuid, received_at: timestamp(&received_at)?, body: body.into() };
-        found.push(with_records(&snapshot, alert)?);
+        found.push(with_records(&snapshot, position, alert)?);
     }
     Ok(found)
 }
 
-fn with_records(connection: &Connection, alert: NewAlert) -> Result<Unfinished, JournalError> {
+fn with_records(connection: &Connection, position: i64, alert: NewAlert) -> Result<Unfinished, JournalError> {
     let mut statement = connection.prepare_cached(RECORDS).map_err(read_error)?;
     let rows = statement
         .query_map([&alert.event_id], |row| {
@@ -75,9 +89,21 @@ fn with_records(connection: &Connection, alert: NewAlert) -> Result<Unfinished, 
                     intent.result = Some(body);
                 }
             }
-            LogType::Followup | LogType::Config => {}
+            LogType::Followup | LogType::Config | LogType::Annotation | LogType::Retention => {}
         }
     }
     intents.retain(|intent| !entered.contains(&intent.entry_id));
-    Ok(Unfinished { alert, intents, concluded })
+    Ok(Unfinished { position, alert, intents, concluded })
+}
+
+/// The body of an entry.
+pub(super) fn entry(connection: &Connection, entry_id: &str) -> Result<Option<Map<String, Value>>, JournalError> {
+    let body: rusqlite::Result<String> = connection
+        .prepare_cached(ENTRY)
+        .and_then(|mut statement| statement.query_row((entry_id, LogType::Entry.as_str()), |row| row.get(0)));
+    match body {
+        Ok(body) => json(&body).map(Some),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+        Err(error) => Err(read_error(error)),
+    }
 }

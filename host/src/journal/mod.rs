@@ -4,14 +4,20 @@
 //! [`Store`] is synchronous and does the work; [`Journal`] is a handle to a thread that drives one, and commits in
 //! groups. A simulation calls the store inline. What the records mean is not known here.
 
+mod bounds;
 pub mod chain;
+mod due;
 mod inbox;
 #[cfg(test)]
 mod inline;
 mod outbox;
+mod reader;
 mod recent;
+mod retention;
 mod schema;
+mod soundness;
 mod store;
+mod verify;
 mod writer;
 
 use std::path::PathBuf;
@@ -20,9 +26,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+pub use bounds::Bounds;
+pub use due::Due;
 #[cfg(test)]
 pub use inline::Disk;
+pub use reader::{Attachment, Reader};
 pub use store::Store;
+pub use verify::{Finding, Verified};
 pub use writer::Journal;
 
 /// The closed set of record types in the chain.
@@ -40,6 +50,10 @@ pub enum LogType {
     Intent,
     /// `falco-response-result`: how the API server answered it. Not shipped.
     Result,
+    /// `falco-response-annotation`: what a person has to say about an entry.
+    Annotation,
+    /// `falco-response-retention`: which records were removed for their age.
+    Retention,
 }
 
 impl LogType {
@@ -51,13 +65,24 @@ impl LogType {
             Self::Config => "falco-response-config",
             Self::Intent => "falco-response-intent",
             Self::Result => "falco-response-result",
+            Self::Annotation => "falco-response-annotation",
+            Self::Retention => "falco-response-retention",
         }
     }
 
+    pub const ALL: [Self; 8] = [
+        Self::Entry,
+        Self::Decision,
+        Self::Followup,
+        Self::Config,
+        Self::Intent,
+        Self::Result,
+        Self::Annotation,
+        Self::Retention,
+    ];
+
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Entry, Self::Decision, Self::Followup, Self::Config, Self::Intent, Self::Result]
-            .into_iter()
-            .find(|known| known.as_str() == text)
+        Self::ALL.into_iter().find(|known| known.as_str() == text)
     }
 }
 
@@ -66,7 +91,7 @@ impl LogType {
 pub struct Record {
     pub log_type: LogType,
     pub event_id: String,
-    /// Of the action's entry; intents, results and follow-ups carry the same. Decisions have none.
+    /// Of the action's entry; intents, results, follow-ups and annotations carry the same. Decisions have none.
     pub entry_id: Option<String>,
     pub body: Map<String, Value>,
 }
@@ -97,6 +122,15 @@ pub enum Write {
     Finish {
         event_id: String,
     },
+    /// The entry is to be annotated by then. An annotation of it ends this.
+    Due {
+        entry_id: String,
+        by: Timestamp,
+    },
+    /// Somebody was told that the entry's annotation is overdue.
+    Reminded {
+        entry_id: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -118,6 +152,8 @@ pub struct Committed {
 /// An alert in the inbox, as found at start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unfinished {
+    /// Its place in the inbox; later alerts have larger ones.
+    pub position: i64,
     pub alert: NewAlert,
     /// The intents recorded for it, oldest first.
     pub intents: Vec<UnfinishedIntent>,
@@ -166,6 +202,12 @@ pub enum JournalError {
     Open { path: PathBuf, message: String },
     #[error("the journal {} has schema version {found}, newer than this program's {known}: use a newer program or another file", path.display())]
     Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("the journal {} is damaged: {what}; it was left as it is. Keep it as evidence (`audit verify` says more), and name another file", path.display())]
+    Damaged { path: PathBuf, what: String },
+    #[error(
+        "the journal is full: {used} of `audit.max_bytes` {max_bytes} bytes are in use, and the rest is kept for what is under way"
+    )]
+    Full { used: u64, max_bytes: u64 },
     #[error("cannot write the journal: {0}")]
     Write(String),
     #[error("cannot read the journal: {0}")]

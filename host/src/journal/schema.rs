@@ -1,5 +1,5 @@
-//! The journal's file: its tables, and what may be opened as one. A file that is something else is refused and left as
-//! it was.
+//! The journal's file: its tables, and what may be opened as one. A file that is something else, or damaged, is refused
+//! and left as it was.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::{JournalError, chain};
+use super::{JournalError, chain, soundness};
 use crate::ambient::Ambient;
 
-/// Written to `PRAGMA user_version`; raised with each change of the tables.
-pub(super) const VERSION: i64 = 1;
+/// Written to `PRAGMA user_version`.
+pub(super) const VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
 /// `FRCJ`: tells our files from other programs' SQLite databases.
 const APPLICATION_ID: i64 = 0x4652_434a;
@@ -22,8 +22,12 @@ const APPLICATION_ID: i64 = 0x4652_434a;
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// How long to wait for a command that writes to the same file.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
+/// How much of the write-ahead log stays on disk between bursts.
+const WAL_BYTES: i64 = 4 << 20;
+
+// The tables of version 1. A new file is made of these and of every migration, so that it is what an old one becomes.
 // `head_seq` and `head_hash` repeat the last row of the chain: a chain whose end was cut off no longer matches them, and
 // the next record leaves a gap instead of covering the cut.
 const TABLES: &str = "
@@ -76,34 +80,65 @@ CREATE TABLE attachments (
 CREATE INDEX attachments_entry ON attachments (entry_id, id);
 ";
 
+/// Each makes a file of one version a file of the next; the first, of version 1. Never changed once released.
+const MIGRATIONS: [&str; 1] = ["
+-- The last record that retention removed, and the record that says so; 0 and null while it has removed none.
+ALTER TABLE meta ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN pruned_hash TEXT;
+ALTER TABLE meta ADD COLUMN pruned_by INTEGER;
+CREATE INDEX outbox_settled_payloads ON outbox (created_at) WHERE settled = 1 AND seq IS NULL;
+CREATE TABLE due (
+    entry_id TEXT PRIMARY KEY,
+    deadline INTEGER NOT NULL,
+    reminded INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX due_deadline ON due (deadline, reminded);
+"];
+
 /// Opens the journal for writing, and creates it where nothing is.
 pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, JournalError> {
     let failed = |message: String| JournalError::Open { path: path.to_owned(), message };
-    create_private(path).map_err(failed)?;
+    let created = create_private(path).map_err(failed)?;
     refuse_other_formats(path).map_err(failed)?;
-    let sqlite = |error: rusqlite::Error| failed(error.to_string());
+    let sqlite = |error: rusqlite::Error| soundness::opening(path, &error);
+    // By a connection that cannot write: what is damaged stays as it is.
+    soundness::check(path, created)?;
     let mut connection = connect(path).map_err(sqlite)?;
     // Before anything is set: switching to WAL would already change another program's file.
     identify(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(sqlite)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES).map_err(sqlite)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
     // Again, now that nobody else can be creating it at the same moment.
-    if identify(&transaction, path)? == Found::Nothing {
-        let chain_id = ambient.uuid().to_string();
-        transaction.execute_batch(TABLES).map_err(sqlite)?;
-        transaction
-            .execute(
-                "INSERT INTO meta (id, chain_id, head_seq, head_hash) VALUES (1, ?1, 0, ?2)",
-                (&chain_id, chain::genesis(&chain_id)),
-            )
-            .map_err(sqlite)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
+    let from = match identify(&transaction, path)? {
+        Found::Nothing => {
+            create(&transaction, ambient).map_err(sqlite)?;
+            1
+        }
+        Found::Journal { version } => version,
+    };
+    let steps = usize::try_from(from - 1).map_or(&[][..], |done| &MIGRATIONS[done.min(MIGRATIONS.len())..]);
+    for migration in steps {
+        transaction.execute_batch(migration).map_err(sqlite)?;
+    }
+    if from < VERSION {
         transaction.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
     }
     transaction.commit().map_err(sqlite)?;
     Ok(connection)
+}
+
+fn create(connection: &Connection, ambient: &Ambient) -> rusqlite::Result<()> {
+    let chain_id = ambient.uuid().to_string();
+    connection.execute_batch(TABLES)?;
+    connection.execute(
+        "INSERT INTO meta (id, chain_id, head_seq, head_hash) VALUES (1, ?1, 0, ?2)",
+        (&chain_id, chain::genesis(&chain_id)),
+    )?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", 1)
 }
 
 /// A second connection to a journal that is open already; it cannot write.
@@ -125,14 +160,14 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 #[derive(PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     Nothing,
-    Journal,
+    Journal { version: i64 },
 }
 
-fn identify(connection: &Connection, path: &Path) -> Result<Found, JournalError> {
+pub(super) fn identify(connection: &Connection, path: &Path) -> Result<Found, JournalError> {
     let failed = |message: String| JournalError::Open { path: path.to_owned(), message };
-    let sqlite = |error: rusqlite::Error| failed(error.to_string());
+    let sqlite = |error: rusqlite::Error| soundness::opening(path, &error);
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sqlite);
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     let tables: i64 =
@@ -146,11 +181,14 @@ fn identify(connection: &Connection, path: &Path) -> Result<Found, JournalError>
     if version > VERSION {
         return Err(JournalError::Newer { path: path.to_owned(), found: version, known: VERSION });
     }
-    Ok(Found::Journal)
+    if version < 1 {
+        return Err(soundness::damaged(path, format!("its schema has the impossible version {version}")));
+    }
+    Ok(Found::Journal { version })
 }
 
-/// SQLite would create it with the process's umask; its WAL takes the mode over from the file.
-fn create_private(path: &Path) -> Result<(), String> {
+/// SQLite would create it with the process's umask; its WAL takes the mode over from the file. Whether there was none.
+fn create_private(path: &Path) -> Result<bool, String> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match fs::metadata(directory) {
         Ok(found) if found.is_dir() => {}
@@ -164,13 +202,13 @@ fn create_private(path: &Path) -> Result<(), String> {
         Err(error) => return Err(format!("cannot look into the directory {}: {error}", directory.display())),
     }
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(format!("cannot create it in {}: {error}", directory.display())),
     }
 }
 
-fn refuse_other_formats(path: &Path) -> Result<(), String> {
+pub(super) fn refuse_other_formats(path: &Path) -> Result<(), String> {
     let mut start = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start))

@@ -4,18 +4,20 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::chain::{self, Broken, Head, Row, Verifier};
-use super::{Committed, JournalError, LogType, Parcel, Record, Unfinished, Write, inbox, outbox, schema};
+use super::bounds::Gauge;
+use super::chain::{self, Broken, Head, Row};
+use super::verify::{self, Finding};
+use super::{Bounds, Committed, JournalError, LogType, Parcel, Record, Unfinished, Write};
+use super::{due, inbox, outbox, retention, schema};
 use crate::ambient::Ambient;
-
-/// How many rows of the chain are in memory at once while it is verified.
-const PAGE: i64 = 512;
 
 pub struct Store {
     connection: Connection,
     ambient: Ambient,
+    bounds: Bounds,
+    gauge: Gauge,
     transactions: u64,
-    takes_writes: bool,
+    last_reached_the_disk: bool,
 }
 
 /// One caller's share of a transaction.
@@ -34,10 +36,35 @@ impl Store {
     /// Opens or creates the file.
     ///
     /// # Errors
-    /// When the file is no journal, is newer, or cannot be written.
+    /// When the file is no journal, is newer, damaged, or cannot be written.
     pub fn open(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
         let connection = schema::open(path, ambient)?;
-        Ok(Self { connection, ambient: ambient.clone(), transactions: 0, takes_writes: true })
+        let gauge = Gauge::new(path);
+        let (bounds, ambient) = (Bounds::default(), ambient.clone());
+        Ok(Self { connection, ambient, bounds, gauge, transactions: 0, last_reached_the_disk: true })
+    }
+
+    /// From now on the journal keeps within `bounds`; without this it has none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn keep_within(&mut self, bounds: Bounds) -> Result<(), JournalError> {
+        self.gauge.limit(&self.connection, bounds.max_bytes).map_err(read_error)?;
+        self.bounds = bounds;
+        Ok(())
+    }
+
+    /// Removes a little of what is older than its bounds; whether there is more to remove at once.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing was removed then.
+    pub fn retain(&mut self) -> Result<bool, JournalError> {
+        if self.bounds.keep.is_none() && self.bounds.keep_alerts.is_none() {
+            return Ok(false);
+        }
+        let more = retention::step(&mut self.connection, &self.ambient, &self.bounds).map_err(refused);
+        self.measure();
+        more
     }
 
     /// Commits all batches in one transaction; one that fails leaves the others as they are.
@@ -55,9 +82,11 @@ impl Store {
     }
 
     pub(super) fn run(&mut self, orders: &[Order<'_>]) -> Vec<Result<Committed, JournalError>> {
-        let result = transact(&mut self.connection, &self.ambient, orders);
+        let full = self.full();
+        let result = transact(&mut self.connection, &self.ambient, full.as_ref(), orders);
         self.transactions += 1;
-        self.takes_writes = result.is_ok();
+        self.last_reached_the_disk = result.is_ok();
+        self.measure();
         result.unwrap_or_else(|error| {
             let error = write_error(&error);
             orders.iter().map(|_| Err(error.clone())).collect()
@@ -70,9 +99,25 @@ impl Store {
         self.connection.pragma_update(None, "synchronous", "OFF").map_err(|error| write_error(&error))
     }
 
-    /// Whether the last transaction reached the disk.
+    /// Whether the last transaction reached the disk, and there is room for new alerts.
     pub fn takes_writes(&self) -> bool {
-        self.takes_writes
+        self.last_reached_the_disk && self.full().is_none()
+    }
+
+    /// The error that new alerts and intents get while there is no room for them.
+    pub fn full(&self) -> Option<JournalError> {
+        let max_bytes = self.gauge.full()?;
+        Some(JournalError::Full { used: self.gauge.used(), max_bytes })
+    }
+
+    /// Bytes in use: pages that hold something, and the write-ahead log.
+    pub fn used_bytes(&self) -> u64 {
+        self.gauge.used()
+    }
+
+    /// A failure to measure is a failure to read, which the next transaction meets as well.
+    fn measure(&mut self) {
+        self.last_reached_the_disk &= self.gauge.measure(&self.connection).is_ok();
     }
 
     /// How many transactions were tried.
@@ -83,7 +128,15 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
-        inbox::unfinished(&self.connection)
+        inbox::unfinished(&self.connection, 0, usize::MAX)
+    }
+
+    /// Up to `limit` alerts of the inbox whose [`Unfinished::position`] is larger than `after`, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unfinished_after(&self, after: i64, limit: usize) -> Result<Vec<Unfinished>, JournalError> {
+        inbox::unfinished(&self.connection, after, limit)
     }
 
     /// # Errors
@@ -113,28 +166,32 @@ impl Store {
     /// # Errors
     /// Outside: when the file cannot be read. Inside: the first record that is not what was written.
     pub fn verify(&self) -> Result<Result<Head, Broken>, JournalError> {
-        // A read transaction, so that the head and the rows are of one moment.
-        let snapshot = self.connection.unchecked_transaction().map_err(read_error)?;
-        let (chain_id, head) = read_head(&snapshot).map_err(read_error)?;
-        let mut verifier = Verifier::new(&chain_id);
-        let mut after = 0;
-        loop {
-            let rows = rows_after(&snapshot, after, PAGE).map_err(read_error)?;
-            let Some(last) = rows.last() else { return Ok(verifier.finish(Some(&head))) };
-            after = last.seq;
-            if let Err(broken) = rows.iter().try_for_each(|row| verifier.next(row)) {
-                return Ok(Err(broken));
-            }
-        }
+        let verified = verify::chain(&self.connection, schema::VERSION, None)?;
+        let broken = verified.findings.into_iter().find_map(|finding| match finding {
+            Finding::Record { broken, .. } => Some(broken),
+            Finding::Attachment { .. } | Finding::File(_) => None,
+        });
+        Ok(broken.map_or(Ok(verified.head), Err))
     }
 }
 
 type Answers = Vec<Result<Committed, JournalError>>;
 
-fn transact(connection: &mut Connection, ambient: &Ambient, orders: &[Order<'_>]) -> rusqlite::Result<Answers> {
+fn transact(
+    connection: &mut Connection,
+    ambient: &Ambient,
+    full: Option<&JournalError>,
+    orders: &[Order<'_>],
+) -> rusqlite::Result<Answers> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut answers = Vec::with_capacity(orders.len());
     for order in orders {
+        if let (Some(full), Order::Batch(writes)) = (full, order)
+            && writes.iter().any(begins)
+        {
+            answers.push(Err(full.clone()));
+            continue;
+        }
         let savepoint = transaction.savepoint()?;
         let answer = carry_out(&savepoint, ambient, *order);
         match answer {
@@ -145,15 +202,28 @@ fn transact(connection: &mut Connection, ambient: &Ambient, orders: &[Order<'_>]
             Err(Refusal::Sqlite(error)) if !concerns_one_batch(&error) => return Err(error),
             Err(refusal) => {
                 savepoint.finish()?;
-                answers.push(Err(match refusal {
-                    Refusal::Sqlite(error) => write_error(&error),
-                    Refusal::Caller(message) => JournalError::Write(message),
-                }));
+                answers.push(Err(refused(refusal)));
             }
         }
     }
     transaction.commit()?;
     Ok(answers)
+}
+
+/// Whether it begins something new. The rest of a full journal is for what was begun.
+fn begins(write: &Write) -> bool {
+    match write {
+        Write::Accept(_) => true,
+        Write::Record(record) => record.log_type == LogType::Intent,
+        _ => false,
+    }
+}
+
+fn refused(refusal: Refusal) -> JournalError {
+    match refusal {
+        Refusal::Sqlite(error) => write_error(&error),
+        Refusal::Caller(message) => JournalError::Write(message),
+    }
 }
 
 /// Why a batch was not carried out.
@@ -212,13 +282,15 @@ fn batch(connection: &Connection, ambient: &Ambient, writes: &[Write]) -> Result
                     .execute(params![entry_id, name, media_type, sha256, content])?;
             }
             Write::Finish { event_id } => inbox::finish(connection, event_id)?,
+            Write::Due { entry_id, by } => due::expect(connection, entry_id, *by)?,
+            Write::Reminded { entry_id } => due::reminded(connection, entry_id)?,
         }
     }
     Ok(committed)
 }
 
 /// The head is read here, inside the transaction: another process may have appended since our last one.
-fn append(connection: &Connection, record: &Record) -> Result<i64, Refusal> {
+pub(super) fn append(connection: &Connection, record: &Record) -> Result<i64, Refusal> {
     let (_, head) = read_head(connection)?;
     let mut row = Row {
         seq: head.seq + 1,
@@ -237,16 +309,21 @@ fn append(connection: &Connection, record: &Record) -> Result<i64, Refusal> {
         )?
         .execute(params![seq, row.prev_hash, row.hash, row.log_type, row.event_id, row.entry_id, row.body])?;
     connection.prepare_cached("UPDATE meta SET head_seq = ?1, head_hash = ?2")?.execute((seq, row.hash))?;
+    if record.log_type == LogType::Annotation
+        && let Some(entry_id) = &record.entry_id
+    {
+        due::annotated(connection, entry_id)?;
+    }
     Ok(seq)
 }
 
-fn read_head(connection: &Connection) -> rusqlite::Result<(String, Head)> {
+pub(super) fn read_head(connection: &Connection) -> rusqlite::Result<(String, Head)> {
     connection
         .prepare_cached("SELECT chain_id, head_seq, head_hash FROM meta WHERE id = 1")?
         .query_row([], |row| Ok((row.get(0)?, Head { seq: row.get::<_, i64>(1)?.unsigned_abs(), hash: row.get(2)? })))
 }
 
-fn rows_after(connection: &Connection, seq: u64, limit: i64) -> rusqlite::Result<Vec<Row>> {
+pub(super) fn rows_after(connection: &Connection, seq: u64, limit: i64) -> rusqlite::Result<Vec<Row>> {
     connection
         .prepare_cached(
             "SELECT seq, prev_hash, hash, log_type, event_id, entry_id, body FROM chain WHERE seq > ?1 ORDER BY seq LIMIT ?2",

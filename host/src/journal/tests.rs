@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -9,16 +10,24 @@ use super::chain::Fault;
 use super::*;
 use crate::ambient::{Ambient, fixed};
 
+mod bounds;
+mod damage;
+mod due;
+mod retention;
+mod versions;
+
 struct Place {
     _directory: TempDir,
     path: PathBuf,
     ambient: Ambient,
+    clock: Arc<fixed::FixedClock>,
 }
 
 fn place() -> Place {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.sqlite");
-    Place { _directory: directory, path, ambient: fixed::at("2026-11-24T02:00:00Z").0 }
+    let (ambient, clock) = fixed::at("2026-11-24T02:00:00Z");
+    Place { _directory: directory, path, ambient, clock }
 }
 
 impl Place {
@@ -28,6 +37,10 @@ impl Place {
 
     fn journal(&self) -> Journal {
         Journal::open(&self.path, &self.ambient).unwrap()
+    }
+
+    fn wait(&self, span: jiff::SignedDuration) {
+        *self.clock.0.lock().unwrap() += span;
     }
 
     fn sql(&self, sql: &str) {
@@ -220,7 +233,7 @@ fn a_newer_schema_is_refused() {
     drop(place.store());
     place.sql("PRAGMA user_version = 7");
     let error = Store::open(&place.path, &place.ambient).err().unwrap();
-    assert!(matches!(error, JournalError::Newer { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, JournalError::Newer { found: 7, known: schema::VERSION, .. }), "{error}");
 }
 
 #[test]
@@ -279,7 +292,11 @@ fn no_query_walks_a_whole_table() {
     let place = place();
     drop(place.store());
     let connection = rusqlite::Connection::open(&place.path).unwrap();
-    for sql in [inbox::UNFINISHED, inbox::RECORDS, inbox::FINISH, outbox::WAITING, outbox::SETTLE] {
+    let retention = [super::retention::OLDEST, super::retention::OLD_PAGES];
+    let inbox = [inbox::UNFINISHED, inbox::UNFINISHED_ONE, inbox::RECORDS, inbox::FINISH];
+    let outbox = [outbox::WAITING, outbox::SETTLE];
+    let due = [super::due::LATE, super::due::COUNT];
+    for sql in retention.into_iter().chain(inbox).chain(outbox).chain(due) {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let parameters = vec!["1"; statement.parameter_count()];
         let plan: Vec<String> = statement

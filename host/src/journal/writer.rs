@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -19,7 +19,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
 use super::{
-    Committed, JournalError, LogType, Parcel, Record, Store, Unfinished, Write, inbox, outbox, recent, schema,
+    Bounds, Committed, Due, JournalError, LogType, Parcel, Record, Store, Unfinished, Write, due, inbox, outbox,
+    recent, schema, soundness,
 };
 use crate::ambient::Ambient;
 use crate::faults;
@@ -29,6 +30,11 @@ pub(super) const GROUP: usize = 1024;
 
 /// How often a journal that did not take a write is tried again while nobody writes.
 const PROBE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether something is old enough to go; while there is, and after a failure.
+const RETAIN: Duration = Duration::from_secs(60);
+const RETAIN_MORE: Duration = Duration::from_millis(100);
+const RETAIN_AGAIN: Duration = Duration::from_secs(10);
 
 /// A handle; cheap to clone. Every method waits until the work is on disk.
 #[derive(Clone)]
@@ -53,12 +59,20 @@ enum Driver {
 pub(super) struct State {
     shipped: Arc<Notify>,
     takes_writes: AtomicBool,
+    full: AtomicBool,
+    used_bytes: AtomicU64,
     transactions: AtomicU64,
 }
 
 impl State {
     fn new() -> Self {
-        Self { shipped: Arc::new(Notify::new()), takes_writes: AtomicBool::new(true), transactions: AtomicU64::new(0) }
+        Self {
+            shipped: Arc::new(Notify::new()),
+            takes_writes: AtomicBool::new(true),
+            full: AtomicBool::new(false),
+            used_bytes: AtomicU64::new(0),
+            transactions: AtomicU64::new(0),
+        }
     }
 }
 
@@ -102,12 +116,22 @@ impl Journal {
     /// When the file is no journal, is newer, cannot be written, or is another handle's: two controllers that take up
     /// one inbox would act twice. Commands that use a [`Store`] are not kept out.
     pub fn open(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
+        Self::open_within(path, ambient, Bounds::default())
+    }
+
+    /// [`Self::open`], and keeps it within `bounds` from then on.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(path: &Path, ambient: &Ambient, bounds: Bounds) -> Result<Self, JournalError> {
         let mut store = Store::open(path, ambient)?;
+        store.keep_within(bounds)?;
         let lock = lock_for_good(path)?;
         // Readiness speaks of writes: find out now whether the file takes one.
         store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
         let reader = Arc::new(Mutex::new(Some(schema::open_reader(path)?)));
         let state = Arc::new(State::new());
+        publish(&store, &state);
         let (jobs, waiting) = mpsc::channel();
         let theirs = Arc::clone(&state);
         thread::Builder::new()
@@ -144,7 +168,44 @@ impl Journal {
     /// # Errors
     /// When the file cannot be read.
     pub async fn unfinished(&self) -> Result<Vec<Unfinished>, JournalError> {
-        self.read(inbox::unfinished).await
+        self.unfinished_after(0, usize::MAX).await
+    }
+
+    /// Up to `limit` alerts of the inbox whose [`Unfinished::position`] is larger than `after`, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn unfinished_after(&self, after: i64, limit: usize) -> Result<Vec<Unfinished>, JournalError> {
+        self.read(move |connection| inbox::unfinished(connection, after, limit)).await
+    }
+
+    /// One alert, if it is in the inbox.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn unfinished_one(&self, event_id: &str) -> Result<Option<Unfinished>, JournalError> {
+        let event_id = event_id.to_owned();
+        self.read(move |connection| inbox::unfinished_one(connection, &event_id)).await
+    }
+
+    /// Up to `limit` entries whose annotation is late and of which nobody was told yet, and how many are late in all.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn overdue(&self, now: Timestamp, limit: usize) -> Result<(Vec<Due>, usize), JournalError> {
+        self.read(move |connection| Ok((due::late(connection, now, limit)?, due::count(connection, now)?))).await
+    }
+
+    /// The bodies of an entry, as the chain has it; none where there is no such entry.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn entry(
+        &self,
+        entry_id: &str,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, JournalError> {
+        let entry_id = entry_id.to_owned();
+        self.read(move |connection| inbox::entry(connection, &entry_id)).await
     }
 
     /// The records since about `since` that are `wanted`, oldest first.
@@ -181,7 +242,17 @@ impl Journal {
         Arc::clone(&self.inner.state.shipped)
     }
 
-    /// Whether the last write succeeded; readiness.
+    /// Whether there is no room for new alerts.
+    pub fn is_full(&self) -> bool {
+        self.inner.state.full.load(Ordering::Acquire)
+    }
+
+    /// Bytes in use, of `audit.max_bytes`.
+    pub fn used_bytes(&self) -> u64 {
+        self.inner.state.used_bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether the last write succeeded, and there is room for new alerts; readiness.
     pub fn takes_writes(&self) -> bool {
         self.inner.state.takes_writes.load(Ordering::Acquire)
     }
@@ -243,8 +314,7 @@ impl Journal {
 /// closing any descriptor of the database would give up SQLite's locks.
 fn lock_for_good(path: &Path) -> Result<File, JournalError> {
     let failed = |message: String| JournalError::Open { path: path.to_owned(), message };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
+    let beside = soundness::beside(path, ".lock");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     let file = options.open(&beside).map_err(|error| failed(format!("cannot create a lock beside it: {error}")))?;
@@ -274,12 +344,20 @@ impl Drop for Ending<'_> {
 /// The thread: ends when it is told to close, or when the last handle is gone.
 fn write(mut store: Store, lock: File, waiting: &mpsc::Receiver<Job>, state: &State) {
     let _ending = Ending(state);
+    let mut next_retention = Instant::now();
     loop {
-        let first = if store.takes_writes() {
-            waiting.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            waiting.recv_timeout(PROBE)
-        };
+        // Also under load that never ends: one small step between two groups.
+        if next_retention <= Instant::now() {
+            next_retention = Instant::now()
+                + match store.retain() {
+                    Ok(true) => RETAIN_MORE,
+                    Ok(false) => RETAIN,
+                    Err(_) => RETAIN_AGAIN,
+                };
+            publish(&store, state);
+        }
+        let retention = next_retention.saturating_duration_since(Instant::now());
+        let first = waiting.recv_timeout(if store.takes_writes() { retention } else { PROBE.min(retention) });
         let mut tasks = Vec::new();
         let mut closing = None;
         match first {
@@ -295,6 +373,7 @@ fn write(mut store: Store, lock: File, waiting: &mpsc::Receiver<Job>, state: &St
                 }
                 commit_group(&mut store, tasks, state);
             }
+            Err(RecvTimeoutError::Timeout) if store.takes_writes() => {}
             Err(RecvTimeoutError::Timeout) => {
                 // What it answers is in the store's state.
                 let _ = store.run(&[Order::Probe]);
@@ -365,5 +444,7 @@ fn hands_over(work: &Work) -> bool {
 
 fn publish(store: &Store, state: &State) {
     state.takes_writes.store(store.takes_writes(), Ordering::Release);
+    state.full.store(store.full().is_some(), Ordering::Release);
+    state.used_bytes.store(store.used_bytes(), Ordering::Release);
     state.transactions.store(store.transactions(), Ordering::Release);
 }

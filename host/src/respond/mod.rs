@@ -4,6 +4,7 @@
 //! records and pages. It knows no SQL, no HTTP and no WebAssembly.
 
 mod confirm;
+mod customers;
 mod duplicates;
 mod follow;
 mod lookup;
@@ -20,6 +21,7 @@ mod restore;
 pub mod rules;
 #[cfg(test)]
 pub(crate) mod tests;
+mod upkeep;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -198,6 +198,34 @@ pub fn not_confirmed(about: &About, node: Option<&str>, detail: &str, at: Timest
     )
 }
 
+/// An action that customers noticed, and that nobody has explained in time. `entry` is the host's record of it.
+pub fn annotation_overdue(
+    cluster_name: &str,
+    entry_id: &str,
+    by: Timestamp,
+    entry: &Map<String, Value>,
+    at: Timestamp,
+) -> Page {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("-");
+    let (action, namespace, pod) = (text("action"), text("namespace"), text("pod"));
+    let mut details = fields([
+        ("entry_id", json!(entry_id)),
+        ("annotate_by", json!(seconds(by))),
+        ("cluster", json!(cluster_name)),
+        ("remedy", json!(format!("falco-response-controller audit annotate {entry_id} TEXT"))),
+    ]);
+    for key in ["action", "rule", "namespace", "pod", "outcome", "event_id"] {
+        details.extend(entry.get(key).map(|value| (key.to_owned(), value.clone())));
+    }
+    Page {
+        dedup_key: format!("falco-response/{cluster_name}/annotation_overdue/{entry_id}"),
+        severity: Severity::Warning,
+        summary: format!("{action} {namespace}/{pod} is customer-facing and was not annotated in time"),
+        timestamp: seconds(at),
+        details,
+    }
+}
+
 /// Something about the controller itself, not about an alert. `kind` is part of the key.
 pub fn about_ourselves(cluster_name: &str, kind: &str, summary: String, detail: &str, at: Timestamp) -> Page {
     Page {

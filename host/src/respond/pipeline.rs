@@ -11,7 +11,7 @@ use super::queue::{Claimed, RunningKey};
 use super::record::{About, Ended};
 use super::recorder::JournalRecorder;
 use super::rules::{Match, Rule, Rules, Step};
-use super::{Event, Inner, pages};
+use super::{Event, Inner, customers, pages};
 use crate::cluster::ApiError;
 use crate::cluster::names::Uid;
 use crate::config::{Confirm, OnFailure};
@@ -121,6 +121,9 @@ impl Inner {
     ) -> Stepped {
         let dry_run = rules.dryrun || rule.dryrun || self.gate.stopped();
         let about = About { event: &job.event, rules, rule, action: &step.action, dry_run };
+        if self.journal.is_full() {
+            return self.no_room(&about, last || stops).await;
+        }
         let plugin = match &step.plugin {
             Ok(plugin) => Arc::clone(plugin),
             Err(why) => {
@@ -329,7 +332,7 @@ impl Inner {
             sha256: attachment.sha256.clone(),
             content: attachment.content.clone(),
         });
-        let conclusion = Conclusion { record, pages, further: further.collect() };
+        let conclusion = Conclusion { record, pages, further: further.chain(customers::due(&entry)).collect() };
         self.conclude(about.event, conclusion, finishes).await;
         self.log.entry(&entry);
         if about.dry_run {
@@ -371,6 +374,18 @@ impl Inner {
         let detail = format!("the cluster gave no answer for {} s: {error}", waited.as_secs());
         let page = pages::gave_up(about, &detail, self.ambient.now());
         self.decide(about, "failed", "no_answer", &detail, page, finishes).await;
+        Stepped::Badly
+    }
+
+    /// Nothing is begun that could not be recorded: later, until it is too late.
+    async fn no_room(&self, about: &About<'_>, finishes: bool) -> Stepped {
+        let waited = self.waited(about.event);
+        if waited < about.rules.max_recovery_age {
+            return Stepped::Later;
+        }
+        let detail = format!("the journal had no room for {} s: see audit.max_bytes", waited.as_secs());
+        let page = pages::gave_up(about, &detail, self.ambient.now());
+        self.decide(about, "failed", "journal_full", &detail, page, finishes).await;
         Stepped::Badly
     }
 

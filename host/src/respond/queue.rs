@@ -315,7 +315,11 @@ impl Inlet for Responder {
             Err(error) => json!(format!("unreachable: {error}")),
         };
         let access = inner.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let journal = if writes { "takes writes" } else { "takes no writes" };
+        let journal = match (writes, inner.journal.is_full()) {
+            (true, _) => "takes writes",
+            (false, true) => "is full and takes no new alerts",
+            (false, false) => "takes no writes",
+        };
         let config = json!({
             "sha256": inner.rules.load().config_sha256,
             "problem": inner.config_problem.load().as_deref(),

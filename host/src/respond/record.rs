@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Event;
 use super::confirm::{Group, Sighting};
 use super::outcome::Derived;
 use super::rules::{Rule, Rules};
+use super::{Event, customers};
 use crate::cluster::names::{Namespace, ObjectName, Uid};
 use crate::hex::hex;
 use crate::journal::{LogType, Record};
@@ -174,6 +174,7 @@ impl About<'_> {
             ("sent_at", json!(first_sent.map(millis))),
             ("accepted_at", json!(accepted.map(millis))),
         ]));
+        customers::mark(self, cleared, derived, ended.at, &mut body);
         if let Some(report) = ended.report {
             annotate(&mut body, report);
         }

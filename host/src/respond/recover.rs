@@ -13,7 +13,7 @@ use super::outcome::{Derived, Failure, Outcome};
 use super::pipeline::{Job, is_bad};
 use super::record::{About, Ended, millis, seconds};
 use super::rules::{Match, Rule, Rules};
-use super::{Event, Inner, Responder, pages};
+use super::{Event, Inner, Responder, customers, pages};
 use crate::alert::Alert;
 use crate::cluster::names::Uid;
 use crate::config::OnFailure;
@@ -22,6 +22,9 @@ use crate::journal::{JournalError, LogType, Record, Unfinished, UnfinishedIntent
 use crate::safety::policy::RuleScope;
 use crate::safety::run::Identity;
 use crate::telemetry::log::Level;
+
+/// How many alerts are read at once.
+const PAGE: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot take up what the last run left: {0}")]
@@ -35,12 +38,16 @@ impl Responder {
     /// When the journal cannot be read.
     pub async fn recover(&self) -> Result<usize, RecoverError> {
         self.inner.restore().await?;
-        let unfinished = self.inner.journal.unfinished().await?;
-        let count = unfinished.len();
-        for one in unfinished {
-            self.inner.take_up(one).await;
+        let (mut count, mut after) = (0, 0);
+        loop {
+            let page = self.inner.journal.unfinished_after(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            after = last.position;
+            count += page.len();
+            for one in page {
+                self.inner.take_up(one).await;
+            }
         }
-        Ok(count)
     }
 }
 
@@ -172,6 +179,7 @@ impl Inner {
         writes.push(Write::Record(record));
         writes.extend(self.ships());
         writes.extend(page.iter().flat_map(|page| self.sends(page)));
+        writes.extend(customers::due(&entry));
         if !further {
             writes.push(Write::Finish { event_id: event.id.clone() });
         }
@@ -192,8 +200,8 @@ impl Inner {
             "the controller failed while it worked on an alert; this is a fault of it",
             &fields,
         );
-        let unfinished = match self.journal.unfinished().await {
-            Ok(all) => all.into_iter().find(|one| one.alert.event_id == event.id),
+        let unfinished = match self.journal.unfinished_one(&event.id).await {
+            Ok(found) => found,
             // It stays in the inbox, for the next start.
             Err(error) => {
                 self.log.line(Level::Error, &format!("the alert waits for the next start: {error}"), &fields);

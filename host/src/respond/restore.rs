@@ -95,7 +95,7 @@ fn is_remembered(record: &Record) -> bool {
         LogType::Intent | LogType::Result => true,
         LogType::Decision => is_waiting(record),
         LogType::Entry | LogType::Followup => true,
-        LogType::Config => false,
+        LogType::Config | LogType::Annotation | LogType::Retention => false,
     }
 }
 

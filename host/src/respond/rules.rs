@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
-use crate::config::{self, ActionRef, Config, Confirm, Location, OnFailure, Problem};
+use crate::config::{self, ActionRef, Config, Confirm, CustomerFacing, Location, OnFailure, Problem};
 use crate::plugins::{Plugin, Plugins};
 use crate::safety::budget::Limits;
 use crate::safety::permissions::Permissions;
@@ -28,6 +28,7 @@ pub struct Rules {
     /// What records call the cluster, and part of `action_id`.
     pub cluster_name: String,
     pub max_recovery_age: Duration,
+    pub customer_facing: Option<CustomerFacing>,
 }
 
 pub struct Rule {
@@ -94,6 +95,7 @@ impl Rules {
             config_sha256: config.sha256.clone(),
             cluster_name,
             max_recovery_age: config.max_recovery_age,
+            customer_facing: config.audit.keeping.customer_facing.clone(),
         };
         (rules, problems)
     }

@@ -73,6 +73,8 @@ fn head(record: &Record, otherwise: Timestamp) -> Map<String, Value> {
         LogType::Decision => (format!("{} {what}", field("decision").unwrap_or("decided")), 6),
         LogType::Followup => (format!("follow-up {what}"), 5),
         LogType::Config => (format!("configuration: {}", field("change").unwrap_or("changed")), 5),
+        LogType::Annotation => (format!("annotation {what}"), 5),
+        LogType::Retention => (format!("retention: {}", field("detail").unwrap_or("records were removed")), 6),
         LogType::Entry | LogType::Intent | LogType::Result => (what, 5),
     };
     // Graylog keeps milliseconds.

@@ -8,7 +8,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 /// What [`Metrics::render`] writes, as a `Content-Type`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,6 +41,9 @@ struct Inner {
     deliveries: Family<DeliveryLabels, Counter>,
     rules_without_plugin: Gauge,
     cluster_reachable: Gauge,
+    journal_used: Gauge,
+    journal_full: Gauge,
+    annotations_overdue: Gauge,
     config_reloads: Family<ReloadLabels, Counter>,
     brake: Gauge,
 }
@@ -109,6 +112,19 @@ impl Metrics {
         let brake = Gauge::default();
         registry.register("config_reloads", "Changed configurations, by what became of them", config_reloads.clone());
         registry.register("brake", "Whether live action is stopped", brake.clone());
+        let (journal_used, journal_full, annotations_overdue) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register_with_unit(
+            "journal_used",
+            "What the journal holds, its write-ahead log included",
+            Unit::Bytes,
+            journal_used.clone(),
+        );
+        registry.register("journal_full", "Whether the journal has no room for new alerts", journal_full.clone());
+        registry.register(
+            "annotations_overdue",
+            "Customer-facing actions that were not annotated in time",
+            annotations_overdue.clone(),
+        );
         let inner = Inner {
             registry,
             alerts,
@@ -119,6 +135,9 @@ impl Metrics {
             cluster_reachable,
             config_reloads,
             brake,
+            journal_used,
+            journal_full,
+            annotations_overdue,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -166,6 +185,17 @@ impl Metrics {
         self.inner.brake.set(i64::from(on));
     }
 
+    /// `falco_response_journal_used_bytes`, `falco_response_journal_full`
+    pub fn journal(&self, used: u64, full: bool) {
+        self.inner.journal_used.set(i64::try_from(used).unwrap_or(i64::MAX));
+        self.inner.journal_full.set(i64::from(full));
+    }
+
+    /// `falco_response_annotations_overdue`
+    pub fn annotations_overdue(&self, count: usize) {
+        self.inner.annotations_overdue.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// The exposition text for `GET /metrics`.
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -189,6 +219,8 @@ mod tests {
         clone.delivery("graylog", "retried");
         clone.rules_without_plugin(2);
         clone.cluster_reachable(true);
+        clone.journal(4096, true);
+        clone.annotations_overdue(3);
         let text = metrics.render();
         for line in [
             "falco_response_alerts_total{result=\"accepted\"} 2",
@@ -198,6 +230,9 @@ mod tests {
             "falco_response_deliveries_total{destination=\"graylog\",result=\"retried\"} 1",
             "falco_response_rules_without_plugin 2",
             "falco_response_cluster_reachable 1",
+            "falco_response_journal_used_bytes 4096",
+            "falco_response_journal_full 1",
+            "falco_response_annotations_overdue 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -126,6 +126,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         _ = tokio::signal::ctrl_c() => {}
         () = running.responder.probe() => {}
         () = reloader.run() => {}
+        () = running.responder.upkeep() => {}
     }
     running.end().await
 }
@@ -146,7 +147,9 @@ async fn start(
     let metrics = Metrics::new();
     let flags = Flags::of(&arguments, &config);
     let journal_path = flags.journal.clone();
-    let journal = Journal::open(&journal_path, &ambient).map_err(|error| Failure::Runtime(error.to_string()))?;
+    let bounds = settings::bounds(&config);
+    let journal =
+        Journal::open_within(&journal_path, &ambient, bounds).map_err(|error| Failure::Runtime(error.to_string()))?;
     let (reader, writer) =
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let cluster_name = cluster_name(&config, reader.is_simulated());

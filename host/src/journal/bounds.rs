@@ -1,0 +1,82 @@
+//! How much the journal may hold, and for how long.
+//!
+//! `max_bytes` has two lines. Once the pages in use and the write-ahead log pass the first, no new alert and no intent
+//! is taken: nothing new is begun, and what runs has the reserve between the lines for its results, entries and pages.
+//! The second is `max_bytes` itself; SQLite enforces it for the file.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+/// The part of `max_bytes` that is kept for what was begun.
+const RESERVE: u64 = 8;
+/// How far below the first line the use has to fall before new alerts are taken again: a part of `max_bytes`.
+const MARGIN: u64 = 64;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// None: as much as the disk takes.
+    pub max_bytes: Option<u64>,
+    /// How long records stay; none: for good.
+    pub keep: Option<Duration>,
+    /// How long a finished alert is known again; none: for good.
+    pub keep_alerts: Option<Duration>,
+    /// Where the records of retention are shipped.
+    pub destinations: Vec<String>,
+}
+
+/// What is in use, and whether that is too much.
+pub(super) struct Gauge {
+    wal: PathBuf,
+    max_bytes: Option<u64>,
+    used: u64,
+    full: bool,
+}
+
+impl Gauge {
+    pub fn new(path: &Path) -> Self {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        Self { wal: wal.into(), max_bytes: None, used: 0, full: false }
+    }
+
+    pub fn limit(&mut self, connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<()> {
+        self.max_bytes = max_bytes;
+        if let Some(max_bytes) = max_bytes {
+            let page_size: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            let pages = i64::try_from(max_bytes).unwrap_or(i64::MAX) / page_size.max(1);
+            // A file that is larger already does not grow.
+            connection
+                .query_row(&format!("PRAGMA max_page_count = {}", pages.max(1)), [], |row| row.get::<_, i64>(0))?;
+        }
+        self.measure(connection)
+    }
+
+    /// Free pages inside the file are room: SQLite uses them before the file grows.
+    pub fn measure(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let in_file: i64 = connection
+            .prepare_cached(
+                "SELECT (page_count - freelist_count) * page_size
+                 FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
+            )?
+            .query_row([], |row| row.get(0))?;
+        // Absent while nothing was written.
+        let in_wal = std::fs::metadata(&self.wal).map_or(0, |found| found.len());
+        self.used = in_file.unsigned_abs().saturating_add(in_wal);
+        if let Some(max_bytes) = self.max_bytes {
+            let line = max_bytes - max_bytes / RESERVE;
+            self.full = self.used > if self.full { line - max_bytes / MARGIN } else { line };
+        }
+        Ok(())
+    }
+
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// The bound, when no new alert and no intent is taken.
+    pub fn full(&self) -> Option<u64> {
+        self.max_bytes.filter(|_| self.full)
+    }
+}
