@@ -139,6 +139,9 @@ enum Subject {
     KillingDoesNotHelp,
 }
 
+/// A budget, how much of it there is, and whose actions count.
+type Question<'a> = (Budget, Limit, u32, &'a str, &'a dyn Fn(&Account) -> bool);
+
 struct Taken {
     account: Account,
     /// None while nothing was sent.
@@ -203,7 +206,7 @@ impl Ledger {
         let everyone = |_: &Account| true;
         let same_owner = |taken: &Account| taken.owner == account.owner;
         let same_namespace = |taken: &Account| taken.namespace == account.namespace;
-        let questions: [(Budget, Limit, u32, &str, &dyn Fn(&Account) -> bool); 3] = [
+        let questions: [Question<'_>; 3] = [
             (Budget::Owner, limits.owner, limits.owner.actions, &account.owner, &same_owner),
             (Budget::Namespace, limits.namespace, limits.namespace.actions, &account.namespace, &same_namespace),
             (Budget::Cluster, limits.cluster, shared, "", &everyone),
