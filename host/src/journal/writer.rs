@@ -429,10 +429,11 @@ fn crash_point(when: &str, work: &Work) {
     let what = match work {
         Work::Settle { .. } => "settle",
         Work::Batch(writes) if writes.iter().any(|write| matches!(write, Write::Accept(_))) => "accept",
+        // What was looked up after a crash is recorded with what it says.
+        Work::Batch(_) if is(LogType::Entry) || is(LogType::Decision) => "conclude",
         Work::Batch(_) if is(LogType::Intent) => "intent",
         Work::Batch(_) if is(LogType::Result) => "result",
         Work::Batch(_) if is(LogType::Followup) => "followup",
-        Work::Batch(_) if is(LogType::Entry) || is(LogType::Decision) => "conclude",
         Work::Batch(_) => return,
     };
     faults::point(&format!("{when}:{what}"));
