@@ -45,6 +45,13 @@ fn evicts_only_as_far_as_the_disruption_budget_allows() {
     let entry = run(&house, "evicted");
     assert_eq!((entry["outcome"].as_str(), entry["changed"].as_bool()), (Some("failed"), Some(false)), "{entry}");
     assert_eq!(versions(cluster, &[pods("evicted")]), before);
+    // Two budgets on one pod are a 500 of the API server's, and no outage: nothing is unknown about it.
+    let second = json!({"metadata": {"name": "second"}, "spec": budget["spec"]});
+    cluster.create(budgets, &second).unwrap();
+    let entry = run(&house, "evicted");
+    assert_eq!((entry["outcome"].as_str(), entry["failure"].as_str()), (Some("failed"), Some("api")), "{entry}");
+    assert!(entry["detail"].as_str().unwrap().contains("more than one PodDisruptionBudget"), "{entry}");
+    cluster.delete(&format!("{budgets}/second"), &Value::Null).unwrap();
     cluster.delete(&path, &Value::Null).unwrap();
     let entry = run(&house, "evicted");
     assert_eq!((entry["outcome"].as_str(), entry["changed"].as_bool()), (Some("done"), Some(true)), "{entry}");

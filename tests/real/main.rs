@@ -8,6 +8,7 @@
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod house;
 
+mod access;
 mod admission;
 mod behaviour;
 mod deploy;

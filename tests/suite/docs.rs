@@ -164,7 +164,7 @@ fn every_configuration_in_the_pages_passes_check() {
 /// The sentences of the pager, as the page for those on call quotes them.
 #[test]
 fn what_the_pager_says_is_quoted_as_it_is() {
-    let sources = ["pages.rs", "probe.rs"].map(|file| root().join("host/src/respond").join(file));
+    let sources = ["pages.rs", "probe.rs", "upkeep.rs"].map(|file| root().join("host/src/respond").join(file));
     let mut sources: String = sources.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     // Wherever it is that the program starts.
     for file in ["host/src/cli/serve.rs", "host/src/cli/serve/mod.rs"] {
@@ -181,6 +181,8 @@ fn what_the_pager_says_is_quoted_as_it_is() {
         "so the alert was not acted on",
         "rules have no plugin and will not act",
         "the Kubernetes API does not answer the response controller; alerts wait",
+        "the response controller's journal is full: nothing is acted on until there is room",
+        "is customer-facing and was not annotated in time",
         "kubectl delete networkpolicy",
     ] {
         assert!(sources.contains(sentence), "no page says {sentence:?} any more");

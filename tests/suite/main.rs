@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod access;
 mod audit;
 mod audit_commands;
 mod brake;
@@ -24,5 +25,6 @@ mod overload;
 mod paging;
 mod rbac;
 mod reload;
+mod replay;
 mod restart;
 mod startup;

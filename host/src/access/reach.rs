@@ -175,11 +175,10 @@ impl RuleReach {
 impl std::fmt::Display for RuleReach {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Tally { pods, reachable, out_of_reach } = &self.tally;
-        let places = if self.namespaces.is_empty() {
-            "any namespace that it may act in".to_owned()
-        } else {
-            self.namespaces.join(", ")
-        };
+        if self.namespaces.is_empty() {
+            return write!(formatter, "`{}` can reach no pod: it may act in no namespace", self.rule);
+        }
+        let places = self.namespaces.join(", ");
         write!(formatter, "`{}` can reach {reachable} of {pods} pods in {places}", self.rule)?;
         match out_of_reach.iter().collect::<Vec<_>>()[..] {
             [] => Ok(()),

@@ -3,6 +3,7 @@
 //! Exit codes everywhere: 0 ok; 1 the thing checked is bad, or a failure at run time; 2 usage, configuration, missing
 //! token.
 
+mod access;
 mod audit;
 mod check;
 mod rbac;

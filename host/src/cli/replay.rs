@@ -79,6 +79,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     match report.malformed_lines() {
         0 => Ok(()),
+        1 => Err(Failure::Runtime(format!("{}: one line is no alert", arguments.alerts.display()))),
         count => Err(Failure::Runtime(format!("{}: {count} lines are no alerts", arguments.alerts.display()))),
     }
 }

@@ -252,7 +252,7 @@ async fn lists_by_labels_fields_and_pages() {
     assert_eq!((found.len(), found[0].get("spec"), &found[0]["kind"]), (3, None, &json!("PartialObjectMetadata")));
     // A selector is text from a plugin: it stays inside of its parameter.
     let odd = stage.reader.list(&ApiResource::pods(), &select(Some("app=x&limit=0#"), None, None)).await;
-    assert!(matches!(odd, Err(ApiError::Status { code: 400, .. })), "no value of a label: {odd:?}");
+    assert!(matches!(odd, Err(ApiError::Status { code: 400, .. })), "it is no selector: {odd:?}");
     let asked = stage.simulation.requests().pop().expect("it was sent").path_and_query;
     assert!(asked.ends_with("labelSelector=app%3Dx%26limit%3D0%23"), "{asked}");
 }

@@ -43,7 +43,7 @@ pub struct Chain {
 pub enum WalkError {
     Refused(Refusal),
     /// As [`Self::Refused`], for this owner's sake: it is protected, unknown or cannot be read.
-    Owner(OwnerReference, Refusal),
+    Owner(Box<OwnerReference>, Refusal),
     /// No answer from the cluster; asking again may help.
     NoAnswer(ApiError),
 }
@@ -73,7 +73,7 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
         let kind = policy
             .owner_kinds
             .find(&reference)
-            .ok_or_else(|| WalkError::Owner(reference.clone(), unknown_kind(&reference)))?;
+            .ok_or_else(|| WalkError::Owner(Box::new(reference.clone()), unknown_kind(&reference)))?;
         if controls {
             chain.top = Some(reference.to_string());
             chain.controllers.push(Owner {
@@ -90,7 +90,7 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
             .map_err(|error| unreadable(&reference, error))?;
         if read.pointer("/metadata/uid").and_then(Value::as_str) != Some(reference.uid.as_str()) {
             let detail = format!("{reference} has another UID than the reference to it: the owner was replaced");
-            return Err(WalkError::Owner(reference, Refusal::new(Check::OwnerUnreadable, detail)));
+            return Err(WalkError::Owner(Box::new(reference), Refusal::new(Check::OwnerUnreadable, detail)));
         }
         enqueue(&read, controls, policy, &mut waiting)?;
     }
@@ -109,7 +109,7 @@ fn enqueue(
         owners::references(object).map_err(|error| Refusal::new(Check::OwnerUnreadable, error.to_string()))?;
     for reference in &references {
         checks::owner_not_protected(&reference.kind, &reference.to_string(), policy)
-            .map_err(|refusal| WalkError::Owner(reference.clone(), refusal))?;
+            .map_err(|refusal| WalkError::Owner(Box::new(reference.clone()), refusal))?;
     }
     waiting.extend(references.into_iter().map(|reference| {
         let controls = controls && reference.controller;
@@ -146,5 +146,5 @@ pub(super) fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkErr
         }
         _ => format!("the owner {reference} cannot be read: {error}"),
     };
-    WalkError::Owner(reference.clone(), Refusal::new(Check::OwnerUnreadable, detail))
+    WalkError::Owner(Box::new(reference.clone()), Refusal::new(Check::OwnerUnreadable, detail))
 }

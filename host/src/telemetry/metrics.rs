@@ -41,6 +41,7 @@ struct Inner {
     deliveries: Family<DeliveryLabels, Counter>,
     rules_without_plugin: Gauge,
     cluster_reachable: Gauge,
+    permissions_missing: Gauge,
     journal_used: Gauge,
     journal_full: Gauge,
     annotations_overdue: Gauge,
@@ -95,6 +96,7 @@ impl Metrics {
         let actions = Family::default();
         let deliveries = Family::default();
         let (rules_without_plugin, cluster_reachable) = (Gauge::default(), Gauge::default());
+        let permissions_missing = Gauge::default();
         registry.register("alerts", "Alerts received, by what became of them", alerts.clone());
         registry.register("decisions", "Decisions about alerts, by the check that made them", decisions.clone());
         registry.register("actions", "Actions started, by their outcome", actions.clone());
@@ -112,6 +114,11 @@ impl Metrics {
         let brake = Gauge::default();
         registry.register("config_reloads", "Changed configurations, by what became of them", config_reloads.clone());
         registry.register("brake", "Whether live action is stopped", brake.clone());
+        registry.register(
+            "permissions_missing",
+            "Permissions that the configuration needs and the cluster does not grant",
+            permissions_missing.clone(),
+        );
         let (journal_used, journal_full, annotations_overdue) = (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register_with_unit(
             "journal_used",
@@ -135,6 +142,7 @@ impl Metrics {
             cluster_reachable,
             config_reloads,
             brake,
+            permissions_missing,
             journal_used,
             journal_full,
             annotations_overdue,
@@ -185,6 +193,11 @@ impl Metrics {
         self.inner.brake.set(i64::from(on));
     }
 
+    /// `falco_response_permissions_missing`
+    pub fn permissions_missing(&self, count: usize) {
+        self.inner.permissions_missing.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// `falco_response_journal_used_bytes`, `falco_response_journal_full`
     pub fn journal(&self, used: u64, full: bool) {
         self.inner.journal_used.set(i64::try_from(used).unwrap_or(i64::MAX));
@@ -219,6 +232,7 @@ mod tests {
         clone.delivery("graylog", "retried");
         clone.rules_without_plugin(2);
         clone.cluster_reachable(true);
+        clone.permissions_missing(3);
         clone.journal(4096, true);
         clone.annotations_overdue(3);
         let text = metrics.render();
@@ -230,6 +244,7 @@ mod tests {
             "falco_response_deliveries_total{destination=\"graylog\",result=\"retried\"} 1",
             "falco_response_rules_without_plugin 2",
             "falco_response_cluster_reachable 1",
+            "falco_response_permissions_missing 3",
             "falco_response_journal_used_bytes 4096",
             "falco_response_journal_full 1",
             "falco_response_annotations_overdue 3",

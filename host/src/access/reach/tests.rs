@@ -138,5 +138,5 @@ fn reads_as_a_sentence() {
     assert_eq!(rule(&["a", "b"], free).to_string(), "`Shell spawned` can reach 3 of 3 pods in a, b");
     let nowhere = rule(&[], Tally::default());
     assert!(nowhere.is_empty());
-    assert_eq!(nowhere.to_string(), "`Shell spawned` can reach 0 of 0 pods in any namespace that it may act in");
+    assert_eq!(nowhere.to_string(), "`Shell spawned` can reach no pod: it may act in no namespace");
 }

@@ -17,11 +17,13 @@ pub async fn run(spec: &ClusterSpec, config: &Config, plugins: &Plugins) -> Resu
     let unanswered = |error: ApiError| Failure::Runtime(format!("the cluster {spec} does not answer: {error}"));
     let missing = access(config, plugins, &reader).await.map_err(unanswered)?;
     print(&reach::reach(config, plugins, &reader).await.map_err(unanswered)?);
-    if missing == 0 {
-        return Ok(());
-    }
+    let missing = match missing {
+        0 => return Ok(()),
+        1 => "one permission is".to_owned(),
+        several => format!("{several} permissions are"),
+    };
     Err(Failure::Runtime(format!(
-        "{missing} permissions are missing in the cluster; `falco-response-controller rbac` prints the Roles to apply"
+        "{missing} missing in the cluster; `falco-response-controller rbac` prints the Roles to apply"
     )))
 }
 
@@ -50,15 +52,13 @@ fn print(reached: &Reached) {
              who may list them: {error}"
         );
     }
-    for rule in &reached.rules {
-        let warning = if rule.is_empty() && (!rule.namespaces.is_empty() || reached.unlisted.is_empty()) {
-            "warning: "
-        } else {
-            ""
-        };
-        println!("{warning}{rule}");
+    // Of a rule none of whose namespaces could be looked at, nothing is known.
+    let known = reached.rules.iter().filter(|rule| !rule.namespaces.is_empty() || reached.unlisted.is_empty());
+    for rule in known {
+        println!("{}{rule}", if rule.is_empty() { "warning: " } else { "" });
     }
     for obstacle in reached.obstacles.values() {
-        println!("warning: {} pods are out of reach: {}", obstacle.pods, obstacle.example);
+        let pods = if obstacle.pods == 1 { "1 pod is".to_owned() } else { format!("{} pods are", obstacle.pods) };
+        println!("warning: {pods} out of reach: {}", obstacle.example);
     }
 }

@@ -120,7 +120,7 @@ impl Report {
     pub fn summary(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let between = self.times.map(|(from, to)| format!(" from {from:.0} to {to:.0}")).unwrap_or_default();
-        lines.push(format!("{} alerts{between}, each at its own time; nothing was changed", self.alerts));
+        lines.push(format!("{}{between}, each at its own time; nothing was changed", alerts(self.alerts)));
         for rule in &self.rules {
             rule.summary(&mut lines);
         }
@@ -191,7 +191,7 @@ impl RuleReport {
             lines.push(format!("{:?}: no alerts", self.name));
             return;
         }
-        lines.push(format!("{:?}: {} alerts", self.name, self.alerts));
+        lines.push(format!("{:?}: {}", self.name, alerts(self.alerts)));
         if self.would_act.count > 0 {
             let objects = self.objects.len();
             let objects = if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") };
@@ -215,6 +215,10 @@ impl RuleReport {
         if self.duplicates > 0 {
             lines.push(format!("  duplicates {}", self.duplicates));
         }
+        if self.on_pods && self.certain > 0 {
+            let of = self.alerts;
+            lines.push(format!("  certain of its pod {} of {of} (k8s.pod.uid or a container id)", self.certain));
+        }
         if self.on_pods && self.certain == 0 {
             lines.push(
                 "  warning: none of its alerts carries k8s.pod.uid or a container id, so only name and time tell which \
@@ -228,7 +232,17 @@ impl RuleReport {
 
 /// The cluster is as it is now, and the alert is of another time.
 fn refusal(check: &str, detail: &str) -> String {
-    if check == Check::PodAbsent.id() { format!("cannot tell: the pod is gone ({detail})") } else { detail.to_owned() }
+    if check != Check::PodAbsent.id() {
+        detail.to_owned()
+    } else if detail.ends_with("does not exist") {
+        format!("cannot tell: the pod is gone ({detail})")
+    } else {
+        format!("cannot tell: {detail}")
+    }
+}
+
+fn alerts(count: usize) -> String {
+    if count == 1 { "1 alert".to_owned() } else { format!("{count} alerts") }
 }
 
 fn headline(record: &Record) -> String {

@@ -142,7 +142,12 @@ async fn one_alert_that_shows_its_pod_is_enough_for_no_warning() {
         let mut with = about("b");
         with.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
         stage.play(alert("kill", "2023-05-25T13:44:06Z", with, "autoresponse")).await;
-        assert!(!stage.report.summary().iter().any(|line| line.contains("warning: ")), "{fields}");
+        let summary = stage.report.summary();
+        assert!(!summary.iter().any(|line| line.contains("warning: ")), "{summary:?}");
+        assert!(
+            summary.contains(&"  certain of its pod 1 of 2 (k8s.pod.uid or a container id)".to_owned()),
+            "{summary:?}"
+        );
     }
 }
 

@@ -15,7 +15,9 @@ use tokio::sync::watch;
 
 use self::load::{Loaded, channels, cluster_name};
 use self::reload::{Flags, Reloader};
+use super::access::Watch;
 use super::{Failure, settings};
+use crate::access::needs;
 use crate::ambient::Ambient;
 use crate::cluster::{self, ClusterSpec};
 use crate::config::Config;
@@ -103,6 +105,7 @@ struct Running {
     stop: watch::Sender<bool>,
     servers: Vec<tokio::task::JoinHandle<()>>,
     shutdown_delay: Duration,
+    access: Watch,
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -126,6 +129,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         _ = tokio::signal::ctrl_c() => {}
         () = running.responder.probe() => {}
         () = reloader.run() => {}
+        () = running.access.run(&running.responder) => {}
         () = running.responder.upkeep() => {}
     }
     running.end().await
@@ -153,12 +157,14 @@ async fn start(
     let (reader, writer) =
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let cluster_name = cluster_name(&config, reader.is_simulated());
-    let gate = Gate::new(reader, writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
+    let gate = Gate::new(reader.clone(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
     let memory = usize::try_from(config.plugins.limits.memory).unwrap_or(usize::MAX);
     let engine = Engine::new(Engine::SLOTS, memory).map_err(|error| Failure::Usage(error.to_string()))?;
     let source = settings::plugins(flags.plugins.clone(), &config, &journal_path);
     let loaded = Loaded::load(engine.clone(), source, &config, cluster_name).await?;
     loaded.report(&arguments.config, &config, &log);
+    // Of an action without a plugin nothing is needed: it does nothing.
+    let (needs, _) = needs::needs(&config, &loaded.plugins);
     let (digests, rules) = (loaded.digests(), loaded.rules);
     metrics.rules_without_plugin(rules.without_plugin().len());
     let channels = channels(&config, &rules.cluster_name);
@@ -174,6 +180,8 @@ async fn start(
     let without = rules.without_plugin();
     let (dryrun, cluster_name) = (rules.dryrun, rules.cluster_name.clone());
     let concurrency = config.concurrency;
+    let policy = Arc::clone(&rules.policy);
+    let access = Watch { needs, policy, reader, log: log.clone(), metrics: metrics.clone() };
     let parts = Parts {
         rules,
         gate,
@@ -214,6 +222,7 @@ async fn start(
         ("dryrun", json!(dryrun)),
         ("config_sha256", json!(config.sha256)),
         ("taken_up", json!(recovered)),
+        ("permissions_needed", json!(access.needs.len())),
         ("version", json!(env!("CARGO_PKG_VERSION"))),
     ]);
     log.line(Level::Info, "ready", &fields);
@@ -229,7 +238,7 @@ async fn start(
         digests,
         seen,
     };
-    Ok((Running { log, responder, journal, shippers, stop, servers, shutdown_delay }, reloader))
+    Ok((Running { log, responder, journal, shippers, stop, servers, shutdown_delay, access }, reloader))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

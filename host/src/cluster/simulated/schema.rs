@@ -76,7 +76,8 @@ pub fn validate(kind: &Kind, object: &Value) -> Result<(), Failure> {
     }
     for (index, finalizer) in object["metadata"]["finalizers"].as_array().into_iter().flatten().enumerate() {
         let finalizer = finalizer.as_str().unwrap_or_default();
-        if !STANDARD_FINALIZERS.contains(&finalizer) && !(finalizer.contains('/') && is_key(finalizer)) {
+        let sound = STANDARD_FINALIZERS.contains(&finalizer) || (finalizer.contains('/') && is_key(finalizer));
+        if !sound {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             return invalid(
                 &format!("metadata.finalizers[{index}]"),
