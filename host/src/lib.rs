@@ -16,6 +16,7 @@ mod hex;
 pub mod intake;
 pub mod journal;
 pub mod plugins;
+pub mod redact;
 pub mod respond;
 pub mod safety;
 pub mod ship;

@@ -10,6 +10,7 @@ mod house;
 
 mod access;
 mod admission;
+mod alertmanager;
 mod behaviour;
 mod deploy;
 mod hostile;

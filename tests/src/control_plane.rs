@@ -36,10 +36,17 @@ pub(crate) fn kept(name: &str, more: &str, source: &Path, files: &[&str]) -> Res
         hash.update(std::fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?);
     }
     let hex: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Ok(cache()?.join(format!("{name}-{hex}")))
+}
+
+/// Where built servers are kept.
+///
+/// # Errors
+/// There is no home to keep them in.
+pub fn cache() -> Result<PathBuf, String> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    let cache = cache.ok_or("neither XDG_CACHE_HOME nor HOME says where a cache may be")?;
-    Ok(cache.join("falco-response").join(format!("{name}-{hex}")))
+    Ok(cache.ok_or("neither XDG_CACHE_HOME nor HOME says where a cache may be")?.join("falco-response"))
 }
 
 /// Whether both binaries are there.

@@ -4,16 +4,20 @@
 //! It uses nothing of the controller's own code, so that both sides of an interface are not written by one hand.
 
 pub mod account;
+pub mod alertmanager;
 pub mod alerts;
 pub mod behaviour;
 pub mod cluster;
 pub mod control_plane;
 pub mod controller;
+pub mod exposition;
+pub mod graylog;
 pub mod http;
 pub mod image;
 pub mod manifests;
 pub mod receiver;
 pub mod render;
+pub mod request;
 pub mod webhook;
 
 use std::path::{Path, PathBuf};

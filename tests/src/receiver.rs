@@ -1,20 +1,24 @@
 //! A stand-in for Graylog, Alertmanager or PagerDuty: takes what the controller posts, remembers it, and answers as it
 //! is told.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::collections::HashMap;
+use std::io::BufReader;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::request::{self, Request};
+
 const WAIT: Duration = Duration::from_secs(15);
-const LARGEST: usize = 1 << 20;
 
 /// One request as it came; the body unzipped where it was gzip.
 #[derive(Debug, Clone)]
 pub struct Taken {
     pub path: String,
+    /// Names in lower case.
+    pub headers: HashMap<String, String>,
     pub body: Value,
     /// What was answered.
     pub status: u16,
@@ -80,44 +84,17 @@ impl Receiver {
 /// Reads requests off one connection for as long as it lives.
 fn converse(stream: &TcpStream, shared: &Mutex<Shared>) {
     let mut reader = BufReader::new(stream);
-    while let Some((path, body)) = read_request(&mut reader) {
+    while let Some(request) = request::read(&mut reader) {
+        let body = request.plain().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or(Value::Null);
+        let Request { path, headers, .. } = request;
         let status = {
             let mut shared = lock(shared);
             let status = shared.status;
-            shared.taken.push(Taken { path, body, status });
+            shared.taken.push(Taken { path, headers, body, status });
             status
         };
-        let mut stream = stream;
-        if stream.write_all(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").as_bytes()).is_err() {
+        if request::answer(stream, status, "").is_err() {
             return;
         }
     }
-}
-
-/// The path and the body of the next request; none where the connection ends or speaks no HTTP.
-pub(crate) fn read_request(reader: &mut impl BufRead) -> Option<(String, Value)> {
-    let mut first = String::new();
-    if reader.read_line(&mut first).ok()? == 0 {
-        return None;
-    }
-    let path = first.split_whitespace().nth(1)?.to_owned();
-    let (mut length, mut gzip) = (0_usize, false);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.trim().parse().ok()?,
-            "content-encoding" => gzip = value.trim() == "gzip",
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length.min(LARGEST)];
-    reader.read_exact(&mut body).ok()?;
-    if gzip {
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(body.as_slice()).read_to_end(&mut plain).ok()?;
-        body = plain;
-    }
-    Some((path, serde_json::from_slice(&body).unwrap_or(Value::Null)))
 }

@@ -16,7 +16,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::receiver::read_request;
+use crate::request;
 
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(30);
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
@@ -143,7 +143,8 @@ fn tls(chain: &Path, key: &Path) -> Result<ServerConfig, String> {
 fn converse(stream: TcpStream, config: Arc<ServerConfig>, shared: &Mutex<Shared>) {
     let Ok(connection) = ServerConnection::new(config) else { return };
     let mut reader = BufReader::new(StreamOwned::new(connection, stream));
-    while let Some((_, review)) = read_request(&mut reader) {
+    while let Some(request) = request::read(&mut reader) {
+        let review: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let request = review["request"].clone();
         let mut response = json!({"uid": request["uid"], "allowed": true});
         let verdict = {

@@ -76,3 +76,24 @@ fn a_plugin_that_gives_up_is_not_quoted_in_the_page() {
     assert!(page.to_string().contains("its words are in the record"), "{page}");
     assert!(!page.to_string().contains("no_such_behaviour"), "{page}");
 }
+
+#[test]
+fn a_route_narrows_where_a_page_goes_and_the_rest_goes_everywhere() {
+    let (alertmanager, webhook) = (Receiver::start(200).unwrap(), Receiver::start(204).unwrap());
+    let paging = format!(
+        "paging:\n  alertmanager: {{url: \"http://{}\"}}\n  webhook: {{url: \"http://{}/hook\"}}\n  routes: [{{action: isolate_namespace, to: [webhook]}}]\n",
+        alertmanager.address, webhook.address
+    );
+    let plan = Plan::new()
+        .hostile()
+        .replace("    action: kill_pod\n", "    action: hostile\n    parameters: {behaviour: no_such_behaviour}\n");
+    let house = plan.and(&paging).start();
+    let entry = house.record_of(&alerts::about(POOL, "staging", "web-5c6d8-2lkjh"));
+    let page = webhook.wait_for("falco-emergency-isolation").expect("the webhook is told");
+    assert_eq!((&page["status"], &page["severity"]), (&"firing".into(), &"critical".into()), "{page}");
+    assert_eq!(page["details"]["event_id"], entry["event_id"]);
+    house.record_of(&alerts::about(MINER, "production", "debug"));
+    alertmanager.wait_for("hostile").expect("what fits no route goes here");
+    webhook.wait_for("hostile").expect("and there");
+    assert_eq!(alertmanager.taken().len(), 1, "{:?}", alertmanager.taken());
+}

@@ -1,5 +1,6 @@
 //! `cargo xtask`: what building and trying this repository takes beyond cargo itself.
 
+mod alertmanager;
 mod build;
 mod component;
 mod control_plane;

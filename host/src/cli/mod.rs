@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod check;
+mod delivery;
 mod rbac;
 mod replay;
 mod serve;

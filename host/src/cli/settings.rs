@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
+use crate::ambient::Ambient;
 use crate::cluster::ClusterSpec;
 use crate::cluster::names::Namespace;
 use crate::config::{ActionRef, Config, Warning};
 use crate::intake::token::Tokens;
 use crate::journal::Bounds;
 use crate::plugins::{Limits, Plugins, Source};
+use crate::redact::Key;
 use crate::ship;
 
 pub const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
@@ -63,7 +65,7 @@ pub fn bounds(config: &Config) -> Bounds {
 
 /// Where records are shipped.
 pub fn records(config: &Config) -> Vec<String> {
-    config.audit.graylog_url.iter().map(|_| ship::graylog::DESTINATION.to_owned()).collect()
+    config.audit.graylog.iter().map(|_| ship::graylog::DESTINATION.to_owned()).collect()
 }
 
 pub fn address(flag: Option<SocketAddr>, file: Option<SocketAddr>, default: &str) -> SocketAddr {
@@ -105,9 +107,19 @@ fn from_file(path: &Path) -> Result<Tokens, Failure> {
         .map_err(|error| Failure::Usage(format!("the token in {} cannot be used: {error}", path.display())))
 }
 
+/// The key of the configuration, or our own beside the journal.
+pub fn redaction_key(config: &Config, journal: &Path, ambient: &Ambient) -> Result<Key, Failure> {
+    let key = match &config.redaction.key_file {
+        Some(file) => Key::load(file),
+        None => Key::load_or_create(&journal.with_file_name("redaction.key"), ambient),
+    };
+    key.map_err(|error| Failure::Usage(error.to_string()))
+}
+
 /// Actions that page, where nobody is there to be paged.
 pub fn unpaged(config: &Config, plugins: &Plugins) -> Vec<Warning> {
-    if config.paging.pagerduty.is_some() || config.paging.alertmanager_url.is_some() {
+    if config.paging.pagerduty.is_some() || config.paging.alertmanager_url.is_some() || config.paging.webhook.is_some()
+    {
         return Vec::new();
     }
     let actions = config.rules.iter().flat_map(|rule| &rule.actions);

@@ -10,12 +10,14 @@ use hyper::body::Bytes;
 use kube::client::Body;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use tokio::time::Instant;
 use tower::BoxError;
 
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
 use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request};
 use crate::faults;
+use crate::telemetry::metrics::Metrics;
 
 /// More than any object; a list that is larger is refused rather than held.
 const LARGEST_ANSWER: usize = 8 << 20;
@@ -31,6 +33,7 @@ const PAGE: u32 = 500;
 pub struct Reader {
     client: kube::Client,
     simulated: bool,
+    metrics: Option<Metrics>,
 }
 
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
@@ -38,14 +41,22 @@ pub struct Writer {
     client: kube::Client,
     /// Whether it refuses to send anything live.
     dry_only: bool,
+    metrics: Option<Metrics>,
 }
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    (Reader { client: client.clone(), simulated }, Writer { client, dry_only: false })
+    let reader = Reader { client: client.clone(), simulated, metrics: None };
+    (reader, Writer { client, dry_only: false, metrics: None })
 }
 
 impl Reader {
+    /// Counts and times its requests from now on.
+    #[must_use]
+    pub fn observed(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
     /// Whether the cluster is a simulation.
     pub fn is_simulated(&self) -> bool {
         self.simulated
@@ -154,7 +165,7 @@ impl Reader {
                 }
             };
             point("before:read");
-            let result = send(&self.client, request, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
+            let result = send(&self.client, self.metrics.as_ref(), request, READ_TIMEOUT).await.map(|(_, bytes)| bytes);
             point("after:read");
             // Silence has cost its whole time already; the pipeline comes back later.
             let again =
@@ -188,6 +199,12 @@ impl Writer {
         Self { dry_only: true, ..self }
     }
 
+    /// Counts and times its requests from now on.
+    #[must_use]
+    pub fn observed(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
     /// Sends one change, once.
     ///
     /// # Errors
@@ -205,7 +222,7 @@ impl Writer {
         request.headers_mut().insert(header::USER_AGENT, agent);
         request.extensions_mut().insert(approved);
         faults::point("before:send");
-        let answer = send(&self.client, request, sending.timeout).await;
+        let answer = send(&self.client, self.metrics.as_ref(), request, sending.timeout).await;
         faults::point("after:send");
         match answer {
             Ok((code, bytes)) => Ok(Answer { code: code.as_u16(), object: parse(&bytes)? }),
@@ -229,7 +246,7 @@ impl Writer {
     }
 
     fn reader(&self) -> Reader {
-        Reader { client: self.client.clone(), simulated: false }
+        Reader { client: self.client.clone(), simulated: false, metrics: self.metrics.clone() }
     }
 
     /// Gives an error the status that its cause deserves.
@@ -284,6 +301,25 @@ pub(super) fn new_request(method: Method, path_and_query: &str) -> Result<Reques
 
 /// One request, one answer within `timeout`. 2xx is an answer; everything else an error.
 async fn send(
+    client: &kube::Client,
+    metrics: Option<&Metrics>,
+    request: Request<Body>,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), ApiError> {
+    let (method, started) = (request.method().clone(), Instant::now());
+    let result = exchange(client, request, timeout).await;
+    if let Some(metrics) = metrics {
+        let code = match &result {
+            Ok((code, _)) => Some(code.as_u16()),
+            Err(ApiError::Status { code, .. }) => Some(*code),
+            Err(_) => None,
+        };
+        metrics.api_request(&method, code, started.elapsed());
+    }
+    result
+}
+
+async fn exchange(
     client: &kube::Client,
     request: Request<Body>,
     timeout: Duration,

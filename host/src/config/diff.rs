@@ -54,6 +54,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     }
     let facing = |config: &Config| format!("{:?}", config.audit.keeping.customer_facing);
     found.value("audit.customer_facing", &facing(old), &facing(new), None);
+    found.value("redaction", &old.redaction, &new.redaction, None);
     plugins(old, new, &mut found);
     rules(old, new, &mut found);
     found.0

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::section::{Problems, Section};
 use super::tree::{Content, Node, excerpt};
-use super::{Audit, Config, ConfigError, Identity, Location, PagerDuty, Paging, Problem, Warning};
-use super::{keeping, limits, owners, plugins, rules, suggest};
+use super::{Config, ConfigError, Identity, Location, Problem, Warning};
+use super::{delivery, limits, owners, plugins, rules, suggest};
 use crate::alert::Priority;
 use crate::cluster::names::Namespace;
 use crate::hex::hex;
@@ -32,6 +32,7 @@ const KEYS: &[&str] = &[
     "paging",
     "plugins",
     "protected_owners",
+    "redaction",
     "required_tag",
     "rules",
     "shutdown_delay",
@@ -41,7 +42,6 @@ const KEYS: &[&str] = &[
 /// Nobody reads more of them at once.
 const MAX_PROBLEMS: usize = 50;
 const KUBE_SYSTEM: &str = "kube-system";
-const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
 impl Config {
     /// # Errors
@@ -121,7 +121,7 @@ fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> O
     }
     let only_names = |list: Vec<(Location, String)>| list.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
     let allowed_namespaces = only_names(allowed.unwrap_or_default());
-    let audit = audit(&top, &mut warnings, problems);
+    let audit = delivery::audit(&top, &mut warnings, problems);
     let (limits, concurrency) = limits::read(&top, problems);
     let rules = rules::read(&top, &allowed_namespaces, &mut warnings, problems);
 
@@ -150,7 +150,8 @@ fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> O
         admin_listen: top.parsed("admin_listen", problems, address),
         shutdown_delay: top.duration("shutdown_delay", problems).unwrap_or_default(),
         audit,
-        paging: paging(&top, problems),
+        paging: delivery::paging(&top, &rules, problems),
+        redaction: delivery::redaction(&top, problems),
         rules,
         warnings,
     })
@@ -216,52 +217,4 @@ fn priority(text: &str) -> Result<Priority, String> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{}` is no address to listen on, write one like `0.0.0.0:8080`", excerpt(text)))
-}
-
-fn url(text: &str) -> Result<String, String> {
-    let parsed = text.parse::<http::Uri>().ok();
-    let sound = parsed.is_some_and(|uri| {
-        let host = uri.authority().is_some_and(|authority| !authority.host().is_empty());
-        matches!(uri.scheme_str(), Some("http" | "https")) && host
-    });
-    if sound { Ok(text.to_owned()) } else { Err("not a URL that begins with http:// or https:// and a host".into()) }
-}
-
-fn audit(top: &Section<'_>, warnings: &mut Vec<Warning>, problems: &mut Problems) -> Audit {
-    let known: Vec<_> = ["graylog"].into_iter().chain(keeping::KEYS).collect();
-    let audit = top.section("audit", &known, problems);
-    let keeping = audit.as_ref().map(|audit| keeping::read(audit, problems)).unwrap_or_default();
-    let location = audit.as_ref().map_or(top.location, |audit| audit.location);
-    let graylog = audit.and_then(|audit| audit.section("graylog", &["url"], problems));
-    let Some(graylog) = graylog else {
-        let remedy = "no Graylog is set, so audit entries stay in the journal; add `audit: {graylog: {url: …}}`";
-        warn(warnings, location, remedy);
-        return Audit { keeping, ..Audit::default() };
-    };
-    if graylog.get("url").is_none() {
-        graylog.missing("url", "`url: http://graylog:12201/gelf`", problems);
-    }
-    Audit { graylog_url: graylog.parsed("url", problems, url), keeping }
-}
-
-fn paging(top: &Section<'_>, problems: &mut Problems) -> Paging {
-    let Some(paging) = top.section("paging", &["alertmanager", "pagerduty"], problems) else {
-        return Paging::default();
-    };
-    let pagerduty = paging.section("pagerduty", &["routing_key_file", "url"], problems).map(|pagerduty| {
-        if pagerduty.get("routing_key_file").is_none() {
-            pagerduty.missing("routing_key_file", "the path of the file that holds the routing key", problems);
-        }
-        PagerDuty {
-            url: pagerduty.parsed("url", problems, url).unwrap_or_else(|| PAGERDUTY.to_owned()),
-            routing_key_file: pagerduty.text("routing_key_file", problems).unwrap_or_default().into(),
-        }
-    });
-    let alertmanager_url = paging.section("alertmanager", &["url"], problems).and_then(|alertmanager| {
-        if alertmanager.get("url").is_none() {
-            alertmanager.missing("url", "`url: http://alertmanager:9093`", problems);
-        }
-        alertmanager.parsed("url", problems, url)
-    });
-    Paging { pagerduty, alertmanager_url }
 }

@@ -4,6 +4,7 @@
 //! The file is read into a tree that knows places (`tree`), whose maps are walked key by key while problems pile up
 //! (`section`); `load` and its neighbours turn the tree into a [`Config`].
 
+mod delivery;
 pub mod diff;
 mod durations;
 mod keeping;
@@ -73,6 +74,7 @@ pub struct Config {
     pub shutdown_delay: Duration,
     pub audit: Audit,
     pub paging: Paging,
+    pub redaction: Redaction,
     pub rules: Vec<Rule>,
     /// What loads but deserves a word: kube-system among the allowed, no Graylog, …
     pub warnings: Vec<Warning>,
@@ -125,9 +127,52 @@ pub struct PluginLimits {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Audit {
-    /// `http://graylog:12201/gelf`
-    pub graylog_url: Option<String>,
+    pub graylog: Option<Graylog>,
+    pub require: Require,
     pub keeping: Keeping,
+}
+
+/// Whose word an action waits for before it sends a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Require {
+    /// The journal's: the intent is on disk.
+    #[default]
+    Journal,
+    /// Graylog's as well: it has accepted the intent.
+    Graylog,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Graylog {
+    /// `http://graylog:12201/gelf`, or `gelf+tcp://`, `gelf+tls://`, `gelf+udp://` with host and port.
+    pub url: String,
+    /// Trusted alone; none: the machine's own roots.
+    pub ca_file: Option<PathBuf>,
+    pub login: Option<Login>,
+    /// Lines `Name: value`.
+    pub headers_file: Option<PathBuf>,
+    pub confirm: Option<Confirm>,
+}
+
+impl Graylog {
+    /// Whether its input answers at all.
+    pub fn acknowledges(&self) -> bool {
+        self.url.starts_with("http")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    pub username: String,
+    pub password_file: PathBuf,
+}
+
+/// Graylog's own API, asked whether what it took is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirm {
+    /// `https://graylog:9000/api`; `/search/messages` is appended.
+    pub url: String,
+    pub token_file: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -135,12 +180,46 @@ pub struct Paging {
     pub pagerduty: Option<PagerDuty>,
     /// Base URL; `/api/v2/alerts` is appended.
     pub alertmanager_url: Option<String>,
+    pub webhook: Option<Webhook>,
+    /// The first that fits decides; a page that fits none goes everywhere.
+    pub routes: Vec<Route>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PagerDuty {
     pub url: String,
     pub routing_key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    pub url: String,
+    /// Lines `Name: value`.
+    pub headers_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub action: Option<String>,
+    pub rule: Option<String>,
+    /// At least one of `alertmanager`, `pagerduty`, `webhook`.
+    pub to: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redaction {
+    /// Whether the shipped patterns count.
+    pub builtin: bool,
+    /// Regular expressions that compile.
+    pub patterns: Vec<String>,
+    /// None: `redaction.key` beside the journal, made at the first start.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for Redaction {
+    fn default() -> Self {
+        Self { builtin: true, patterns: Vec::new(), key_file: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -166,12 +245,12 @@ pub struct ActionRef {
     pub parameters: Value,
     pub on_failure: OnFailure,
     /// The action's own, else the rule's.
-    pub confirm: Option<Confirm>,
+    pub confirm: Option<Confirmation>,
 }
 
 /// What an action waits for: so many alerts, about so many pods, within a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Confirm {
+pub struct Confirmation {
     pub alerts: usize,
     pub pods: usize,
     pub within: Duration,

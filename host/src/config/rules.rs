@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::load::{namespaces, warn};
 use super::section::{Problems, Section, report_repeated_keys_below};
 use super::tree::{Content, Node, excerpt};
-use super::{ActionRef, Confirm, Location, OnFailure, Rule, Warning};
+use super::{ActionRef, Confirmation, Location, OnFailure, Rule, Warning};
 
 const RULE: &[&str] =
     &["action", "actions", "audit_reason", "confirm", "dryrun", "name", "namespaces", "parameters", "timeout"];
@@ -167,7 +167,7 @@ fn action(section: &Section<'_>, location: Location, problems: &mut Problems) ->
     })
 }
 
-fn confirm(section: &Section<'_>, problems: &mut Problems) -> Option<Confirm> {
+fn confirm(section: &Section<'_>, problems: &mut Problems) -> Option<Confirmation> {
     let section = section.section("confirm", &["alerts", "pods", "within"], problems)?;
     let count = |key: &str, problems: &mut Problems| {
         let count = section.number(key, 1..=MOST_CONFIRMING, problems)?;
@@ -179,7 +179,7 @@ fn confirm(section: &Section<'_>, problems: &mut Problems) -> Option<Confirm> {
     if within > LONGEST_CONFIRMING {
         problems.add(at("within"), format!("{} is longer than 24h", section.name("within")));
     }
-    let confirm = Confirm { alerts: alerts.or(pods).unwrap_or(1), pods: pods.unwrap_or(1), within };
+    let confirm = Confirmation { alerts: alerts.or(pods).unwrap_or(1), pods: pods.unwrap_or(1), within };
     if confirm.alerts < confirm.pods {
         let (alerts, pods) = (section.name("alerts"), section.name("pods"));
         problems.add(at("alerts"), format!("{alerts} is less than {pods}: each pod takes an alert of its own"));

@@ -72,7 +72,8 @@ fn what_is_not_said_has_the_documented_default() {
     let limits = PluginLimits { timeout: Duration::from_secs(10), memory: 64 << 20, calls: 1000, log: 64 << 10 };
     assert_eq!((config.plugins.cache_dir, config.plugins.limits), (None, limits));
     let keeping = Keeping { keep: Duration::from_hours(400 * 24), max_bytes: 1 << 30, customer_facing: None };
-    assert_eq!((config.audit, config.paging), (Audit { graylog_url: None, keeping }, Paging::default()));
+    assert_eq!((config.audit, config.paging), (Audit { keeping, ..Audit::default() }, Paging::default()));
+    assert!(config.redaction.builtin && config.redaction.patterns.is_empty());
     let kinds: Vec<_> = config.owner_kinds.iter().map(|owner| owner.kind.as_str()).collect();
     assert_eq!(
         kinds,
@@ -135,7 +136,6 @@ fn every_key_is_read() {
     assert_eq!(config.listen, "127.0.0.1:8081".parse().ok());
     assert_eq!(config.admin_listen, "127.0.0.1:9091".parse().ok());
     assert_eq!(config.shutdown_delay, Duration::from_secs(5));
-    assert_eq!(config.audit.graylog_url.as_deref(), Some("http://graylog.golems.internal:12201/gelf"));
     let keeping = Keeping {
         keep: Duration::from_hours(30 * 24),
         max_bytes: 64 << 20,
@@ -146,6 +146,39 @@ fn every_key_is_read() {
         }),
     };
     assert_eq!(config.audit.keeping, keeping);
+    assert_eq!(config.audit.require, Require::Graylog);
+    let graylog = config.audit.graylog.unwrap();
+    assert_eq!(graylog.url, "https://graylog.golems.internal:12201/gelf");
+    assert_eq!(graylog.ca_file.as_deref(), Some(Path::new("/secrets/graylog-ca.pem")));
+    let login = Login { username: "falco".into(), password_file: "/secrets/graylog".into() };
+    assert_eq!(graylog.login, Some(login));
+    assert_eq!(graylog.headers_file.as_deref(), Some(Path::new("/secrets/graylog-headers")));
+    let confirm =
+        Confirm { url: "https://graylog.golems.internal:9000/api".into(), token_file: "/secrets/graylog-token".into() };
+    assert_eq!(graylog.confirm, Some(confirm));
+    let redaction = Redaction {
+        builtin: false,
+        patterns: vec![r"badge (?P<secret>\d+)".into()],
+        key_file: Some("/secrets/redaction-key".into()),
+    };
+    assert_eq!(config.redaction, redaction);
+    let webhook = Webhook {
+        url: "https://pager.golems.internal/hook".into(),
+        headers_file: Some("/secrets/webhook-headers".into()),
+    };
+    assert_eq!(config.paging.webhook, Some(webhook));
+    let route = |action: Option<&str>, rule: &str, to: &[&str]| Route {
+        action: action.map(str::to_owned),
+        rule: Some(rule.to_owned()),
+        to: to.iter().map(|&name| name.to_owned()).collect(),
+    };
+    assert_eq!(
+        config.paging.routes,
+        [
+            route(Some("kill_pod"), "Shell spawned", &["webhook", "pagerduty"]),
+            route(None, "Crypto mining process detected", &["alertmanager"])
+        ]
+    );
     let pagerduty = config.paging.pagerduty.unwrap();
     assert_eq!(pagerduty.url, "https://events.eu.pagerduty.com/v2/enqueue");
     assert_eq!(pagerduty.routing_key_file, Path::new("/secrets/pagerduty"));
@@ -155,13 +188,13 @@ fn every_key_is_read() {
     assert!(miner.dryrun && !shell.dryrun);
     assert_eq!((miner.namespaces, miner.timeout), (Some(vec!["production".into()]), Some(Duration::from_secs(4))));
     assert_eq!(miner.actions[0].parameters, json!({"grace_period_seconds": 0}));
-    assert_eq!(miner.actions[0].parameters_location, Location { line: 37, column: 17 });
+    assert_eq!(miner.actions[0].parameters_location, Location { line: 56, column: 17 });
     let [label, kill] = shell.actions.try_into().unwrap();
     assert_eq!((label.action.as_str(), label.on_failure), ("label_pod", OnFailure::Continue));
     assert_eq!(label.parameters, json!({"labels": {"quarantine": "yes"}}));
     assert_eq!((kill.action.as_str(), kill.on_failure), ("kill_pod", OnFailure::Stop));
-    assert_eq!(label.confirm, Some(Confirm { alerts: 3, pods: 2, within: Duration::from_mins(5) }), "the rule's");
-    assert_eq!(kill.confirm, Some(Confirm { alerts: 2, pods: 2, within: Duration::from_mins(1) }), "its own");
+    assert_eq!(label.confirm, Some(Confirmation { alerts: 3, pods: 2, within: Duration::from_mins(5) }), "the rule's");
+    assert_eq!(kill.confirm, Some(Confirmation { alerts: 2, pods: 2, within: Duration::from_mins(1) }), "its own");
 }
 
 /// Each with what a person reads about it. The texts are under review like code.
@@ -208,12 +241,43 @@ fn every_error_names_its_place_and_its_remedy() {
         ("grant without its parts", with("plugins: {grants: {x: [{}], y: z}}")),
         ("URL", with("audit: {graylog: {url: 'graylog:12201'}}")),
         ("Graylog without a URL", with("audit: {graylog: {}}")),
+        ("Graylog's scheme and port", with("audit: {graylog: {url: 'gelf+tcp://graylog'}}")),
+        (
+            "what a bare socket has no use for",
+            with(
+                "audit: {graylog: {url: 'gelf+udp://g:12201', username: a, password_file: b, headers_file: c, ca_file: d}}",
+            ),
+        ),
+        ("a CA without TLS", with("audit: {graylog: {url: 'http://g/gelf', ca_file: d}}")),
+        ("a name without a password", with("audit: {graylog: {url: 'http://g/gelf', username: a}}")),
+        ("a password without a name", with("audit: {graylog: {url: 'http://g/gelf', password_file: a}}")),
+        ("confirmation without its parts", with("audit: {graylog: {url: 'http://g/gelf', confirm: {}}}")),
+        ("the word of a Graylog that is not there", with("audit: {require: graylog}")),
+        (
+            "the word of a Graylog that says nothing",
+            with("audit: {require: graylog, graylog: {url: 'gelf+tcp://g:12201'}}"),
+        ),
+        ("a word of nobody", with("audit: {require: disk, graylog: {url: 'http://g/gelf'}}")),
+        ("paging without its parts", with("paging: {pagerduty: {}, alertmanager: {}, webhook: {}}")),
+        ("a route without its parts", with("paging: {webhook: {url: 'http://w/'}, routes: [{}]}")),
+        (
+            "a route that leads nowhere",
+            with_rule(
+                "    action: kill_pod\npaging: {webhook: {url: 'http://w/'}, routes: [{action: kill_pod, to: []}]}",
+            ),
+        ),
+        (
+            "a route of slips",
+            with_rule(
+                "    action: kill_pod\npaging: {webhook: {url: 'http://w/'}, routes: [{action: kill, rule: Minr, to: [webhok, pagerduty]}]}",
+            ),
+        ),
+        ("a pattern that cannot be used", with("redaction: {patterns: ['(', 'a*', '(?=b)'], builtin: maybe}")),
         ("too small a journal", with("audit: {max_bytes: 1Mi}")),
         ("kept for no time", with("audit: {keep: 0s}")),
         ("customers without a place", with("audit: {customer_facing: {within: 24h}}")),
         ("no label", with("audit: {customer_facing: {label: customer}}")),
         ("pattern of customers", with("audit: {customer_facing: {namespaces: ['prod-*']}}")),
-        ("paging without its parts", with("paging: {pagerduty: {}, alertmanager: {}}")),
         (
             "owner kind",
             with("owner_kinds: [{kind: rollout, apiVersion: a/b/c}, {apiVersion: apps/v1, kind: Job2, plural: ../x}]"),

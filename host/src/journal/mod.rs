@@ -177,6 +177,15 @@ pub struct Parcel {
     pub content: Content,
 }
 
+/// What waits for one destination; something does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    pub destination: String,
+    pub waiting: u64,
+    /// When the first of it was committed.
+    pub oldest: Timestamp,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     /// A record of the chain, with its place in it.

@@ -6,12 +6,15 @@ use rusqlite::{Connection, params};
 use serde_json::Value;
 
 use super::store::{json, log_type, read_error, timestamp};
-use super::{ChainPlace, Content, JournalError, Parcel, Record};
+use super::{Backlog, ChainPlace, Content, JournalError, Parcel, Record};
 
 pub(super) const WAITING: &str = "
     SELECT outbox.id, created_at, payload, chain.seq, prev_hash, hash, log_type, event_id, entry_id, body, chain_id
     FROM outbox CROSS JOIN meta LEFT JOIN chain ON chain.seq = outbox.seq
     WHERE destination = ?1 AND settled = 0 AND meta.id = 1 ORDER BY outbox.id LIMIT ?2";
+// SQLite takes `created_at` from the row that has the least id.
+const BACKLOGS: &str = "
+    SELECT destination, count(*), created_at, min(id) FROM outbox WHERE settled = 0 GROUP BY destination";
 pub(super) const SETTLE: &str = "UPDATE outbox SET settled = 1, given_up = ?2 WHERE id = ?1";
 
 pub(super) fn ship(connection: &Connection, destination: &str, now: Timestamp, seq: i64) -> rusqlite::Result<()> {
@@ -35,6 +38,18 @@ pub(super) fn send(
 
 pub(super) fn settle(connection: &Connection, id: i64, given_up: Option<&str>) -> rusqlite::Result<()> {
     connection.prepare_cached(SETTLE)?.execute((id, given_up)).map(drop)
+}
+
+pub(super) fn backlogs(connection: &Connection) -> Result<Vec<Backlog>, JournalError> {
+    let mut statement = connection.prepare_cached(BACKLOGS).map_err(read_error)?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?)))
+        .map_err(read_error)?;
+    rows.map(|row| {
+        let (destination, waiting, oldest) = row.map_err(read_error)?;
+        Ok(Backlog { destination, waiting: waiting.unsigned_abs(), oldest: timestamp(&oldest)? })
+    })
+    .collect()
 }
 
 /// As the columns stand in [`WAITING`].

@@ -109,6 +109,8 @@ pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, Journal
     connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(sqlite)?;
+    // An alert that is done with is blanked, and what it said must not stay in the file's unused corners.
+    connection.pragma_update(None, "secure_delete", true).map_err(sqlite)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES).map_err(sqlite)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
     // Again, now that nobody else can be creating it at the same moment.

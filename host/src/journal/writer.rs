@@ -19,8 +19,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
 use super::{
-    Bounds, Committed, Due, JournalError, LogType, Parcel, Record, Store, Unfinished, Write, due, inbox, outbox,
-    recent, schema, soundness,
+    Backlog, Bounds, Committed, Due, JournalError, LogType, Parcel, Record, Store, Unfinished, Write, due, inbox,
+    outbox, recent, schema, soundness,
 };
 use crate::ambient::Ambient;
 use crate::faults;
@@ -227,6 +227,14 @@ impl Journal {
     pub async fn parcels(&self, destination: &str, limit: usize) -> Result<Vec<Parcel>, JournalError> {
         let destination = destination.to_owned();
         self.read(move |connection| outbox::waiting(connection, &destination, limit)).await
+    }
+
+    /// How much waits for each destination that has something waiting.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn backlogs(&self) -> Result<Vec<Backlog>, JournalError> {
+        self.read(outbox::backlogs).await
     }
 
     /// Marks parcels as delivered (`error` none) or given up on.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use crate::cluster::names::{ApiResource, NameError, ObjectRef};
 use crate::cluster::{LogOptions, Selection};
@@ -43,25 +44,47 @@ impl Gated {
     }
 }
 
+impl Gated {
+    fn timed<'a, T>(
+        &'a self,
+        function: &'static str,
+        call: impl Future<Output = Result<T, CallError>> + Send + 'a,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            let started = Instant::now();
+            let result = call.await;
+            self.gate.observe(function, &result, started.elapsed());
+            result
+        })
+    }
+}
+
 impl Outside for Gated {
     fn target(&self) -> Option<&Cleared> {
         self.run.target()
     }
 
     fn get<'a>(&'a self, object: &'a ObjectRef) -> Answer<'a, Value> {
-        Box::pin(self.gate.get(&self.run, object))
+        self.timed("get", self.gate.get(&self.run, object))
     }
 
     fn query<'a>(&'a self, resource: &'a ApiResource, selection: &'a Selection) -> Answer<'a, Vec<Value>> {
-        Box::pin(self.gate.query(&self.run, resource, selection))
+        self.timed("query", self.gate.query(&self.run, resource, selection))
     }
 
     fn logs<'a>(&'a self, pod: &'a ObjectRef, options: &'a LogOptions) -> Answer<'a, String> {
-        Box::pin(self.gate.logs(&self.run, pod, options))
+        self.timed("logs", self.gate.logs(&self.run, pod, options))
     }
 
     fn change(&self, change: Change) -> Answer<'_, Value> {
-        Box::pin(self.gate.change(&self.run, change))
+        let function = match &change {
+            Change::Create { .. } => "create",
+            Change::Apply { .. } => "apply",
+            Change::Patch { .. } => "patch",
+            Change::Delete { .. } => "remove",
+            Change::Evict { .. } => "evict",
+        };
+        self.timed(function, self.gate.change(&self.run, change))
     }
 
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError {

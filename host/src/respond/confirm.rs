@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::config::Confirm;
+use crate::config::Confirmation;
 
 /// Kept of a group at most; the oldest go first.
 const MOST: usize = 1024;
@@ -46,7 +46,7 @@ impl Confirmations {
     ///
     /// # Errors
     /// What there is so far.
-    pub fn see(&self, group: Group, sighting: Sighting, confirm: &Confirm) -> Result<(), Waiting> {
+    pub fn see(&self, group: Group, sighting: Sighting, confirm: &Confirmation) -> Result<(), Waiting> {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = groups.entry(group).or_default();
         insert(seen, sighting.clone());
@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    const TWO: Confirm = Confirm { alerts: 2, pods: 2, within: Duration::from_secs(300) };
+    const TWO: Confirmation = Confirmation { alerts: 2, pods: 2, within: Duration::from_secs(300) };
 
     #[test]
     fn two_pods_within_the_time_and_no_less() {

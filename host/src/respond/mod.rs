@@ -31,10 +31,12 @@ use serde_json::Value;
 
 use crate::alert::Alert;
 use crate::ambient::Ambient;
+use crate::config::Route;
 use crate::journal::{Journal, JournalError, Write};
 use crate::safety::budget::Budgets;
 use crate::safety::gate::Gate;
 use crate::ship::Page;
+use crate::ship::acceptance::Acceptance;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use confirm::Confirmations;
@@ -55,10 +57,24 @@ pub struct Event {
 }
 
 /// Where records and pages go, by the names of the shippers' destinations.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Destinations {
     pub records: Vec<String>,
     pub pages: Vec<String>,
+    /// Narrow where a page goes: the first that fits.
+    pub routes: Vec<Route>,
+    /// Who tells that a record was accepted, where a change waits for that.
+    pub required: Option<Acceptance>,
+}
+
+impl Destinations {
+    /// Where a page goes. One about the controller itself has no action and no rule, and goes everywhere.
+    fn of_page(&self, page: &Page) -> &[String] {
+        let detail = |key: &str| page.details.get(key).and_then(Value::as_str);
+        let fits = |wanted: &Option<String>, key: &str| wanted.as_deref().is_none_or(|text| detail(key) == Some(text));
+        let route = self.routes.iter().find(|route| fits(&route.action, "action") && fits(&route.rule, "rule"));
+        route.map_or(&self.pages, |route| &route.to)
+    }
 }
 
 /// Everything the pipeline works with; handed in whole.
@@ -143,7 +159,7 @@ impl Inner {
     fn sends(&self, page: &Page) -> Vec<Write> {
         let payload = serde_json::to_value(page).expect("a page is plain data with text keys");
         self.destinations
-            .pages
+            .of_page(page)
             .iter()
             .map(|destination| Write::Send { destination: destination.clone(), payload: payload.clone() })
             .collect()

@@ -123,7 +123,7 @@ pub fn failed_for_want_of_an_answer(calls: &[CallRecord], derived: &Derived) -> 
 
 fn failure_of(effect: Effect) -> Option<Failure> {
     match effect {
-        Effect::Denied(Some(Check::Journal)) | Effect::NotSent => Some(Failure::NotSent),
+        Effect::Denied(Some(Check::Journal | Check::NotAccepted)) | Effect::NotSent => Some(Failure::NotSent),
         Effect::Denied(_) => Some(Failure::Denied),
         Effect::Conflict => Some(Failure::Conflict),
         Effect::Api | Effect::NoAnswer => Some(Failure::Api),

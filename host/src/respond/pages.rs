@@ -38,7 +38,7 @@ fn page(
         ("event_id", json!(about.event.id)),
     ]);
     details.extend(further);
-    Page { dedup_key: key(about, kind), severity, summary, timestamp: seconds(at), details }
+    Page { dedup_key: key(about, kind), severity, summary, timestamp: seconds(at), details, resolved: false }
 }
 
 /// The page for an entry, if it deserves one: an action that pages and changed something; a failure; an unknown
@@ -223,6 +223,7 @@ pub fn annotation_overdue(
         summary: format!("{action} {namespace}/{pod} is customer-facing and was not annotated in time"),
         timestamp: seconds(at),
         details,
+        resolved: false,
     }
 }
 
@@ -234,5 +235,6 @@ pub fn about_ourselves(cluster_name: &str, kind: &str, summary: String, detail: 
         summary,
         timestamp: seconds(at),
         details: fields([("cluster", json!(cluster_name)), ("detail", json!(detail))]),
+        resolved: false,
     }
 }

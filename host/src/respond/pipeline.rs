@@ -14,7 +14,7 @@ use super::rules::{Match, Rule, Rules, Step};
 use super::{Event, Inner, customers, pages};
 use crate::cluster::ApiError;
 use crate::cluster::names::Uid;
-use crate::config::{Confirm, OnFailure};
+use crate::config::{Confirmation, OnFailure};
 use crate::journal::{Record, Write};
 use crate::plugins::manifest;
 use crate::plugins::{Plugin, Report, Request};
@@ -160,7 +160,7 @@ impl Inner {
         }
         if let Some(confirm) = step.confirm.filter(|_| job.confirmed != Some(job.next_step)) {
             if let Err(waiting) = self.confirmations.see(about.group(), about.sighting(), &confirm) {
-                let Confirm { alerts, pods, within } = confirm;
+                let Confirmation { alerts, pods, within } = confirm;
                 let detail = format!(
                     "waits for confirmation: {} of {alerts} alerts, {} of {pods} pods within {} s",
                     waiting.alerts,
@@ -271,8 +271,8 @@ impl Inner {
             deadline: Instant::now() + plugin.timeout(about.rule.timeout),
             allowance: target.allowance,
         };
-        let recorder = Arc::new(JournalRecorder { journal: self.journal.clone(), ambient: self.ambient.clone() });
-        let run = Arc::new(Run::new(identity, bounds, recorder));
+        let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
+        let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)));
         let request = Request {
             event_id: about.event.id.clone(),
             attempt,

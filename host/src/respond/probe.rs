@@ -30,6 +30,9 @@ impl Responder {
             if failures > 0 {
                 inner.log.line(Level::Info, "the cluster answers again", &nothing);
             }
+            if failures >= PAGE_AFTER {
+                self.page_about_cluster("the Kubernetes API answers again", "", true).await;
+            }
             return 0;
         };
         if failures == 0 {
@@ -39,20 +42,24 @@ impl Responder {
                 &nothing,
             );
         }
-        let rules = inner.rules.load();
-        if failures + 1 == PAGE_AFTER && !rules.dryrun {
-            let summary = "the Kubernetes API does not answer the response controller; alerts wait".to_owned();
-            let page = pages::about_ourselves(
-                &rules.cluster_name,
-                "cluster_unreachable",
-                summary,
-                &error,
-                inner.ambient.now(),
-            );
-            if let Err(error) = self.page(&page).await {
-                inner.log.line(Level::Error, &format!("a page cannot be queued: {error}"), &nothing);
-            }
+        if failures + 1 == PAGE_AFTER {
+            let summary = "the Kubernetes API does not answer the response controller; alerts wait";
+            self.page_about_cluster(summary, &error, false).await;
         }
         failures.saturating_add(1)
+    }
+
+    async fn page_about_cluster(&self, summary: &str, detail: &str, resolved: bool) {
+        let inner = &self.inner;
+        let rules = inner.rules.load();
+        if rules.dryrun {
+            return;
+        }
+        let now = inner.ambient.now();
+        let page = pages::about_ourselves(&rules.cluster_name, "cluster_unreachable", summary.to_owned(), detail, now);
+        if let Err(error) = self.page(&crate::ship::Page { resolved, ..page }).await {
+            let message = format!("a page cannot be queued: {error}");
+            inner.log.line(Level::Error, &message, &serde_json::Map::new());
+        }
     }
 }

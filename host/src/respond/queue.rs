@@ -130,7 +130,8 @@ pub(super) struct Busy(Arc<Inner>, usize);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.queue.open.fetch_sub(1, Ordering::AcqRel);
+        let open = self.0.queue.open.fetch_sub(1, Ordering::AcqRel);
+        self.0.metrics.queue(open.saturating_sub(1));
         self.0.queue.bytes.fetch_sub(self.1, Ordering::AcqRel);
         self.0.queue.changed.notify_waiters();
     }
@@ -142,8 +143,9 @@ impl Inner {
     }
 
     fn busy_with(self: &Arc<Self>, bytes: usize) -> Busy {
-        self.queue.open.fetch_add(1, Ordering::AcqRel);
+        let open = self.queue.open.fetch_add(1, Ordering::AcqRel);
         self.queue.bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.metrics.queue(open + 1);
         Busy(Arc::clone(self), bytes)
     }
 

@@ -14,6 +14,7 @@ use crate::cluster::names::{Namespace, ObjectName, Uid};
 use crate::hex::hex;
 use crate::journal::{LogType, Record};
 use crate::plugins::Report;
+use crate::redact::{Redacted, Redaction};
 use crate::safety::clearance::Cleared;
 use crate::safety::run::{CallRecord, Effect, Identity};
 
@@ -109,8 +110,13 @@ impl About<'_> {
         }
     }
 
+    /// What Falco wrote, without what is nobody's business.
+    fn output(&self) -> Redacted {
+        self.rules.redaction.apply(&self.event.alert.output)
+    }
+
     /// The ten fields of the runbook.
-    fn ten(&self, timestamp: Timestamp) -> Map<String, Value> {
+    fn ten(&self, timestamp: Timestamp, output: &Redacted) -> Map<String, Value> {
         fields([
             ("timestamp", json!(seconds(timestamp))),
             ("action", json!(self.action)),
@@ -121,13 +127,14 @@ impl About<'_> {
             ("reason", json!(self.rule.audit_reason)),
             ("operator", json!(OPERATOR)),
             ("falco_priority", json!(self.event.alert.priority.as_upper())),
-            ("falco_output", json!(cut(&self.event.alert.output, MOST_OUTPUT))),
+            ("falco_output", json!(cut(&output.text, MOST_OUTPUT))),
         ])
     }
 
     /// A decision not to act, or not now.
     pub fn decision(&self, now: Timestamp, decision: &str, check: &str, detail: &str) -> Record {
-        let mut body = self.ten(now);
+        let output = self.output();
+        let mut body = self.ten(now, &output);
         body.extend(fields([
             ("event_id", json!(self.event.id)),
             ("alert_uuid", json!(self.event.alert.uuid)),
@@ -139,6 +146,7 @@ impl About<'_> {
             ("received_at", json!(millis(self.event.received_at))),
             ("alert_pod_uid", json!(self.alert_pod_uid())),
         ]));
+        tell_redacted(&mut body, output.count, output.hmac);
         Record { log_type: LogType::Decision, event_id: self.event.id.clone(), entry_id: None, body }
     }
 
@@ -154,7 +162,10 @@ impl About<'_> {
         let first_sent = calls.iter().find_map(|call| call.sent_at);
         let accepted = calls.iter().filter_map(|call| call.accepted_at).next_back();
         let pod = cleared.filter(|cleared| cleared.proof.is_some());
-        let mut body = self.ten(first_sent.unwrap_or(ended.at));
+        let output = self.output();
+        let mut body = self.ten(first_sent.unwrap_or(ended.at), &output);
+        // A plugin that gave up may have quoted the alert.
+        let detail = self.rules.redaction.apply(&derived.detail);
         body.extend(fields([
             ("event_id", json!(self.event.id)),
             ("alert_uuid", json!(self.event.alert.uuid)),
@@ -163,7 +174,7 @@ impl About<'_> {
             ("outcome", json!(derived.outcome.as_str())),
             ("failure", json!(derived.outcome.failure())),
             ("changed", json!(derived.changed)),
-            ("detail", json!(cut(&derived.detail, MOST_SAID))),
+            ("detail", json!(cut(&detail.text, MOST_SAID))),
             ("pod_uid", json!(pod.and_then(|pod| pod.object.uid.as_ref()).map(AsRef::<str>::as_ref))),
             ("owner", json!(cleared.and_then(|cleared| cleared.chain.top.clone()))),
             ("identity_proof", json!(cleared.and_then(|cleared| cleared.proof).map(|proof| proof.as_str()))),
@@ -175,9 +186,12 @@ impl About<'_> {
             ("accepted_at", json!(accepted.map(millis))),
         ]));
         customers::mark(self, cleared, derived, ended.at, &mut body);
-        if let Some(report) = ended.report {
-            annotate(&mut body, report);
-        }
+        let (said, redacted) = match ended.report {
+            Some(report) => annotations(report, &self.rules.redaction),
+            None => (Map::new(), 0),
+        };
+        tell_redacted(&mut body, output.count + detail.count + redacted, output.hmac);
+        body.extend(said);
         Record {
             log_type: LogType::Entry,
             event_id: self.event.id.clone(),
@@ -225,9 +239,27 @@ pub struct Ended<'a> {
     pub report: Option<&'a Report>,
 }
 
+/// How many secrets were taken out, and the proof of what `falco_output` was; nothing where there were none.
+fn tell_redacted(body: &mut Map<String, Value>, count: usize, hmac: Option<String>) {
+    if count > 0 {
+        body.insert("redacted".to_owned(), json!(count));
+    }
+    if let Some(hmac) = hmac {
+        body.insert("redacted_hmac".to_owned(), json!(hmac));
+    }
+}
+
 /// What the action says of itself, after everything that the host says, under names that no field of the host has.
-fn annotate(body: &mut Map<String, Value>, report: &Report) {
+/// With it, how many secrets were taken out.
+fn annotations(report: &Report, redaction: &Redaction) -> (Map<String, Value>, usize) {
     use crate::plugins::End;
+    let mut body = Map::new();
+    let mut redacted = 0;
+    let mut plain = |text: &str| {
+        let said = redaction.apply(text);
+        redacted += said.count;
+        cut(&said.text, MOST_SAID)
+    };
     for (key, value) in &report.notes {
         // The two notes that the host understands are its own fields, and take only the host's own words.
         match (key.as_str(), value.as_str()) {
@@ -235,16 +267,16 @@ fn annotate(body: &mut Map<String, Value>, report: &Report) {
                 body.insert("isolation".to_owned(), json!(value));
             }
             _ => {
-                body.insert(format!("note_{key}"), json!(cut(value, MOST_SAID)));
+                body.insert(format!("note_{key}"), json!(plain(value)));
             }
         }
     }
     let said = match &report.end {
         End::Acted(said) | End::Skipped(said) | End::Failed { message: said, .. } => said,
-        End::Trap(_) | End::Timeout | End::Memory | End::CallLimit => return,
+        End::Trap(_) | End::Timeout | End::Memory | End::CallLimit => return (body, redacted),
     };
     if !said.is_empty() {
-        body.insert("plugin_says".to_owned(), json!(cut(said, MOST_SAID)));
+        body.insert("plugin_says".to_owned(), json!(plain(said)));
     }
     if !report.attachments.is_empty() {
         let list: Vec<_> = report
@@ -254,6 +286,7 @@ fn annotate(body: &mut Map<String, Value>, report: &Report) {
             .collect();
         body.insert("attachments".to_owned(), json!(list));
     }
+    (body, redacted)
 }
 
 /// The UID of the first object that changed; else of the first that was to be, and was as wished already; else the

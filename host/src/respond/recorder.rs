@@ -1,27 +1,44 @@
 //! Intents and results of mutating calls, as records in the journal.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::json;
 
+use super::Destinations;
 use super::record::{fields, millis};
 use crate::ambient::Ambient;
 use crate::journal::{Journal, LogType, Record, Write};
 use crate::safety::run::{CallRecord, Identity, Intent, Recorded, Recorder};
+use crate::ship::acceptance::{Acceptance, Expected};
 
 pub struct JournalRecorder {
-    pub journal: Journal,
-    pub ambient: Ambient,
+    journal: Journal,
+    ambient: Ambient,
+    /// Where records go, and who tells when they were accepted; none where the journal's word is enough.
+    required: Option<(Vec<String>, Acceptance)>,
+    /// Live intents by their number, from before they are committed.
+    expected: Mutex<HashMap<usize, Expected>>,
 }
 
 impl JournalRecorder {
+    pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations) -> Self {
+        let required = destinations.required.clone().map(|acceptance| (destinations.records.clone(), acceptance));
+        Self { journal, ambient, required, expected: Mutex::default() }
+    }
+
     async fn write(
         &self,
         log_type: LogType,
         identity: &Identity,
         body: serde_json::Map<String, serde_json::Value>,
+        to: &[String],
     ) -> Result<(), String> {
         let record =
             Record { log_type, event_id: identity.event_id.clone(), entry_id: Some(identity.entry_id.clone()), body };
-        self.journal.commit(vec![Write::Record(record)]).await.map(|_| ()).map_err(|error| error.to_string())
+        let mut writes = vec![Write::Record(record)];
+        writes.extend(to.iter().map(|destination| Write::Ship { destination: destination.clone() }));
+        self.journal.commit(writes).await.map(|_| ()).map_err(|error| error.to_string())
     }
 }
 
@@ -44,7 +61,27 @@ impl Recorder for JournalRecorder {
             ("controlled", json!(intent.account.as_ref().map(|account| account.controlled))),
             ("namespace", json!(intent.account.as_ref().map(|account| &account.namespace))),
         ]);
-        Box::pin(self.write(LogType::Intent, identity, body))
+        let to = match &self.required {
+            Some((to, acceptance)) if !intent.dry_run => {
+                let expected = acceptance.expect(&identity.entry_id, intent.call);
+                self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(intent.call, expected);
+                to.as_slice()
+            }
+            _ => &[],
+        };
+        Box::pin(self.write(LogType::Intent, identity, body, to))
+    }
+
+    fn accepted<'a>(&'a self, _identity: &'a Identity, intent: &'a Intent) -> Recorded<'a> {
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&intent.call);
+        Box::pin(async move {
+            match expected {
+                None => Ok(()),
+                Some(expected) => {
+                    expected.wait().await.then_some(()).ok_or_else(|| "nobody delivers any more".to_owned())
+                }
+            }
+        })
     }
 
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a> {
@@ -59,6 +96,6 @@ impl Recorder for JournalRecorder {
             ("attempts", json!(call.attempts)),
             ("sent_at", json!(call.sent_at.map(millis))),
         ]);
-        Box::pin(self.write(LogType::Result, identity, body))
+        Box::pin(self.write(LogType::Result, identity, body, &[]))
     }
 }

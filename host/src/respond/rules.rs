@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
-use crate::config::{self, ActionRef, Config, Confirm, CustomerFacing, Location, OnFailure, Problem};
+use crate::config::{self, ActionRef, Config, Confirmation, CustomerFacing, Location, OnFailure, Problem};
 use crate::plugins::{Plugin, Plugins};
+use crate::redact::Redaction;
 use crate::safety::budget::Limits;
 use crate::safety::permissions::Permissions;
 use crate::safety::policy::{Policy, RuleScope};
@@ -28,6 +29,8 @@ pub struct Rules {
     /// What records call the cluster, and part of `action_id`.
     pub cluster_name: String,
     pub max_recovery_age: Duration,
+    /// What of an alert's text is taken out before it is kept.
+    pub redaction: Redaction,
     pub customer_facing: Option<CustomerFacing>,
 }
 
@@ -49,7 +52,7 @@ pub struct Step {
     pub parameters: String,
     pub permissions: Permissions,
     pub on_failure: OnFailure,
-    pub confirm: Option<Confirm>,
+    pub confirm: Option<Confirmation>,
 }
 
 /// What becomes of an alert.
@@ -95,6 +98,7 @@ impl Rules {
             config_sha256: config.sha256.clone(),
             cluster_name,
             max_recovery_age: config.max_recovery_age,
+            redaction: Redaction::new(&config.redaction),
             customer_facing: config.audit.keeping.customer_facing.clone(),
         };
         (rules, problems)

@@ -112,7 +112,11 @@ fn replica_in(directory: TempDir, simulation: &Simulation, rules: Rules, ambient
         ambient,
         log,
         metrics: Metrics::new(),
-        destinations: Destinations { records: vec!["records".to_owned()], pages: vec!["pages".to_owned()] },
+        destinations: Destinations {
+            records: vec!["records".to_owned()],
+            pages: vec!["pages".to_owned()],
+            ..Destinations::default()
+        },
         concurrency: 4,
     });
     Replica { responder, journal, log: lines, directory }

@@ -41,6 +41,8 @@ pub enum Check {
     ClusterBudget,
     /// The journal takes no writes.
     Journal,
+    /// Graylog has to accept the intent first, and did not.
+    NotAccepted,
 }
 
 impl Check {
@@ -71,6 +73,7 @@ impl Check {
             Self::NamespaceBudget => "namespace_budget",
             Self::ClusterBudget => "cluster_budget",
             Self::Journal => "journal",
+            Self::NotAccepted => "not_accepted",
         }
     }
 }

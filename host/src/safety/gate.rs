@@ -16,6 +16,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use serde_json::Value;
@@ -27,6 +28,7 @@ use super::{CallError, Reason, send};
 use crate::ambient::Ambient;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef};
 use crate::cluster::{ApiError, PatchDocument, Propagation, Reader, Writer};
+use crate::telemetry::metrics::Metrics;
 
 /// What a plugin asks to change, already parsed into safe names, not yet checked or pinned.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +43,7 @@ pub enum Change {
 #[derive(Clone)]
 pub struct Gate {
     pub(super) inner: Arc<Inner>,
+    metrics: Option<Metrics>,
 }
 
 pub(super) struct Inner {
@@ -67,7 +70,23 @@ const STOPPED: &str = "a file named `stop` lies beside the configuration: nothin
 impl Gate {
     /// Takes the writer for good. `stop_file`: while it exists, nothing live is sent.
     pub fn new(reader: Reader, writer: Writer, ambient: Ambient, stop_file: Option<PathBuf>) -> Self {
-        Self { inner: Arc::new(Inner { reader, writer, ambient, stop_file, brake: ArcSwapOption::empty() }) }
+        Self {
+            inner: Arc::new(Inner { reader, writer, ambient, stop_file, brake: ArcSwapOption::empty() }),
+            metrics: None,
+        }
+    }
+
+    /// Times the plugins' calls from now on.
+    #[must_use]
+    pub fn observed(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    /// `function` is the host's, by its name in the contract.
+    pub fn observe<T>(&self, function: &'static str, result: &Result<T, CallError>, took: Duration) {
+        if let Some(metrics) = &self.metrics {
+            metrics.host_call(function, result.is_ok(), took);
+        }
     }
 
     pub fn reader(&self) -> &Reader {

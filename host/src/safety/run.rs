@@ -220,5 +220,10 @@ pub type Recorded<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send +
 /// Puts intents and results on disk. A call whose intent cannot be recorded is not sent.
 pub trait Recorder: Send + Sync {
     fn intent<'a>(&'a self, identity: &'a Identity, intent: &'a Intent) -> Recorded<'a>;
+    /// Waits until whoever must have accepted the intent has; nobody must, unless the recorder says so. A call whose
+    /// intent is not accepted before the action's time is over is not sent.
+    fn accepted<'a>(&'a self, _identity: &'a Identity, _intent: &'a Intent) -> Recorded<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a>;
 }

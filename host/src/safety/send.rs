@@ -87,7 +87,11 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
             Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
         return Err(withhold(run, intent, refusal, Reason::Unavailable));
     }
-    let answer = match overtaken(inner, run, intent) {
+    let stopped = match not_accepted(run, intent).await {
+        Some(stopped) => Some(stopped),
+        None => overtaken(inner, run, intent),
+    };
+    let answer = match stopped {
         Some((effect, error)) => {
             run.update(intent.call, |call| {
                 call.effect = effect;
@@ -119,6 +123,21 @@ fn withhold(run: &Run, intent: &Intent, refusal: Refusal, reason: Reason) -> Cal
         call.detail.clone_from(&refusal.detail);
     });
     CallError { reason, message: refusal.detail }
+}
+
+/// A live call waits for those who must have accepted its intent, and leaves time for itself.
+async fn not_accepted(run: &Run, intent: &Intent) -> Option<(Effect, CallError)> {
+    if intent.dry_run {
+        return None;
+    }
+    let until = run.bounds.deadline.checked_sub(SHORTEST_REQUEST).unwrap_or(run.bounds.deadline);
+    let why = match tokio::time::timeout_at(until, run.recorder.accepted(&run.identity, intent)).await {
+        Ok(Ok(())) => return None,
+        Ok(Err(error)) => error,
+        Err(_elapsed) => "in the action's time".to_owned(),
+    };
+    let message = format!("not sent: Graylog did not accept the intent: {why}");
+    Some((Effect::Denied(Some(Check::NotAccepted)), CallError { reason: Reason::Unavailable, message }))
 }
 
 /// What happened while the intent was written, which may take as long as a disk takes.

@@ -2,7 +2,8 @@
 //!
 //! The labels are an alert's identity, so they hold what stays the same between two pages about one thing, and the rest
 //! are annotations. It fires for 24 hours after the page: we send it once and not again and again as Prometheus does,
-//! and without an end Alertmanager would call it resolved after its `resolve_timeout` of minutes.
+//! and without an end Alertmanager would call it resolved after its `resolve_timeout` of minutes. Another page about the
+//! same thing moves the end; one that says that it is over brings it.
 
 use http::{Request, Response};
 use hyper::body::Bytes;
@@ -18,6 +19,9 @@ pub const DESTINATION: &str = "alertmanager";
 const ALERT_NAME: &str = "FalcoResponse";
 
 const FIRES_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// An end that lies in the future by Alertmanager's clock would lose to the later one that it knows.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
 
 pub struct Alertmanager {
     url: String,
@@ -37,17 +41,17 @@ impl Channel for Alertmanager {
 
     fn encode(&self, parcel: &Parcel) -> Result<Request<Bytes>, EncodeError> {
         let page = channel::page(parcel)?;
-        let starts_at: Timestamp = page
+        let at: Timestamp = page
             .timestamp
             .parse()
             .map_err(|error| EncodeError::Never(format!("the page's timestamp is no RFC 3339 time: {error}")))?;
-        let ends_at = starts_at
-            .checked_add(FIRES_FOR)
+        let ends_at = at
+            .checked_add(if page.resolved { -CLOCK_SKEW } else { FIRES_FOR })
             .map_err(|error| EncodeError::Never(format!("the page's timestamp is out of range: {error}")))?;
         let alerts = json!([{
             "labels": labels(&page),
             "annotations": annotations(&page),
-            "startsAt": starts_at,
+            "startsAt": at.min(ends_at),
             "endsAt": ends_at,
         }]);
         channel::post(&self.url, None, alerts.to_string().into_bytes())
@@ -55,6 +59,10 @@ impl Channel for Alertmanager {
 
     fn judge(&self, response: &Response<Bytes>) -> Verdict {
         channel::judge_page(response)
+    }
+
+    fn pages(&self) -> bool {
+        true
     }
 }
 

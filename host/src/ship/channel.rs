@@ -1,14 +1,18 @@
 //! What a destination has to know: how a parcel is written for it, and what its answers mean. It neither sends nor
 //! waits; that is the shipper's.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use hyper::body::Bytes;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Page;
+use super::acceptance::Acceptance;
+use super::http::HttpClient;
 use crate::journal::{Content, Parcel};
 
 /// However long a destination asks us to stay away, it is asked again after this.
@@ -26,6 +30,42 @@ pub trait Channel: Send + Sync {
     fn encode(&self, parcel: &Parcel) -> Result<Request<Bytes>, EncodeError>;
 
     fn judge(&self, response: &Response<Bytes>) -> Verdict;
+
+    /// Its own way out, where the shared client will not do.
+    fn client(&self) -> Option<HttpClient> {
+        None
+    }
+
+    /// Whether its parcels are pages, which somebody waits for.
+    fn pages(&self) -> bool {
+        false
+    }
+
+    /// Who waits for single parcels to be accepted.
+    fn acceptance(&self) -> Option<&Acceptance> {
+        None
+    }
+
+    /// How to ask whether what was accepted is stored; without it, accepted is delivered.
+    fn read_back(&self) -> Option<&dyn ReadBack> {
+        None
+    }
+}
+
+/// Asks a destination for what it has stored.
+pub trait ReadBack: Send + Sync {
+    /// Its own way there, where the shared client will not do.
+    fn client(&self) -> Option<HttpClient>;
+
+    /// # Errors
+    /// When the question cannot be written now.
+    fn ask(&self, parcels: &[&Parcel], now: Timestamp) -> Result<Request<Bytes>, EncodeError>;
+
+    /// The ids of those parcels that are stored.
+    ///
+    /// # Errors
+    /// Why the answer is none.
+    fn stored(&self, parcels: &[&Parcel], response: &Response<Bytes>) -> Result<HashSet<i64>, String>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,8 +81,17 @@ pub enum EncodeError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Delivered,
-    Retry { after: Option<Duration>, why: String },
-    Never { why: String },
+    Retry {
+        after: Option<Duration>,
+        why: String,
+    },
+    /// Too large as it was; the channel writes it smaller, and it is sent again at once.
+    Smaller {
+        why: String,
+    },
+    Never {
+        why: String,
+    },
 }
 
 /// "Later", with the pause that the answer asks for. Only seconds are understood; a date is taken for none.

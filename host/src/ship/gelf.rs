@@ -10,8 +10,8 @@ use crate::journal::{ChainPlace, LogType, Record};
 /// What Graylog and its streams know us by.
 const SOURCE: &str = "falco-response-controller";
 
-/// Graylog's HTTP input takes less than 64 KiB, unpacked.
-const LIMIT: usize = 64 * 1024 - 1;
+/// Graylog's HTTP input takes less than 64 KiB, unpacked, unless it is configured otherwise.
+pub const LIMIT: usize = 64 * 1024 - 1;
 
 /// Ends a text that was cut.
 const CUT: &str = " …[cut]";
@@ -34,8 +34,8 @@ const RESERVED: [&str; 11] = [
     "short_message",
 ];
 
-/// `otherwise` is the time to tell when the record names none.
-pub fn encode(record: &Record, chain: &ChainPlace, replica: &str, otherwise: Timestamp) -> Vec<u8> {
+/// `otherwise` is the time to tell when the record names none; no more than `limit` bytes come out.
+pub fn encode(record: &Record, chain: &ChainPlace, replica: &str, otherwise: Timestamp, limit: usize) -> Vec<u8> {
     let mut message = head(record, otherwise);
     let ours = [
         ("_source_system", SOURCE.into()),
@@ -58,7 +58,7 @@ pub fn encode(record: &Record, chain: &ChainPlace, replica: &str, otherwise: Tim
             put(&mut message, name, value);
         }
     }
-    fit(message)
+    fit(message, limit)
 }
 
 fn head(record: &Record, otherwise: Timestamp) -> Map<String, Value> {
@@ -73,9 +73,13 @@ fn head(record: &Record, otherwise: Timestamp) -> Map<String, Value> {
         LogType::Decision => (format!("{} {what}", field("decision").unwrap_or("decided")), 6),
         LogType::Followup => (format!("follow-up {what}"), 5),
         LogType::Config => (format!("configuration: {}", field("change").unwrap_or("changed")), 5),
+        LogType::Intent | LogType::Result => {
+            let call = format!("{} {}", field("verb").unwrap_or("-"), field("path").unwrap_or("-"));
+            (format!("{} {call}", if record.log_type == LogType::Intent { "intent" } else { "result" }), 6)
+        }
         LogType::Annotation => (format!("annotation {what}"), 5),
         LogType::Retention => (format!("retention: {}", field("detail").unwrap_or("records were removed")), 6),
-        LogType::Entry | LogType::Intent | LogType::Result => (what, 5),
+        LogType::Entry => (what, 5),
     };
     // Graylog keeps milliseconds.
     let millis = time(record).unwrap_or(otherwise).as_millisecond();
@@ -122,10 +126,10 @@ fn number_or_text(number: &Number) -> Value {
 }
 
 /// Cuts the longest text, again and again, until the message is short enough.
-fn fit(mut message: Map<String, Value>) -> Vec<u8> {
+fn fit(mut message: Map<String, Value>, limit: usize) -> Vec<u8> {
     loop {
         let bytes = serde_json::to_vec(&message).expect("JSON values can be written as JSON");
-        let Some(excess) = bytes.len().checked_sub(LIMIT).filter(|excess| *excess > 0) else { return bytes };
+        let Some(excess) = bytes.len().checked_sub(limit).filter(|excess| *excess > 0) else { return bytes };
         let longest = message
             .values_mut()
             .filter_map(|value| if let Value::String(text) = value { Some(text) } else { None })

@@ -1,15 +1,20 @@
 //! Outgoing HTTP: a service that is passed in, and the real one for production.
 
 use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use tower::util::BoxCloneSyncService;
 
 pub type HttpClient = BoxCloneSyncService<Request<Bytes>, Response<Bytes>, HttpError>;
@@ -44,6 +49,43 @@ pub fn client() -> Result<HttpClient, HttpError> {
             Ok(service(HttpConnector::new(), Some(missing)))
         }
     }
+}
+
+/// As [`client`], with the certificates of `ca_file` (PEM) as the only trusted roots.
+///
+/// # Errors
+/// When the file cannot be read or holds no certificate.
+pub fn client_trusting(ca_file: &Path) -> Result<HttpClient, HttpError> {
+    Ok(service(connector(Some(ca_file))?, None))
+}
+
+/// What TLS is spoken with, also by those who speak no HTTP over it.
+///
+/// # Errors
+/// When the file cannot be read or holds no certificate; without a file, when the machine has no roots.
+pub(super) fn connector(ca_file: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, HttpError> {
+    let Some(file) = ca_file else {
+        let builder = HttpsConnectorBuilder::new().with_native_roots();
+        let builder = builder.map_err(|error| HttpError::Failed(format!("no trusted CA certificates: {error}")))?;
+        return Ok(builder.https_or_http().enable_http1().build());
+    };
+    let unusable =
+        |what: String| HttpError::Failed(format!("cannot use the CA certificates in {}: {what}", file.display()));
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unusable(error.to_string()))? {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("there is none".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = versions
+        .map_err(|error| HttpError::Failed(format!("cannot set up TLS: {error}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build())
 }
 
 fn service<C>(connector: C, no_tls: Option<String>) -> HttpClient

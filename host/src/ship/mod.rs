@@ -1,13 +1,20 @@
-//! What leaves the controller: audit records to Graylog, pages to PagerDuty and Alertmanager, all from the journal's
-//! outbox, in order, tried again until taken.
+//! What leaves the controller: audit records to Graylog, pages to PagerDuty, Alertmanager and a webhook, all from the
+//! journal's outbox, in order, tried again until taken.
 
+pub mod acceptance;
+pub mod access;
 pub mod alertmanager;
 pub mod channel;
+mod confirmed;
 pub mod gelf;
 pub mod graylog;
 pub mod http;
 pub mod pagerduty;
+pub mod read_back;
 pub mod shipper;
+pub mod socket;
+mod watch;
+pub mod webhook;
 
 pub use channel::{Channel, EncodeError, Verdict};
 pub use shipper::{Shipper, ShipperHandle};
@@ -28,6 +35,9 @@ pub struct Page {
     pub timestamp: String,
     /// Shown to the person on call, in this order: `rule`, `namespace`, `event_id`, `undo`, …
     pub details: Map<String, Value>,
+    /// Whether the incident of this key is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resolved: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

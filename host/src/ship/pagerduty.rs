@@ -1,12 +1,12 @@
-//! PagerDuty's Events API v2: one `trigger` for each page, folded into an incident by its key.
+//! PagerDuty's Events API v2: one `trigger` for each page, folded into an incident by its key; `resolve` ends it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use http::{Request, Response};
 use hyper::body::Bytes;
 use serde_json::json;
 
+use super::access;
 use super::channel::{self, Channel, EncodeError, Verdict};
 use crate::journal::Parcel;
 
@@ -27,17 +27,6 @@ impl PagerDuty {
     pub fn new(url: &str, routing_key_file: &Path, source: &str) -> Self {
         Self { url: url.to_owned(), routing_key_file: routing_key_file.to_owned(), source: source.to_owned() }
     }
-
-    /// Read for every page: a mounted secret changes while the program runs.
-    fn routing_key(&self) -> Result<String, EncodeError> {
-        let path = self.routing_key_file.display();
-        let key = fs::read_to_string(&self.routing_key_file)
-            .map_err(|error| EncodeError::Retry(format!("cannot read the routing key from {path}: {error}")))?;
-        match key.trim() {
-            "" => Err(EncodeError::Retry(format!("the routing key's file {path} is empty"))),
-            key => Ok(key.to_owned()),
-        }
-    }
 }
 
 impl Channel for PagerDuty {
@@ -48,8 +37,8 @@ impl Channel for PagerDuty {
     fn encode(&self, parcel: &Parcel) -> Result<Request<Bytes>, EncodeError> {
         let page = channel::page(parcel)?;
         let event = json!({
-            "routing_key": self.routing_key()?,
-            "event_action": "trigger",
+            "routing_key": access::secret(&self.routing_key_file, "routing key")?,
+            "event_action": if page.resolved { "resolve" } else { "trigger" },
             "dedup_key": first(&page.dedup_key, DEDUP_KEY),
             "payload": {
                 "summary": first(&page.summary, SUMMARY),
@@ -64,6 +53,10 @@ impl Channel for PagerDuty {
 
     fn judge(&self, response: &Response<Bytes>) -> Verdict {
         channel::judge_page(response)
+    }
+
+    fn pages(&self) -> bool {
+        true
     }
 }
 

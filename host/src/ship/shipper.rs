@@ -4,17 +4,21 @@
 //! A parcel leaves the outbox once its destination has taken it, or has refused it for good. It may arrive twice (the
 //! program can stop between the answer and the note of it); it does not get lost.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::acceptance::Acceptance;
 use super::channel::{Channel, EncodeError, Verdict};
 use super::http::HttpClient;
+use super::watch::{Said, Watch};
 use crate::ambient::Ambient;
 use crate::faults;
 use crate::journal::{Journal, JournalError, Parcel};
@@ -24,6 +28,9 @@ use crate::telemetry::metrics::Metrics;
 /// How many parcels are read at once.
 const LOAD: usize = 32;
 
+/// How often one parcel is written smaller and sent again at once.
+const MOST_SHRUNK: u32 = 8;
+
 /// How often a destination that stays away is mentioned.
 const REMINDER: SignedDuration = SignedDuration::from_mins(5);
 
@@ -31,15 +38,25 @@ pub struct Shipper;
 
 /// The waiting times, apart from what a destination asks for.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+pub(super) struct Pace {
     shortest: Duration,
     longest: Duration,
     /// In case a wake-up was missed, or another process wrote.
     poll: Duration,
+    /// Between two questions what is stored.
+    pub(super) ask: Duration,
+    /// What was accepted and is not stored after this is sent again.
+    pub(super) resend: Duration,
 }
 
-const PACE: Pace =
-    Pace { shortest: Duration::from_secs(1), longest: Duration::from_secs(60), poll: Duration::from_secs(5) };
+/// Graylog writes to its index every second or so, and after trouble of its own within minutes.
+const PACE: Pace = Pace {
+    shortest: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+    poll: Duration::from_secs(5),
+    ask: Duration::from_secs(3),
+    resend: Duration::from_secs(120),
+};
 
 impl Shipper {
     /// Starts a task for each channel.
@@ -65,17 +82,32 @@ impl Shipper {
     ) -> ShipperHandle {
         let (stop, stopping) = watch::channel(false);
         let mut couriers = JoinSet::new();
+        let watch = Watch {
+            journal: journal.clone(),
+            ambient: ambient.clone(),
+            log: log.clone(),
+            metrics: metrics.clone(),
+            destinations: channels.iter().map(|channel| (channel.destination(), channel.pages())).collect(),
+            every: pace.poll,
+            said: Said::default(),
+        };
+        couriers.spawn(watch.run(stopping.clone()));
         for channel in channels {
+            let searcher = channel.read_back().and_then(super::channel::ReadBack::client);
             let courier = Courier {
                 pace,
                 journal: journal.clone(),
                 ambient: ambient.clone(),
-                http: http.clone(),
+                http: channel.client().unwrap_or_else(|| http.clone()),
                 channel: Arc::from(channel),
                 log: log.clone(),
                 metrics: metrics.clone(),
                 failures: 0,
                 mentioned: None,
+                searcher: searcher.unwrap_or_else(|| http.clone()),
+                last: false,
+                accepted: HashMap::new(),
+                asked: None,
             };
             couriers.spawn(courier.run(stopping.clone()));
         }
@@ -100,47 +132,75 @@ impl ShipperHandle {
     }
 }
 
-struct Courier {
-    pace: Pace,
-    journal: Journal,
-    ambient: Ambient,
-    http: HttpClient,
-    channel: Arc<dyn Channel>,
+pub(super) struct Courier {
+    pub(super) pace: Pace,
+    pub(super) journal: Journal,
+    pub(super) ambient: Ambient,
+    pub(super) http: HttpClient,
+    pub(super) channel: Arc<dyn Channel>,
     log: Log,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     /// In a row.
     failures: u32,
     /// When the destination's trouble was last logged; none while there is none.
     mentioned: Option<Timestamp>,
+    /// For questions what is stored.
+    pub(super) searcher: HttpClient,
+    /// Whether this is the last round.
+    pub(super) last: bool,
+    /// Parcels that were accepted and are not known to be stored, with the time of it.
+    pub(super) accepted: HashMap<i64, Instant>,
+    /// When the destination was last asked what it has stored.
+    pub(super) asked: Option<Instant>,
+}
+
+/// What became of one parcel.
+pub(super) enum Sent {
+    Accepted,
+    GivenUp,
+    Failed(Round),
 }
 
 /// Why a round ended.
-enum Round {
+pub(super) enum Round {
     Empty,
-    Failed { after: Option<Duration> },
+    /// All is sent, and not all is known to be stored.
+    Unconfirmed {
+        ask_in: Duration,
+    },
+    Failed {
+        after: Option<Duration>,
+    },
     Closed,
 }
 
 impl Courier {
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         let shipped = self.journal.shipped();
+        let (channel, nobody) = (Arc::clone(&self.channel), Notify::new());
         loop {
             // Listening before looking: what is committed in between wakes us.
             let woken = shipped.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();
+            let wanted = channel.acceptance().map_or(&nobody, Acceptance::wanted).notified();
+            tokio::pin!(wanted);
+            wanted.as_mut().enable();
             // Read before the round, which thus is the last one's first try after the order to stop.
-            let last = *stopping.borrow_and_update();
+            self.last = *stopping.borrow_and_update();
             let round = self.round().await;
             let (pause, new_work_wakes) = match round {
                 Round::Closed => return,
-                _ if last => return,
+                _ if self.last => return,
                 Round::Empty => (self.pace.poll, true),
+                Round::Unconfirmed { ask_in } => (ask_in, true),
                 Round::Failed { after } => (self.pause(after), false),
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = woken, if new_work_wakes => {}
+                // An action waits for this destination: it is worth a try before its time.
+                () = wanted, if !new_work_wakes => {}
                 // A handle that is gone has taken this task with it.
                 _ = stopping.changed() => {}
             }
@@ -149,6 +209,10 @@ impl Courier {
 
     /// Delivers until nothing waits or something fails.
     async fn round(&mut self) -> Round {
+        let channel = Arc::clone(&self.channel);
+        if let Some(read_back) = channel.read_back() {
+            return self.confirmed_round(read_back).await;
+        }
         loop {
             let parcels = match self.journal.parcels(self.channel.destination(), LOAD).await {
                 Ok(parcels) => parcels,
@@ -158,24 +222,53 @@ impl Courier {
                 return Round::Empty;
             }
             for parcel in parcels {
-                let given_up = match self.deliver(&parcel).await {
-                    Verdict::Delivered => None,
-                    Verdict::Never { why } => Some(why),
-                    Verdict::Retry { after, why } => {
-                        self.metrics.delivery(self.channel.destination(), "retried");
-                        self.trouble(&why);
-                        return Round::Failed { after };
+                match self.send(&parcel).await {
+                    Sent::Accepted => {
+                        if let Err(round) = self.settle(&parcel, None).await {
+                            return round;
+                        }
                     }
-                };
-                if let Err(error) = self.journal.settle(parcel.id, given_up.clone()).await {
-                    return self.journal_failed(&error);
+                    Sent::GivenUp => {}
+                    Sent::Failed(round) => return round,
                 }
-                self.settled(&parcel, given_up);
             }
         }
     }
 
+    /// Sends a parcel, and settles it only where the destination will never have it.
+    pub(super) async fn send(&mut self, parcel: &Parcel) -> Sent {
+        match self.deliver(parcel).await {
+            Verdict::Delivered => {
+                if let Some(acceptance) = self.channel.acceptance() {
+                    acceptance.note(parcel);
+                }
+                Sent::Accepted
+            }
+            Verdict::Never { why } => match self.settle(parcel, Some(why)).await {
+                Ok(()) => Sent::GivenUp,
+                Err(round) => Sent::Failed(round),
+            },
+            Verdict::Retry { after, why } => Sent::Failed(self.failed(after, &why)),
+            // As of `deliver`; a channel that never stops shrinking is retried like any other.
+            Verdict::Smaller { why } => Sent::Failed(self.failed(None, &why)),
+        }
+    }
+
     async fn deliver(&self, parcel: &Parcel) -> Verdict {
+        let mut shrunk = 0;
+        loop {
+            let verdict = self.exchange(parcel).await;
+            match &verdict {
+                Verdict::Smaller { why } if shrunk < MOST_SHRUNK => {
+                    shrunk += 1;
+                    self.say(Level::Warn, why, &[]);
+                }
+                _ => return verdict,
+            }
+        }
+    }
+
+    async fn exchange(&self, parcel: &Parcel) -> Verdict {
         let request = match self.channel.encode(parcel) {
             Ok(request) => request,
             Err(EncodeError::Retry(why)) => return Verdict::Retry { after: None, why },
@@ -188,6 +281,21 @@ impl Courier {
             Ok(response) => self.channel.judge(&response),
             Err(error) => Verdict::Retry { after: None, why: error.to_string() },
         }
+    }
+
+    /// Notes that a parcel was delivered, or given up on.
+    pub(super) async fn settle(&mut self, parcel: &Parcel, given_up: Option<String>) -> Result<(), Round> {
+        if let Err(error) = self.journal.settle(parcel.id, given_up.clone()).await {
+            return Err(self.journal_failed(&error));
+        }
+        self.settled(parcel, given_up);
+        Ok(())
+    }
+
+    pub(super) fn failed(&mut self, after: Option<Duration>, why: &str) -> Round {
+        self.metrics.delivery(self.channel.destination(), "retried");
+        self.trouble(why);
+        Round::Failed { after }
     }
 
     fn settled(&mut self, parcel: &Parcel, given_up: Option<String>) {
@@ -209,7 +317,7 @@ impl Courier {
         }
     }
 
-    fn journal_failed(&mut self, error: &JournalError) -> Round {
+    pub(super) fn journal_failed(&mut self, error: &JournalError) -> Round {
         if matches!(error, JournalError::Closed) {
             return Round::Closed;
         }
@@ -226,7 +334,7 @@ impl Courier {
         }
     }
 
-    fn say(&self, level: Level, message: &str, more: &[(&str, Value)]) {
+    pub(super) fn say(&self, level: Level, message: &str, more: &[(&str, Value)]) {
         let mut fields = Map::new();
         fields.insert("destination".to_owned(), self.channel.destination().into());
         fields.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));

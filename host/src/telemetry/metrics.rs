@@ -1,13 +1,17 @@
-//! Counters in OpenMetrics' text format, in a registry of their own. No label takes a value that an attacker can
-//! multiply: results, decisions, checks and outcomes are words of this program, actions and destinations the operator's.
+//! Metrics in OpenMetrics' text format, in a registry of their own. No label takes a value that an attacker can multiply:
+//! results, decisions, checks, outcomes, methods, codes and functions are words of this program, actions and destinations
+//! the operator's.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 /// What [`Metrics::render`] writes, as a `Content-Type`.
@@ -27,6 +31,14 @@ const ALERT_RESULTS: [&str; 10] = [
     "journal_error",
 ];
 
+/// What can become of a parcel.
+const DELIVERY_RESULTS: [&str; 4] = ["delivered", "retried", "given_up", "unconfirmed"];
+
+/// Upper bounds in seconds. An API server nearby answers within milliseconds; a request is given up after five seconds.
+const API_SECONDS: [f64; 10] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// As above: a host call makes some requests, with our retries, and takes at most the action's time.
+const HOST_CALL_SECONDS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0];
+
 /// Every metric there is; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -39,6 +51,12 @@ struct Inner {
     decisions: Family<DecisionLabels, Counter>,
     actions: Family<ActionLabels, Counter>,
     deliveries: Family<DeliveryLabels, Counter>,
+    outbox_waiting: Family<DestinationLabels, Gauge>,
+    outbox_age: Family<DestinationLabels, Gauge<f64, AtomicU64>>,
+    pages_overdue: Family<DestinationLabels, Gauge>,
+    api_requests: Family<ApiLabels, Histogram>,
+    host_calls: Family<HostCallLabels, Histogram>,
+    queue: Gauge,
     rules_without_plugin: Gauge,
     cluster_reachable: Gauge,
     permissions_missing: Gauge,
@@ -74,7 +92,24 @@ struct ActionLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DeliveryLabels {
-    destination: String,
+    destination: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DestinationLabels {
+    destination: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiLabels {
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HostCallLabels {
+    function: &'static str,
     result: &'static str,
 }
 
@@ -92,9 +127,12 @@ impl Metrics {
             // A rate over a series that begins at its first failure misses that failure.
             drop(alerts.get_or_create(&AlertLabels { result }));
         }
-        let decisions = Family::default();
-        let actions = Family::default();
-        let deliveries = Family::default();
+        let (decisions, actions, deliveries) = (Family::default(), Family::default(), Family::default());
+        let (outbox_waiting, outbox_age) = (Family::default(), Family::default());
+        let (pages_overdue, queue) = (Family::default(), Gauge::default());
+        let api_requests = Family::<ApiLabels, Histogram>::new_with_constructor(|| Histogram::new(API_SECONDS));
+        let host_calls =
+            Family::<HostCallLabels, Histogram>::new_with_constructor(|| Histogram::new(HOST_CALL_SECONDS));
         let (rules_without_plugin, cluster_reachable) = (Gauge::default(), Gauge::default());
         let permissions_missing = Gauge::default();
         registry.register("alerts", "Alerts received, by what became of them", alerts.clone());
@@ -114,6 +152,39 @@ impl Metrics {
         let brake = Gauge::default();
         registry.register("config_reloads", "Changed configurations, by what became of them", config_reloads.clone());
         registry.register("brake", "Whether live action is stopped", brake.clone());
+        registry.register(
+            "outbox_waiting",
+            "Records and pages that wait for their destination",
+            outbox_waiting.clone(),
+        );
+        registry.register_with_unit(
+            "outbox_oldest_age",
+            "How long the first of what waits has waited",
+            Unit::Seconds,
+            outbox_age.clone(),
+        );
+        registry.register(
+            "pages_overdue",
+            "Whether a page has waited for its destination for more than five minutes",
+            pages_overdue.clone(),
+        );
+        registry.register(
+            "queue_alerts",
+            "Accepted alerts, and killed pods that are followed, not done with",
+            queue.clone(),
+        );
+        registry.register_with_unit(
+            "api_request_duration",
+            "Requests to the Kubernetes API, each attempt by itself",
+            Unit::Seconds,
+            api_requests.clone(),
+        );
+        registry.register_with_unit(
+            "host_call_duration",
+            "Calls of actions to the cluster, through the gate",
+            Unit::Seconds,
+            host_calls.clone(),
+        );
         registry.register(
             "permissions_missing",
             "Permissions that the configuration needs and the cluster does not grant",
@@ -138,6 +209,12 @@ impl Metrics {
             decisions,
             actions,
             deliveries,
+            outbox_waiting,
+            outbox_age,
+            pages_overdue,
+            api_requests,
+            host_calls,
+            queue,
             rules_without_plugin,
             cluster_reachable,
             config_reloads,
@@ -167,10 +244,60 @@ impl Metrics {
         self.inner.actions.get_or_create(&ActionLabels { action: action.to_owned(), outcome, dry_run }).inc();
     }
 
-    /// `falco_response_deliveries_total{destination,result}`: `delivered`, `retried`, `given_up`.
-    pub fn delivery(&self, destination: &str, result: &'static str) {
-        let labels = DeliveryLabels { destination: destination.to_owned(), result };
-        self.inner.deliveries.get_or_create(&labels).inc();
+    /// `falco_response_deliveries_total{destination,result}`: `delivered`, `retried`, `given_up`, `unconfirmed`.
+    pub fn delivery(&self, destination: &'static str, result: &'static str) {
+        self.deliveries(destination, result, 1);
+    }
+
+    /// As [`Self::delivery`], for several at once.
+    pub fn deliveries(&self, destination: &'static str, result: &'static str, count: u64) {
+        self.inner.deliveries.get_or_create(&DeliveryLabels { destination, result }).inc_by(count);
+    }
+
+    /// `falco_response_outbox_waiting{destination}` and `falco_response_outbox_oldest_age_seconds{destination}`.
+    pub fn outbox(&self, destination: &'static str, waiting: u64, oldest_age_seconds: f64) {
+        let labels = DestinationLabels { destination };
+        self.inner.outbox_waiting.get_or_create(&labels).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.inner.outbox_age.get_or_create(&labels).set(oldest_age_seconds);
+        for result in DELIVERY_RESULTS {
+            drop(self.inner.deliveries.get_or_create(&DeliveryLabels { destination, result }));
+        }
+    }
+
+    /// `falco_response_pages_overdue{destination}`
+    pub fn page_overdue(&self, destination: &'static str, overdue: bool) {
+        self.inner.pages_overdue.get_or_create(&DestinationLabels { destination }).set(i64::from(overdue));
+    }
+
+    /// `falco_response_queue_alerts`
+    pub fn queue(&self, open: usize) {
+        self.inner.queue.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// `falco_response_api_request_duration_seconds{method,code}`: `code` is `2xx` and so on, `none` without an answer.
+    pub fn api_request(&self, method: &http::Method, code: Option<u16>, took: Duration) {
+        let method = match method.as_str() {
+            "GET" => "GET",
+            "POST" => "POST",
+            "PATCH" => "PATCH",
+            "PUT" => "PUT",
+            "DELETE" => "DELETE",
+            _ => "other",
+        };
+        let code = match code {
+            Some(..=299) => "2xx",
+            Some(300..=399) => "3xx",
+            Some(400..=499) => "4xx",
+            Some(_) => "5xx",
+            None => "none",
+        };
+        self.inner.api_requests.get_or_create(&ApiLabels { method, code }).observe(took.as_secs_f64());
+    }
+
+    /// `falco_response_host_call_duration_seconds{function,result}`: `ok` or `error`.
+    pub fn host_call(&self, function: &'static str, good: bool, took: Duration) {
+        let labels = HostCallLabels { function, result: if good { "ok" } else { "error" } };
+        self.inner.host_calls.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// `falco_response_rules_without_plugin`
@@ -233,6 +360,11 @@ mod tests {
         clone.rules_without_plugin(2);
         clone.cluster_reachable(true);
         clone.permissions_missing(3);
+        clone.outbox("graylog", 3, 12.5);
+        clone.page_overdue("webhook", true);
+        clone.queue(4);
+        clone.api_request(&http::Method::DELETE, Some(404), Duration::from_millis(7));
+        clone.host_call("get", true, Duration::from_millis(7));
         clone.journal(4096, true);
         clone.annotations_overdue(3);
         let text = metrics.render();
@@ -245,6 +377,14 @@ mod tests {
             "falco_response_rules_without_plugin 2",
             "falco_response_cluster_reachable 1",
             "falco_response_permissions_missing 3",
+            "falco_response_deliveries_total{destination=\"graylog\",result=\"given_up\"} 0",
+            "falco_response_outbox_waiting{destination=\"graylog\"} 3",
+            "falco_response_outbox_oldest_age_seconds{destination=\"graylog\"} 12.5",
+            "falco_response_pages_overdue{destination=\"webhook\"} 1",
+            "falco_response_queue_alerts 4",
+            "falco_response_api_request_duration_seconds_bucket{le=\"0.005\",method=\"DELETE\",code=\"4xx\"} 0",
+            "falco_response_api_request_duration_seconds_bucket{le=\"0.01\",method=\"DELETE\",code=\"4xx\"} 1",
+            "falco_response_host_call_duration_seconds_count{function=\"get\",result=\"ok\"} 1",
             "falco_response_journal_used_bytes 4096",
             "falco_response_journal_full 1",
             "falco_response_annotations_overdue 3",

@@ -89,7 +89,7 @@ impl Rehearsal {
             // What it says line by line is said here in other words.
             log: Log::to(&ambient, Format::Json, std::io::sink()),
             metrics: Metrics::new(),
-            destinations: Destinations { records: vec![DESTINATION.to_owned()], pages: Vec::new() },
+            destinations: Destinations { records: vec![DESTINATION.to_owned()], ..Destinations::default() },
             concurrency: 1,
         });
         Ok(Self { responder, journal, clock, _directory: directory })

@@ -1,5 +1,4 @@
-//! From a configuration to what runs: its rules, joined with the plugins they name, and the channels for records and
-//! pages.
+//! From a configuration to what runs: its rules, joined with the plugins they name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +10,6 @@ use crate::config::{Config, Problem, Warning};
 use crate::plugins::engine::Engine;
 use crate::plugins::{Plugins, Source};
 use crate::respond::{record, rules::Rules};
-use crate::ship;
 use crate::telemetry::log::{Level, Log};
 
 /// A configuration with its plugins.
@@ -74,32 +72,4 @@ impl Loaded {
 /// What records say: the simulation never passes for a cluster.
 pub fn cluster_name(config: &Config, simulated: bool) -> String {
     if simulated { "simulated".to_owned() } else { config.cluster_name.clone() }
-}
-
-pub struct Channels {
-    pub all: Vec<Box<dyn ship::Channel>>,
-    pub records: Vec<String>,
-    pub pages: Vec<String>,
-}
-
-pub fn channels(config: &Config, cluster_name: &str) -> Channels {
-    let mut channels = Channels { all: Vec::new(), records: Vec::new(), pages: Vec::new() };
-    let replica = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_default();
-    if let Some(url) = &config.audit.graylog_url {
-        channels.all.push(Box::new(ship::graylog::Graylog::new(url, &replica)));
-        channels.records.push(ship::graylog::DESTINATION.to_owned());
-    }
-    if let Some(pagerduty) = &config.paging.pagerduty {
-        channels.all.push(Box::new(ship::pagerduty::PagerDuty::new(
-            &pagerduty.url,
-            &pagerduty.routing_key_file,
-            cluster_name,
-        )));
-        channels.pages.push(ship::pagerduty::DESTINATION.to_owned());
-    }
-    if let Some(url) = &config.paging.alertmanager_url {
-        channels.all.push(Box::new(ship::alertmanager::Alertmanager::new(url)));
-        channels.pages.push(ship::alertmanager::DESTINATION.to_owned());
-    }
-    channels
 }

@@ -13,10 +13,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use self::load::{Loaded, channels, cluster_name};
+use self::load::{Loaded, cluster_name};
 use self::reload::{Flags, Reloader};
 use super::access::Watch;
-use super::{Failure, settings};
+use super::{Failure, delivery, settings};
 use crate::access::needs;
 use crate::ambient::Ambient;
 use crate::cluster::{self, ClusterSpec};
@@ -26,7 +26,7 @@ use crate::intake::server::Patience;
 use crate::intake::{self, Intake};
 use crate::journal::Journal;
 use crate::plugins::engine::Engine;
-use crate::respond::{Destinations, Parts, Responder, pages, record};
+use crate::respond::{Parts, Responder, pages, record};
 use crate::safety::gate::Gate;
 use crate::ship::{self, Shipper};
 use crate::telemetry::log::{Format, Level, Log};
@@ -156,8 +156,11 @@ async fn start(
         Journal::open_within(&journal_path, &ambient, bounds).map_err(|error| Failure::Runtime(error.to_string()))?;
     let (reader, writer) =
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
+    let (reader, writer) = (reader.observed(metrics.clone()), writer.observed(metrics.clone()));
     let cluster_name = cluster_name(&config, reader.is_simulated());
     let gate = Gate::new(reader.clone(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
+    let gate = gate.observed(metrics.clone());
+    let key = settings::redaction_key(&config, &journal_path, &ambient)?;
     let memory = usize::try_from(config.plugins.limits.memory).unwrap_or(usize::MAX);
     let engine = Engine::new(Engine::SLOTS, memory).map_err(|error| Failure::Usage(error.to_string()))?;
     let source = settings::plugins(flags.plugins.clone(), &config, &journal_path);
@@ -165,17 +168,18 @@ async fn start(
     loaded.report(&arguments.config, &config, &log);
     // Of an action without a plugin nothing is needed: it does nothing.
     let (needs, _) = needs::needs(&config, &loaded.plugins);
-    let (digests, rules) = (loaded.digests(), loaded.rules);
+    let (digests, mut rules) = (loaded.digests(), loaded.rules);
+    rules.redaction = rules.redaction.keyed(key.clone());
     metrics.rules_without_plugin(rules.without_plugin().len());
-    let channels = channels(&config, &rules.cluster_name);
-    let destinations = Destinations { records: channels.records, pages: channels.pages };
-    let shippers = if channels.all.is_empty() {
+    let (channels, destinations) = delivery::channels(&config, &rules.cluster_name, &ambient)
+        .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.config.display())))?;
+    let shippers = if channels.is_empty() {
         // Reading the machine's certificates takes longer than everything else here together.
         None
     } else {
         let http =
             ship::http::client().map_err(|error| Failure::Runtime(format!("cannot set up outgoing HTTP: {error}")))?;
-        Some(Shipper::start(journal.clone(), ambient.clone(), http, channels.all, log.clone(), metrics.clone()))
+        Some(Shipper::start(journal.clone(), ambient.clone(), http, channels, log.clone(), metrics.clone()))
     };
     let without = rules.without_plugin();
     let (dryrun, cluster_name) = (rules.dryrun, rules.cluster_name.clone());
@@ -236,6 +240,7 @@ async fn start(
         metrics,
         config,
         digests,
+        redaction_key: key,
         seen,
     };
     Ok((Running { log, responder, journal, shippers, stop, servers, shutdown_delay, access }, reloader))

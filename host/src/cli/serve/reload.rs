@@ -17,6 +17,7 @@ use crate::config::watch::{Seen, Watched};
 use crate::config::{self, Brake, Config};
 use crate::intake::Intake;
 use crate::plugins::engine::Engine;
+use crate::redact::Key;
 use crate::respond::{Notice, Responder, record};
 use crate::telemetry::log::{Level, Log};
 use crate::telemetry::metrics::Metrics;
@@ -61,6 +62,8 @@ pub struct Reloader {
     pub config: Config,
     /// Of the plugins: name → SHA-256.
     pub digests: BTreeMap<String, String>,
+    /// The one that the program started with.
+    pub redaction_key: Key,
     /// What that was made of.
     pub seen: Seen,
 }
@@ -183,7 +186,9 @@ impl Reloader {
             return false;
         }
         loaded.report(&self.flags.config, &config, &self.log);
-        self.responder.install(loaded.rules);
+        let mut rules = loaded.rules;
+        rules.redaction = rules.redaction.keyed(self.redaction_key.clone());
+        self.responder.install(rules);
         self.responder.brake(dry);
         self.metrics.config_reload("accepted");
         if !restart.is_empty() {

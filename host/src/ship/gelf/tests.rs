@@ -46,7 +46,7 @@ fn bytes(log_type: LogType, entry_id: Option<&str>, body: Value) -> Vec<u8> {
     let Value::Object(body) = body else { panic!("{body} is no object") };
     let record = Record { log_type, event_id: "event-1".into(), entry_id: entry_id.map(Into::into), body };
     let chain = ChainPlace { chain_id: "chain-1".into(), seq: 7, hash: "aa".into(), prev_hash: "bb".into() };
-    encode(&record, &chain, "controller-0", "2026-11-24T00:00:00Z".parse().unwrap())
+    encode(&record, &chain, "controller-0", "2026-11-24T00:00:00Z".parse().unwrap(), LIMIT)
 }
 
 #[test]

@@ -19,8 +19,16 @@ use crate::ship::http::HttpError;
 use crate::ship::pagerduty::PagerDuty;
 use crate::telemetry::log::Format;
 
-const FAST: Pace =
-    Pace { shortest: Duration::from_millis(20), longest: Duration::from_millis(40), poll: Duration::from_millis(100) };
+mod graylog;
+mod pages;
+
+const FAST: Pace = Pace {
+    shortest: Duration::from_millis(20),
+    longest: Duration::from_millis(40),
+    poll: Duration::from_millis(100),
+    ask: Duration::from_millis(30),
+    resend: Duration::from_millis(300),
+};
 const PATIENT: Duration = Duration::from_secs(20);
 
 type Answer = Result<Response<Bytes>, HttpError>;
@@ -96,7 +104,10 @@ impl Place {
     }
 
     fn start(&self, pace: Pace, http: HttpClient, channel: impl Channel + 'static) -> ShipperHandle {
-        let channels: Vec<Box<dyn Channel>> = vec![Box::new(channel)];
+        self.start_all(pace, http, vec![Box::new(channel)])
+    }
+
+    fn start_all(&self, pace: Pace, http: HttpClient, channels: Vec<Box<dyn Channel>>) -> ShipperHandle {
         let (journal, ambient, metrics) = (self.journal.clone(), self.ambient.clone(), self.metrics.clone());
         Shipper::start_at(pace, journal, ambient, http, channels, self.log.clone(), metrics)
     }
