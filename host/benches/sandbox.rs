@@ -78,6 +78,7 @@ async fn measure(root: &Path, directory: &str, action: &str, parameters: &str) -
             plugin_sha256: plugin.sha256.clone(),
         };
         let bounds = Bounds {
+            allowance: None,
             policy: Arc::clone(&rules.policy),
             rule: scope.clone(),
             permissions: Permissions { declared: plugin.manifest.permissions.clone(), granted: Vec::new() },

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use integration_tests::alerts::{self, MINER};
 use integration_tests::controller::Controller;
+use serde_json::Value;
 
 use crate::house::{House, Plan, journal};
 
@@ -65,41 +66,88 @@ fn an_answered_alert_survives_sigkill_and_is_acted_on_by_the_next_start() {
     assert_eq!(house.journal("falco-automated-response").len(), 1);
 }
 
-#[test]
-fn a_call_that_was_announced_and_not_answered_is_unknown_and_not_repeated() {
-    let house = House::new();
-    let entry = house.record_of(&alerts::about(MINER, "production", "debug"));
-    house.wait_for_followup(&entry);
-    let House { controller, plan } = house;
-    controller.kill().unwrap();
-    // As a crash between the intent and its result would have left it.
-    let connection = rusqlite::Connection::open(plan.path().join("journal.db")).unwrap();
-    let event = entry["event_id"].as_str().unwrap();
+/// The journal's last record is the event's first of that type.
+fn cut_chain_after(connection: &rusqlite::Connection, event: &str, log_type: &str) {
     let head: i64 = connection
-        .query_row(
-            "SELECT min(seq) FROM chain WHERE event_id = ?1 AND log_type = 'falco-response-intent'",
-            [event],
-            |row| row.get(0),
-        )
+        .query_row("SELECT min(seq) FROM chain WHERE event_id = ?1 AND log_type = ?2", [event, log_type], |row| {
+            row.get(0)
+        })
         .unwrap();
     connection.execute("DELETE FROM outbox", []).unwrap();
     connection.execute("DELETE FROM chain WHERE seq > ?1", [head]).unwrap();
     connection
         .execute("UPDATE meta SET head_seq = ?1, head_hash = (SELECT hash FROM chain WHERE seq = ?1)", [head])
         .unwrap();
+}
+
+/// Makes the journal forget everything after the intent, as a crash between the call and its result would have left it.
+fn forget_what_followed_the_intent(directory: &std::path::Path, entry: &Value) {
+    let connection = rusqlite::Connection::open(directory.join("journal.db")).unwrap();
+    let event = entry["event_id"].as_str().unwrap();
+    cut_chain_after(&connection, event, "falco-response-intent");
     let unfinish = connection.execute(
         "UPDATE inbox SET finished = 0, body = ?2 WHERE event_id = ?1",
         rusqlite::params![event, alerts::about(MINER, "production", "debug").to_string()],
     );
     assert_eq!(unfinish.unwrap(), 1);
+}
+
+/// Kills `debug`, and ends as if between the call and its result; then starts on what `change` made of the plan.
+fn cut_off(change: impl Fn(Plan) -> Plan) -> (House, Value) {
+    let house = House::new();
+    let entry = house.record_of(&alerts::about(MINER, "production", "debug"));
+    house.wait_for_followup(&entry);
+    let House { controller, plan } = house;
+    controller.kill().unwrap();
+    forget_what_followed_the_intent(plan.path(), &entry);
+    let plan = change(plan);
+    (House { controller: Controller::start(&plan.setup()).unwrap(), plan }, entry)
+}
+
+fn wait_for_outcome(house: &House) -> Value {
+    let outcome = |line: &Value| line.get("outcome").is_some() && line.get("entry_id").is_some();
+    let found = house.controller.wait_for(0, Duration::from_secs(15), outcome);
+    found.unwrap_or_else(|| panic!("{}", house.controller.text()))
+}
+
+#[test]
+fn a_kill_that_was_announced_and_whose_pod_is_gone_is_done_and_followed() {
+    let other = "apiVersion: v1\nkind: Pod\nmetadata: {name: other, namespace: production}\nspec: {containers: [{name: c, image: d}]}\n";
+    let (house, before) = cut_off(|plan| plan.manifests(other));
+    let entry = wait_for_outcome(&house);
+    assert_eq!((&entry["outcome"], &entry["entry_id"]), (&"done".into(), &before["entry_id"]));
+    assert_eq!(entry["action_id"], before["action_id"]);
+    assert!(entry["detail"].as_str().unwrap().contains("found gone after a restart"), "{entry}");
+    assert_eq!(house.wait_for_followup(&entry)["followup"], "gone");
+    assert!(house.changes().is_empty(), "{:?}", house.changes());
+}
+
+#[test]
+fn a_kill_that_was_announced_and_had_no_effect_is_started_again_on_the_same_pod() {
+    // The simulated cluster begins anew, and gives the pod the same UID.
+    let (house, before) = cut_off(|plan| plan);
+    let entry = wait_for_outcome(&house);
+    assert_eq!((&entry["outcome"], &entry["action_id"]), (&"done".into(), &before["action_id"]));
+    assert_ne!(entry["entry_id"], before["entry_id"], "a run of its own");
+    assert_eq!(house.changes().len(), 1, "{:?}", house.changes());
+    let results = house.journal("falco-response-result");
+    assert_eq!(results[0]["looked_up"], true, "{results:?}");
+    assert_eq!(results[0]["effect"], "not_sent", "{results:?}");
+}
+
+#[test]
+fn a_kill_whose_end_was_not_seen_is_followed_after_the_restart() {
+    let house = House::new();
+    let entry = house.record_of(&alerts::about(MINER, "production", "debug"));
+    let House { controller, plan } = house;
+    controller.kill().unwrap();
+    // Whether or not it was quicker than we were.
+    let connection = rusqlite::Connection::open(plan.path().join("journal.db")).unwrap();
+    cut_chain_after(&connection, entry["event_id"].as_str().unwrap(), "falco-automated-response");
     drop(connection);
     let house = House { controller: Controller::start(&plan.setup()).unwrap(), plan };
-    let unknown = |line: &serde_json::Value| line["outcome"] == "unknown";
-    let found = house
-        .controller
-        .wait_for(0, Duration::from_secs(10), unknown)
-        .unwrap_or_else(|| panic!("{}", house.controller.text()));
-    assert_eq!(found["entry_id"], entry["entry_id"]);
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(house.changes().is_empty(), "{:?}", house.changes());
+    let followup = house.wait_for_followup(&entry);
+    // The pod is back in the new simulation, with its old UID: nobody would call it dead.
+    assert_eq!(followup["followup"], "not_confirmed", "{followup}");
+    assert_eq!(followup["action_id"], entry["action_id"]);
 }

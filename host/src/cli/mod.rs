@@ -47,6 +47,13 @@ enum Failure {
     Usage(String),
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Runtime(message) | Self::Usage(message)) = self;
+        formatter.write_str(message)
+    }
+}
+
 pub fn main() -> ExitCode {
     // clap itself answers usage errors with 2, and --help with 0.
     let arguments = Arguments::parse();
@@ -76,10 +83,9 @@ pub fn main() -> ExitCode {
 }
 
 fn report(failure: &Failure) -> ExitCode {
-    let (code, message) = match failure {
-        Failure::Runtime(message) => (1, message),
-        Failure::Usage(message) => (2, message),
-    };
-    eprintln!("error: {message}");
-    ExitCode::from(code)
+    eprintln!("error: {failure}");
+    ExitCode::from(match failure {
+        Failure::Runtime(_) => 1,
+        Failure::Usage(_) => 2,
+    })
 }

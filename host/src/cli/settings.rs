@@ -72,6 +72,15 @@ pub fn address(flag: Option<SocketAddr>, file: Option<SocketAddr>, default: &str
     flag.or(file).unwrap_or_else(|| default.parse().expect("the default is a valid address"))
 }
 
+/// The file that holds the token; none where the environment does.
+pub fn token_file(flag: Option<&Path>, config: &Config) -> Option<PathBuf> {
+    match flag.or(config.token_file.as_deref()) {
+        Some(path) => Some(path.to_owned()),
+        None if std::env::var_os(TOKEN_VARIABLE).is_some() => None,
+        None => Some(DEFAULT_TOKEN_FILE.into()),
+    }
+}
+
 /// Flag or explicit key, then `FALCO_TOKEN`, then the default path. Never without.
 pub fn tokens(flag: Option<&Path>, config: &Config) -> Result<Tokens, Failure> {
     if let Some(path) = flag.or(config.token_file.as_deref()) {

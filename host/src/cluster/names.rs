@@ -246,6 +246,27 @@ pub struct ObjectRef {
 }
 
 impl ObjectRef {
+    /// A namespaced object from the path of its URL, the inverse of [`Self::path`]; none for any other text.
+    pub fn from_path(path: &str) -> Option<Self> {
+        let mut parts = path.strip_prefix('/')?.split('/');
+        let (group, version) = match parts.next()? {
+            "api" => ("", parts.next()?),
+            "apis" => (parts.next()?, parts.next()?),
+            _ => return None,
+        };
+        if parts.next()? != "namespaces" {
+            return None;
+        }
+        let namespace = Namespace::parse(parts.next()?).ok()?;
+        let (plural, name) = (parts.next()?, ObjectName::parse(parts.next()?).ok()?);
+        let resource = match parts.next() {
+            None => ApiResource::parse(group, version, plural),
+            Some(subresource) => ApiResource::parse(group, version, &format!("{plural}/{subresource}")),
+        };
+        let object = Self { resource: resource.ok()?, namespace: Some(namespace), name, uid: None };
+        (object.path() == path).then_some(object)
+    }
+
     /// The path of the object's URL, without query: `/api/v1/namespaces/production/pods/checkout-1/eviction`.
     pub fn path(&self) -> String {
         let mut path = collection_path(&self.resource, self.namespace.as_ref());
@@ -331,5 +352,6 @@ mod tests {
         };
         assert_eq!(object.path(), "/apis/apps/v1/namespaces/production/deployments/checkout/scale");
         assert_eq!(object.to_string(), "deployments.apps/scale production/checkout");
+        assert_eq!(ObjectRef::from_path(&object.path()), Some(object));
     }
 }

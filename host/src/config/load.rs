@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::section::{Problems, Section};
 use super::tree::{Content, Node, excerpt};
 use super::{Config, ConfigError, Identity, Location, Problem, Warning};
-use super::{delivery, owners, plugins, rules, suggest};
+use super::{delivery, limits, owners, plugins, rules, suggest};
 use crate::alert::Priority;
 use crate::cluster::names::Namespace;
 use crate::hex::hex;
@@ -78,6 +78,23 @@ impl Config {
     }
 }
 
+/// Why a file that cannot be used stops live action all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brake {
+    /// What it was meant to say is not known.
+    Unparsable,
+    /// It does not say `dryrun: false`.
+    Dry,
+}
+
+/// Whether a file, sound or not, stops live action. Absent means true, and of a key that comes twice any counts.
+pub fn brake(bytes: &[u8]) -> Option<Brake> {
+    let Ok(Node { value: Content::Map(entries), .. }) = Node::parse(bytes) else { return Some(Brake::Unparsable) };
+    let mut said = entries.iter().filter(|(key, _)| key.name == "dryrun").map(|(_, node)| &node.value).peekable();
+    let live = said.peek().is_some() && said.all(|value| matches!(value, Content::Bool(false)));
+    (!live).then_some(Brake::Dry)
+}
+
 /// Reads everything even after a problem, so that all of them are found; what it returns then is not used.
 fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> Option<Config> {
     if root.is_null() {
@@ -105,6 +122,7 @@ fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> O
     let only_names = |list: Vec<(Location, String)>| list.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
     let allowed_namespaces = only_names(allowed.unwrap_or_default());
     let audit = delivery::audit(&top, &mut warnings, problems);
+    let (limits, concurrency) = limits::read(&top, problems);
     let rules = rules::read(&top, &allowed_namespaces, &mut warnings, problems);
 
     Some(Config {
@@ -123,7 +141,8 @@ fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> O
         max_alert_age: top.span("max_alert_age", problems).unwrap_or(Duration::from_mins(5)),
         max_recovery_age: top.span("max_recovery_age", problems).unwrap_or(Duration::from_mins(10)),
         cluster_name: top.text("cluster_name", problems).unwrap_or_default().to_owned(),
-        concurrency: concurrency(&top, problems),
+        limits,
+        concurrency,
         plugins: plugins::read(&top, problems),
         journal: top.text("journal", problems).unwrap_or("/var/lib/falco-response/journal.db").into(),
         token_file: top.text("token_file", problems).map(PathBuf::from),
@@ -198,10 +217,4 @@ fn priority(text: &str) -> Result<Priority, String> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{}` is no address to listen on, write one like `0.0.0.0:8080`", excerpt(text)))
-}
-
-fn concurrency(top: &Section<'_>, problems: &mut Problems) -> usize {
-    let limits = top.section("limits", &["concurrency"], problems);
-    let number = limits.and_then(|limits| limits.number("concurrency", 1..=1024, problems)).unwrap_or(16);
-    usize::try_from(number).unwrap_or(16)
 }

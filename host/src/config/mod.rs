@@ -5,8 +5,10 @@
 //! (`section`); `load` and its neighbours turn the tree into a [`Config`].
 
 mod delivery;
+pub mod diff;
 mod durations;
 mod keeping;
+mod limits;
 mod load;
 mod owners;
 mod plugins;
@@ -14,6 +16,7 @@ mod rules;
 mod section;
 mod suggest;
 mod tree;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,7 +29,10 @@ pub use durations::parse_duration;
 pub use keeping::{CustomerFacing, Keeping};
 
 use crate::alert::Priority;
+use crate::safety::budget::Limits;
 use crate::safety::permissions::Permission;
+
+pub use load::{Brake, brake};
 
 /// A place in the file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,6 +61,8 @@ pub struct Config {
     pub max_alert_age: Duration,
     pub max_recovery_age: Duration,
     pub cluster_name: String,
+    /// The budgets of `limits`.
+    pub limits: Limits,
     /// `limits.concurrency`
     pub concurrency: usize,
     pub plugins: Plugins,
@@ -236,6 +244,16 @@ pub struct ActionRef {
     /// An object; `{}` when absent.
     pub parameters: Value,
     pub on_failure: OnFailure,
+    /// The action's own, else the rule's.
+    pub confirm: Option<Confirmation>,
+}
+
+/// What an action waits for: so many alerts, about so many pods, within a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confirmation {
+    pub alerts: usize,
+    pub pods: usize,
+    pub within: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,16 +1,22 @@
 //! The rules: which of Falco's rules is answered by which actions.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::load::{namespaces, warn};
 use super::section::{Problems, Section, report_repeated_keys_below};
 use super::tree::{Content, Node, excerpt};
-use super::{ActionRef, Location, OnFailure, Rule, Warning};
+use super::{ActionRef, Confirmation, Location, OnFailure, Rule, Warning};
 
-const RULE: &[&str] = &["action", "actions", "audit_reason", "dryrun", "name", "namespaces", "parameters", "timeout"];
-const ACTION: &[&str] = &["action", "on_failure", "parameters"];
+const RULE: &[&str] =
+    &["action", "actions", "audit_reason", "confirm", "dryrun", "name", "namespaces", "parameters", "timeout"];
+const ACTION: &[&str] = &["action", "confirm", "on_failure", "parameters"];
+
+/// Nobody waits for more, and what is waited for is remembered.
+const MOST_CONFIRMING: u64 = 100;
+const LONGEST_CONFIRMING: Duration = Duration::from_hours(24);
 
 pub fn read(top: &Section<'_>, allowed: &[String], warnings: &mut Vec<Warning>, problems: &mut Problems) -> Vec<Rule> {
     let nodes = top.list("rules", problems).unwrap_or_default();
@@ -59,7 +65,11 @@ fn rule(node: &Node, allowed: &[String], warnings: &mut Vec<Warning>, problems: 
     }
     let name = section.text("name", problems).unwrap_or_default().to_owned();
     let audit_reason = section.text("audit_reason", problems).unwrap_or_default().to_owned();
-    let actions = actions(&section, problems);
+    let mut actions = actions(&section, problems);
+    let confirm = confirm(&section, problems);
+    for action in &mut actions {
+        action.confirm = action.confirm.or(confirm);
+    }
     let narrowed = narrowed(&section, allowed, warnings, problems);
     let rule = Rule {
         location: node.location,
@@ -131,6 +141,7 @@ fn one_of_several(node: &Node, problems: &mut Problems) -> Option<ActionRef> {
     }
     let mut action = action(&section, node.location, problems)?;
     let choices = [("stop", OnFailure::Stop), ("continue", OnFailure::Continue)];
+    action.confirm = confirm(&section, problems);
     action.on_failure = section.choice("on_failure", &choices, problems).unwrap_or(OnFailure::Stop);
     Some(action)
 }
@@ -152,5 +163,28 @@ fn action(section: &Section<'_>, location: Location, problems: &mut Problems) ->
         action: section.text("action", problems)?.to_owned(),
         parameters: parameters.map_or_else(|| Value::Object(Map::new()), Node::to_json),
         on_failure: OnFailure::Stop,
+        confirm: None,
     })
+}
+
+fn confirm(section: &Section<'_>, problems: &mut Problems) -> Option<Confirmation> {
+    let section = section.section("confirm", &["alerts", "pods", "within"], problems)?;
+    let count = |key: &str, problems: &mut Problems| {
+        let count = section.number(key, 1..=MOST_CONFIRMING, problems)?;
+        usize::try_from(count).ok()
+    };
+    let (alerts, pods) = (count("alerts", problems), count("pods", problems));
+    let within = section.span("within", problems).unwrap_or(Duration::from_mins(5));
+    let at = |key: &str| section.get(key).map_or(section.location, |node| node.location);
+    if within > LONGEST_CONFIRMING {
+        problems.add(at("within"), format!("{} is longer than 24h", section.name("within")));
+    }
+    let confirm = Confirmation { alerts: alerts.or(pods).unwrap_or(1), pods: pods.unwrap_or(1), within };
+    if confirm.alerts < confirm.pods {
+        let (alerts, pods) = (section.name("alerts"), section.name("pods"));
+        problems.add(at("alerts"), format!("{alerts} is less than {pods}: each pod takes an alert of its own"));
+    } else if confirm.alerts < 2 && (alerts.is_some() || section.get("alerts").is_none()) {
+        problems.add(section.location, format!("{} waits for nothing, write at least 2", section.name("alerts")));
+    }
+    Some(confirm)
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::safety::budget::Limit;
 use crate::safety::permissions::{Scope, Verb};
 
 const RUNBOOK_A: &str = include_str!("../../../tests/fixtures/config/runbook-a.yaml");
@@ -64,6 +65,7 @@ fn what_is_not_said_has_the_documented_default() {
     assert_eq!((config.required_tag, config.identity, config.cluster_name.as_str()), (None, Identity::Name, ""));
     assert_eq!((config.max_alert_age, config.max_recovery_age), (Duration::from_secs(300), Duration::from_secs(600)));
     assert_eq!((config.concurrency, config.shutdown_delay), (16, Duration::ZERO));
+    assert_eq!(config.limits, Limits::default());
     assert_eq!(config.journal, Path::new("/var/lib/falco-response/journal.db"));
     assert_eq!((config.token_file, config.listen, config.admin_listen), (None, None, None));
     assert_eq!(config.plugins.dir, Path::new("/plugins"));
@@ -113,6 +115,8 @@ fn every_key_is_read() {
     assert_eq!((config.minimum_priority, config.identity), (Priority::Error, Identity::Strict));
     assert_eq!((config.max_alert_age, config.max_recovery_age), (Duration::from_secs(120), Duration::from_secs(5400)));
     assert_eq!((config.cluster_name.as_str(), config.concurrency), ("prod-eu", 4));
+    let limit = |actions, minutes| Limit { actions, per: Duration::from_mins(minutes) };
+    assert_eq!(config.limits, Limits { owner: limit(3, 10), namespace: limit(15, 5), cluster: limit(40, 5) });
     assert_eq!(config.plugins.dir, Path::new("/opt/plugins"));
     assert_eq!(config.plugins.cache_dir.as_deref(), Some(Path::new("/var/cache/plugins")));
     assert_eq!(config.plugins.pins["kill_pod"], "a".repeat(64));
@@ -189,6 +193,8 @@ fn every_key_is_read() {
     assert_eq!((label.action.as_str(), label.on_failure), ("label_pod", OnFailure::Continue));
     assert_eq!(label.parameters, json!({"labels": {"quarantine": "yes"}}));
     assert_eq!((kill.action.as_str(), kill.on_failure), ("kill_pod", OnFailure::Stop));
+    assert_eq!(label.confirm, Some(Confirmation { alerts: 3, pods: 2, within: Duration::from_mins(5) }), "the rule's");
+    assert_eq!(kill.confirm, Some(Confirmation { alerts: 2, pods: 2, within: Duration::from_mins(1) }), "its own");
 }
 
 /// Each with what a person reads about it. The texts are under review like code.
@@ -198,8 +204,18 @@ fn every_error_names_its_place_and_its_remedy() {
         ("unknown key at the top", RUNBOOK_SHORT.replace("allowed_name", "alowed_name")),
         ("unknown key of another program", with("replicas: 2")),
         ("unknown key in a section", with("plugins: {limits: {timout: 3s}}")),
-        ("limits that are not there yet", with("limits: {owner: {actions: 5, per: 5m}}")),
-        ("unknown key in a rule", with_rule("    action: kill_pod\n    confirm: {alerts: 2}")),
+        ("unknown key in the limits", with("limits: {pod: {actions: 5, per: 5m}, owner: {action: 5}}")),
+        ("limits", with("limits: {owner: {actions: 0, per: 25h}, namespace: 15, cluster: {actions: 99999, per: 0}}")),
+        ("unknown key in a rule", with_rule("    action: kill_pod\n    confirms: {alerts: 2}")),
+        ("confirm: nothing to wait for", with_rule("    action: kill_pod\n    confirm: {alerts: 1}")),
+        (
+            "confirm: fewer alerts than pods",
+            with_rule("    action: kill_pod\n    confirm: {alerts: 2, pods: 3, within: 25h}"),
+        ),
+        (
+            "confirm: out of range",
+            with_rule("    actions: [{action: kill_pod, confirm: {alerts: 101, pods: 0, window: 5m}}]"),
+        ),
         ("unknown key in an action", with_rule("    actions: [{action: kill_pod, onfailure: stop}]")),
         ("unknown key in a grant", with("plugins: {grants: {x: [{resource: [pods], verbs: [get], scope: target}]}}")),
         ("key twice", with("dryrun: true\ndryrun: false")),
@@ -406,4 +422,25 @@ proptest! {
     fn a_prefix_of_a_file_loads_or_is_refused(length in 0..EVERYTHING.len()) {
         let _ = Config::parse(Path::new("c.yaml"), &EVERYTHING.as_bytes()[..length]);
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_used_still_brakes_unless_it_says_to_act() {
+    for (text, expected) in [
+        ("dryrun: false\nrulse: []", None),
+        ("dryrun: true\nrulse: []", Some(Brake::Dry)),
+        ("rulse: []", Some(Brake::Dry)),
+        ("dryrun: no", Some(Brake::Dry)),
+        ("dryrun: false\ndryrun: true", Some(Brake::Dry)),
+        ("dryrun:", Some(Brake::Dry)),
+        ("", Some(Brake::Unparsable)),
+        ("dryrun: false\n  x", Some(Brake::Dry)),
+        ("dryrun: false\n- x", Some(Brake::Unparsable)),
+        ("[dryrun, false]", Some(Brake::Unparsable)),
+        ("dryrun: fal", Some(Brake::Dry)),
+    ] {
+        assert_eq!(brake(text.as_bytes()), expected, "{text:?}");
+    }
+    assert_eq!(brake(b"dryrun: false\n\xff"), Some(Brake::Unparsable));
+    assert_eq!(brake(RUNBOOK_A.as_bytes()), None);
 }

@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -53,7 +54,7 @@ pub struct Intake {
 
 struct Inner {
     inlet: SharedInlet,
-    tokens: token::Tokens,
+    tokens: ArcSwap<token::Tokens>,
     ambient: Ambient,
     metrics: Metrics,
     refusals: throttle::Refusals,
@@ -68,7 +69,7 @@ impl Intake {
     pub fn new(inlet: SharedInlet, tokens: token::Tokens, ambient: &Ambient, log: &Log, metrics: &Metrics) -> Self {
         let inner = Inner {
             inlet,
-            tokens,
+            tokens: ArcSwap::from_pointee(tokens),
             ambient: ambient.clone(),
             metrics: metrics.clone(),
             refusals: throttle::Refusals::new(ambient, log),
@@ -76,6 +77,11 @@ impl Intake {
             stopping: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The tokens that count from now on.
+    pub fn exchange_tokens(&self, tokens: token::Tokens) {
+        self.inner.tokens.store(Arc::new(tokens));
     }
 
     /// From now on `/readyz` says 503, so that the Service sends no new connections here; alerts are still taken.

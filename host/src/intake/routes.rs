@@ -63,7 +63,7 @@ struct Refused {
     reason: String,
     /// For the operator, not for the sender.
     hint: Option<&'static str>,
-    /// None: the inlet has counted and said it.
+    /// None: it was counted and said.
     kind: Option<Kind>,
 }
 
@@ -74,7 +74,7 @@ impl Refused {
 }
 
 async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
-    intake.inner.tokens.admit(request.headers()).map_err(unauthorized)?;
+    intake.inner.tokens.load().admit(request.headers()).map_err(unauthorized)?;
     let body = read(request.into_body()).await?;
     let received_at = intake.inner.ambient.now();
     let alert = Alert::parse(&body)
@@ -93,7 +93,10 @@ async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
     match tokio::time::timeout(OFFER_TIMEOUT, offer).await {
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(Ok(Err(turned))) => {
-            Err(Refused { status: unavailable, reason: one_line(&turned.0), hint: None, kind: None })
+            let reason = one_line(&turned.0);
+            // The inlet has counted it; the log says it, once a second.
+            intake.inner.refusals.report(Kind::TurnedAway, &reason);
+            Err(Refused { status: unavailable, reason, hint: None, kind: None })
         }
         Ok(Err(_panicked)) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in failed")),
         Err(_elapsed) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in takes too long")),

@@ -18,6 +18,8 @@ pub enum Kind {
     TooLarge,
     Malformed,
     Overloaded,
+    /// By the inlet, which counts under words of its own.
+    TurnedAway,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Self::TooLarge => "too_large",
             Self::Malformed => "malformed",
             Self::Overloaded => "overloaded",
+            Self::TurnedAway => "turned_away",
         }
     }
 }
@@ -35,7 +38,7 @@ pub struct Refusals {
     ambient: Ambient,
     log: Log,
     /// One for each [`Kind`].
-    states: [Mutex<State>; 4],
+    states: [Mutex<State>; 5],
 }
 
 #[derive(Default)]

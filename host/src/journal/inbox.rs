@@ -89,7 +89,7 @@ fn with_records(connection: &Connection, position: i64, alert: NewAlert) -> Resu
                     intent.result = Some(body);
                 }
             }
-            LogType::Followup | LogType::Annotation | LogType::Retention => {}
+            LogType::Followup | LogType::Config | LogType::Annotation | LogType::Retention => {}
         }
     }
     intents.retain(|intent| !entered.contains(&intent.entry_id));

@@ -7,12 +7,12 @@
 mod bounds;
 pub mod chain;
 mod due;
-mod followed;
 mod inbox;
 #[cfg(test)]
 mod inline;
 mod outbox;
 mod reader;
+mod recent;
 mod retention;
 mod schema;
 mod soundness;
@@ -44,6 +44,8 @@ pub enum LogType {
     Decision,
     /// `falco-response-followup`
     Followup,
+    /// `falco-response-config`: the configuration or the brake changed.
+    Config,
     /// `falco-response-intent`: what is about to be sent. Not shipped.
     Intent,
     /// `falco-response-result`: how the API server answered it. Not shipped.
@@ -60,6 +62,7 @@ impl LogType {
             Self::Entry => "falco-automated-response",
             Self::Decision => "falco-response-decision",
             Self::Followup => "falco-response-followup",
+            Self::Config => "falco-response-config",
             Self::Intent => "falco-response-intent",
             Self::Result => "falco-response-result",
             Self::Annotation => "falco-response-annotation",
@@ -67,8 +70,16 @@ impl LogType {
         }
     }
 
-    pub const ALL: [Self; 7] =
-        [Self::Entry, Self::Decision, Self::Followup, Self::Intent, Self::Result, Self::Annotation, Self::Retention];
+    pub const ALL: [Self; 8] = [
+        Self::Entry,
+        Self::Decision,
+        Self::Followup,
+        Self::Config,
+        Self::Intent,
+        Self::Result,
+        Self::Annotation,
+        Self::Retention,
+    ];
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.as_str() == text)
@@ -156,15 +167,6 @@ pub struct UnfinishedIntent {
     pub intent: Map<String, Value>,
     /// The result's body, where one was recorded.
     pub result: Option<Map<String, Value>>,
-}
-
-/// An entry without a follow-up, with the calls that were announced for it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Unfollowed {
-    pub event_id: String,
-    pub entry: Map<String, Value>,
-    /// Oldest first.
-    pub intents: Vec<UnfinishedIntent>,
 }
 
 /// Something that waits for delivery.

@@ -19,8 +19,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
 use super::{
-    Backlog, Bounds, Committed, Due, JournalError, LogType, Parcel, Store, Unfinished, Unfollowed, Write, due,
-    followed, inbox, outbox, schema, soundness,
+    Backlog, Bounds, Committed, Due, JournalError, LogType, Parcel, Record, Store, Unfinished, Write, due, inbox,
+    outbox, recent, schema, soundness,
 };
 use crate::ambient::Ambient;
 use crate::faults;
@@ -208,12 +208,16 @@ impl Journal {
         self.read(move |connection| inbox::entry(connection, &entry_id)).await
     }
 
-    /// The latest entries that have no follow-up and announced a call; whether one deserves a follow-up is not known here.
+    /// The records since about `since` that are `wanted`, oldest first.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn unfollowed(&self) -> Result<Vec<Unfollowed>, JournalError> {
-        self.read(followed::unfollowed).await
+    pub async fn recent(
+        &self,
+        since: Timestamp,
+        wanted: impl Fn(&Record) -> bool + Send + 'static,
+    ) -> Result<Vec<Record>, JournalError> {
+        self.read(move |connection| recent::since(connection, since, wanted)).await
     }
 
     /// The oldest `limit` parcels for `destination` that are not delivered yet.
@@ -433,10 +437,11 @@ fn crash_point(when: &str, work: &Work) {
     let what = match work {
         Work::Settle { .. } => "settle",
         Work::Batch(writes) if writes.iter().any(|write| matches!(write, Write::Accept(_))) => "accept",
+        // What was looked up after a crash is recorded with what it says.
+        Work::Batch(_) if is(LogType::Entry) || is(LogType::Decision) => "conclude",
         Work::Batch(_) if is(LogType::Intent) => "intent",
         Work::Batch(_) if is(LogType::Result) => "result",
         Work::Batch(_) if is(LogType::Followup) => "followup",
-        Work::Batch(_) if is(LogType::Entry) || is(LogType::Decision) => "conclude",
         Work::Batch(_) => return,
     };
     faults::point(&format!("{when}:{what}"));

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use serde_json::{Map, Value, json};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
 
 use super::record::About;
-use super::recover::no_longer;
-use super::rules::{Match, Rule, Rules};
+use super::rules::{Rule, Rules};
 use super::{Event, Inner, pages};
-use crate::alert::Alert;
-use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
-use crate::journal::{JournalError, UnfinishedIntent, Unfollowed, Write};
+use crate::cluster::names::ObjectRef;
+use crate::journal::Write;
 use crate::safety::clearance::Cleared;
 use crate::safety::run::CallRecord;
 use crate::telemetry::log::Level;
@@ -21,15 +19,21 @@ use crate::telemetry::log::Level;
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// At least this long is looked, also when a restart has used up the time.
+const LOOK_AT_LEAST: Duration = Duration::from_secs(5);
+
 /// What the follower keeps of the run.
-struct Followed {
-    event: Event,
-    rules: Arc<Rules>,
-    rule: Arc<Rule>,
-    action: String,
-    pod: ObjectRef,
-    node: Option<String>,
-    entry: Map<String, Value>,
+pub(super) struct Followed {
+    pub event: Event,
+    pub rules: Arc<Rules>,
+    pub rule: Arc<Rule>,
+    pub action: String,
+    /// With the UID of what was killed.
+    pub pod: ObjectRef,
+    pub node: Option<String>,
+    pub entry: Map<String, Value>,
+    /// When the kill was sent, as far as that is known.
+    pub since: Timestamp,
 }
 
 impl Inner {
@@ -50,69 +54,23 @@ impl Inner {
             pod: ObjectRef { uid: kill.uid.clone(), ..target.object.clone() },
             node: target.manifest.pointer("/spec/nodeName").and_then(Value::as_str).map(str::to_owned),
             entry,
+            since: self.ambient.now(),
         };
-        self.look_after(followed);
+        self.follow_on(followed);
     }
 
-    /// The kills that an earlier run did not look after to the end: it stopped, or it was cut off in the kill itself.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub(super) async fn follow_what_was_left(self: &Arc<Self>) -> Result<(), JournalError> {
-        for left in self.journal.unfollowed().await? {
-            if let Some(followed) = self.left_over(left) {
-                self.look_after(followed);
-            }
-        }
-        Ok(())
-    }
-
-    /// What is on record of a kill is enough to follow it: the alert itself is no longer kept.
-    fn left_over(&self, left: Unfollowed) -> Option<Followed> {
-        let Unfollowed { event_id, entry, intents } = left;
-        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("");
-        let pod = ObjectRef {
-            resource: ApiResource::pods(),
-            namespace: Some(Namespace::parse(text("namespace")).ok()?),
-            name: ObjectName::parse(text("pod")).ok()?,
-            uid: None,
-        };
-        let path = pod.path();
-        let is_kill = |intent: &&UnfinishedIntent| {
-            let of_intent = |key: &str| intent.intent.get(key).and_then(Value::as_str).unwrap_or("");
-            let answered = intent.result.as_ref().and_then(|result| result.get("effect")).and_then(Value::as_str);
-            matches!(of_intent("verb"), "delete" | "evict")
-                && of_intent("path").strip_suffix("/eviction").unwrap_or(of_intent("path")) == path
-                && matches!(answered, None | Some("changed" | "unknown"))
-                && intent.intent.get("dry_run") == Some(&Value::Bool(false))
-        };
-        let uid = intents.iter().find(is_kill)?.intent.get("uid").and_then(Value::as_str)?;
-        let pod = ObjectRef { uid: Some(Uid::parse(uid).ok()?), ..pod };
-        let alert = json!({"rule": text("rule"), "priority": text("falco_priority"), "time": text("timestamp"),
-            "output_fields": {"k8s.ns.name": text("namespace"), "k8s.pod.name": text("pod")}});
-        let alert = Arc::new(Alert::parse(alert.to_string().as_bytes()).ok()?);
-        let received_at = text("received_at").parse().ok()?;
-        let rules = self.rules.load_full();
-        let rule = match rules.find(&alert) {
-            Match::Wanted(rule) => rule,
-            Match::Unwanted(_) => Arc::new(no_longer(text("rule"))),
-        };
-        let event = Event { id: event_id, alert, received_at };
-        Some(Followed { event, rules, rule, action: text("action").to_owned(), pod, node: None, entry })
-    }
-
-    fn look_after(self: &Arc<Self>, followed: Followed) {
+    pub(super) fn follow_on(self: &Arc<Self>, followed: Followed) {
         let inner = Arc::clone(self);
         let busy = self.busy();
         tokio::spawn(async move {
-            inner.follow_to_the_end(followed).await;
+            inner.follow_to_the_end(&followed).await;
             drop(busy);
         });
     }
 
-    async fn follow_to_the_end(&self, mut followed: Followed) {
-        let started = self.ambient.now();
-        let deadline = tokio::time::Instant::now() + GONE_WITHIN;
+    async fn follow_to_the_end(&self, followed: &Followed) {
+        let used_up = Duration::try_from(self.ambient.now().duration_since(followed.since)).unwrap_or_default();
+        let deadline = tokio::time::Instant::now() + GONE_WITHIN.saturating_sub(used_up).max(LOOK_AT_LEAST);
         let mut last_error = None;
         let mut wait = LOOK_EVERY / 5;
         let gone = loop {
@@ -126,18 +84,14 @@ impl Inner {
                 {
                     break true;
                 }
-                Ok(found) => {
-                    last_error = None;
-                    let node = found.pointer("/spec/nodeName").and_then(Value::as_str);
-                    followed.node = followed.node.or_else(|| node.map(str::to_owned));
-                }
+                Ok(_) => last_error = None,
                 Err(error) => last_error = Some(error.to_string()),
             }
             if tokio::time::Instant::now() >= deadline {
                 break false;
             }
         };
-        let waited = self.ambient.now().duration_since(started);
+        let waited = self.ambient.now().duration_since(followed.since);
         let about = About {
             event: &followed.event,
             rules: &followed.rules,
@@ -145,7 +99,7 @@ impl Inner {
             action: &followed.action,
             dry_run: false,
         };
-        self.record_end(&about, &followed, gone, waited, last_error).await;
+        self.record_end(&about, followed, gone, waited, last_error).await;
     }
 
     async fn record_end(

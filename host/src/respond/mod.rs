@@ -3,8 +3,11 @@
 //! It decides which rule an alert belongs to, has the target cleared, runs the actions, and turns what they did into
 //! records and pages. It knows no SQL, no HTTP and no WebAssembly.
 
+mod confirm;
 mod customers;
+mod duplicates;
 mod follow;
+mod lookup;
 pub mod outcome;
 pub mod pages;
 mod pipeline;
@@ -13,6 +16,8 @@ mod queue;
 pub mod record;
 mod recorder;
 mod recover;
+mod reload;
+mod restore;
 pub mod rules;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -20,7 +25,7 @@ mod upkeep;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -28,13 +33,17 @@ use crate::alert::Alert;
 use crate::ambient::Ambient;
 use crate::config::Route;
 use crate::journal::{Journal, JournalError, Write};
+use crate::safety::budget::Budgets;
 use crate::safety::gate::Gate;
 use crate::ship::Page;
 use crate::ship::acceptance::Acceptance;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
+use confirm::Confirmations;
+use duplicates::Duplicates;
 use queue::Queue;
 pub use recover::RecoverError;
+pub use reload::Notice;
 use rules::Rules;
 
 /// An accepted alert.
@@ -96,6 +105,11 @@ struct Inner {
     metrics: Metrics,
     destinations: Destinations,
     queue: Queue,
+    budgets: Budgets,
+    confirmations: Confirmations,
+    duplicates: Duplicates,
+    /// Why the configuration on disk is not the one in force.
+    config_problem: ArcSwapOption<String>,
     /// The last word on whether the cluster answers.
     cluster: Mutex<Result<(), String>>,
     /// The last word on what the cluster allows, as `/readyz` shows it.
@@ -116,6 +130,10 @@ impl Responder {
                 metrics,
                 destinations,
                 queue,
+                budgets: Budgets::default(),
+                confirmations: Confirmations::default(),
+                duplicates: Duplicates::default(),
+                config_problem: ArcSwapOption::empty(),
                 cluster: Mutex::new(Ok(())),
                 access: Mutex::new("not asked yet".into()),
             }),

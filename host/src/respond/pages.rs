@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::outcome::Outcome;
 use super::record::{About, fields, seconds};
+use crate::safety::budget::{Account, Budget, Trip};
 use crate::safety::run::{CallRecord, Effect};
 use crate::ship::{Page, Severity};
 
@@ -123,6 +124,46 @@ fn undo(call: &CallRecord) -> Option<String> {
         ("create", resource) => Some(format!("kubectl delete {resource} {name} -n {namespace}")),
         _ => None,
     }
+}
+
+/// A budget is used up; once in its span. `None` where it was told already.
+pub fn budget_used_up(about: &About, trip: &Trip, at: Timestamp) -> Option<Page> {
+    let (owner, count) = &trip.used_up_by;
+    let (budget, whose) = match trip.budget {
+        Budget::Owner => ("owner", owner.clone()),
+        Budget::Namespace => ("namespace", about.namespace()),
+        Budget::Cluster => ("cluster", "all".to_owned()),
+    };
+    let per = trip.limit.per.as_secs();
+    let summary = format!(
+        "the {budget}'s budget of {} live actions in {per} s is used up, {count} of them by {owner}: further alerts are not acted on",
+        trip.most
+    );
+    let further = fields([
+        ("check", json!(trip.budget.check().id())),
+        ("used_up_by", json!(owner)),
+        ("used", json!(count)),
+        ("actions", json!(trip.most)),
+        ("per_seconds", json!(per)),
+        ("free_at", json!(seconds(trip.free_at))),
+    ]);
+    let mut page = page(about, "", Severity::Error, at, summary, further);
+    page.dedup_key = format!("falco-response/{}/budget/{budget}/{whose}", about.rules.cluster_name);
+    trip.first.then_some(page)
+}
+
+/// One owner's pods were killed again and again.
+pub fn killing_does_not_help(about: &About, account: &Account, kills: usize, at: Timestamp) -> Page {
+    let (owner, namespace) = (&account.described, &account.namespace);
+    let per = about.rules.limits.owner.per.as_secs();
+    let summary = format!(
+        "killing does not help: {kills} pods of {owner} in {namespace} were killed within {per} s, and it starts new ones"
+    );
+    let advice = "look at the owner's image and who changes it; scale it down or isolate the namespace";
+    let further = fields([("owner", json!(owner)), ("kills", json!(kills)), ("advice", json!(advice))]);
+    let mut page = page(about, "", Severity::Critical, at, summary, further);
+    page.dedup_key = format!("falco-response/{}/killing_does_not_help/{namespace}/{owner}", about.rules.cluster_name);
+    page
 }
 
 /// A rule wanted an action that no plugin offers.

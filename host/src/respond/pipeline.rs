@@ -13,10 +13,12 @@ use super::recorder::JournalRecorder;
 use super::rules::{Match, Rule, Rules, Step};
 use super::{Event, Inner, customers, pages};
 use crate::cluster::ApiError;
-use crate::config::OnFailure;
+use crate::cluster::names::Uid;
+use crate::config::{Confirmation, OnFailure};
 use crate::journal::{Record, Write};
-use crate::plugins::manifest::Target;
+use crate::plugins::manifest;
 use crate::plugins::{Plugin, Report, Request};
+use crate::safety::budget::{Account, Allowance, Budget, Trip};
 use crate::safety::checks::{Check, Refusal};
 use crate::safety::clearance::{Cleared, NotCleared, Question};
 use crate::safety::identity::Subject;
@@ -33,13 +35,17 @@ pub(super) struct Job {
     pub attempts: u32,
     /// How often the action was started in vain: it could not send anything.
     runs: u32,
+    /// The object that a repeated action must meet again.
+    pub pinned: Option<Uid>,
+    /// The step that other alerts have confirmed.
+    confirmed: Option<usize>,
     /// What another alert was found at.
     behind: Option<RunningKey>,
 }
 
 impl Job {
     pub fn new(event: Event, next_step: usize) -> Self {
-        Self { event, next_step, attempts: 0, runs: 0, behind: None }
+        Self { event, next_step, attempts: 0, runs: 0, pinned: None, confirmed: None, behind: None }
     }
 }
 
@@ -61,10 +67,16 @@ enum Stepped {
     Behind,
 }
 
+/// What a run is let loose on.
+struct Target {
+    cleared: Option<Cleared>,
+    allowance: Option<Allowance>,
+}
+
 /// What a concluded step leaves behind, in one transaction.
 struct Conclusion {
     record: Record,
-    page: Option<Page>,
+    pages: Vec<Page>,
     further: Vec<Write>,
 }
 
@@ -139,6 +151,27 @@ impl Inner {
             }
             Err(NotCleared::NoAnswer(error)) => return self.no_answer(&about, &error, last || stops).await,
         };
+        if let (Some(pinned), Some(cleared)) = (job.pinned.take(), &cleared)
+            && cleared.object.uid.as_ref().is_some_and(|uid| *uid != pinned)
+        {
+            let detail = "the object is another one than before the restart";
+            self.decide(&about, "refused", Check::Conflict.id(), detail, None, last || stops).await;
+            return Stepped::Badly;
+        }
+        if let Some(confirm) = step.confirm.filter(|_| job.confirmed != Some(job.next_step)) {
+            if let Err(waiting) = self.confirmations.see(about.group(), about.sighting(), &confirm) {
+                let Confirmation { alerts, pods, within } = confirm;
+                let detail = format!(
+                    "waits for confirmation: {} of {alerts} alerts, {} of {pods} pods within {} s",
+                    waiting.alerts,
+                    waiting.pods,
+                    within.as_secs()
+                );
+                self.decide(&about, "waiting", "awaiting_confirmation", &detail, None, last || stops).await;
+                return Stepped::Badly;
+            }
+            job.confirmed = Some(job.next_step);
+        }
         // Without an object, two alerts have nothing in common.
         let object = cleared
             .as_ref()
@@ -152,8 +185,17 @@ impl Inner {
                 return Stepped::Behind;
             }
         };
+        let allowance = match self.allow(&about, cleared.as_ref()) {
+            Ok(allowance) => allowance,
+            Err(trip) => {
+                let (detail, page) = (trip_detail(&trip), pages::budget_used_up(&about, &trip, self.ambient.now()));
+                self.decide(&about, "refused", trip.budget.check().id(), &detail, page, last || stops).await;
+                return Stepped::Badly;
+            }
+        };
         let finishes = |outcome| last || (stops && is_bad(outcome));
-        let Some(outcome) = self.act(&about, &plugin, step, cleared, job.runs + 1, finishes).await else {
+        let target = Target { cleared, allowance };
+        let Some(outcome) = self.act(&about, &plugin, step, target, job.runs + 1, finishes).await else {
             job.runs += 1;
             return Stepped::Later;
         };
@@ -164,6 +206,15 @@ impl Inner {
         Stepped::Well
     }
 
+    /// The run's share of the budgets, which a dry run does not need.
+    fn allow(&self, about: &About<'_>, cleared: Option<&Cleared>) -> Result<Option<Allowance>, Trip> {
+        if about.dry_run {
+            return Ok(None);
+        }
+        let account = Account::of(cleared, &about.namespace());
+        self.budgets.reserve(&account, &about.rules.limits, self.ambient.now()).map(Some)
+    }
+
     /// Another alert's run was about the same moment, and did what could be done.
     async fn fold(&self, about: &About<'_>, finishes: bool) -> Stepped {
         let detail = "the same action on the same object was under way for another alert when this one came";
@@ -171,7 +222,7 @@ impl Inner {
         Stepped::Well
     }
 
-    async fn clear(&self, about: &About<'_>, target: Target) -> Result<Option<Cleared>, NotCleared> {
+    async fn clear(&self, about: &About<'_>, target: manifest::Target) -> Result<Option<Cleared>, NotCleared> {
         let subject = Subject::of(&about.event.alert);
         let question = Question {
             subject: &subject,
@@ -180,11 +231,11 @@ impl Inner {
             rule: &about.rule.scope,
         };
         match target {
-            Target::Pods => question.pod(self.gate.reader()).await.map(Some),
-            Target::Namespaces => Ok(Some(question.namespace()?)),
+            manifest::Target::Pods => question.pod(self.gate.reader()).await.map(Some),
+            manifest::Target::Namespaces => Ok(Some(question.namespace()?)),
             // An action on the alert alone still acts for an alert of some namespace, and only where it may.
-            Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
-            Target::Nodes => {
+            manifest::Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
+            manifest::Target::Nodes => {
                 let refusal = Refusal::new(
                     Check::ClusterScoped,
                     "actions on nodes are not offered: a node's effects reach every namespace",
@@ -201,7 +252,7 @@ impl Inner {
         about: &About<'_>,
         plugin: &Arc<Plugin>,
         step: &Step,
-        cleared: Option<Cleared>,
+        target: Target,
         attempt: u32,
         finishes: impl Fn(Outcome) -> bool,
     ) -> Option<Outcome> {
@@ -215,9 +266,10 @@ impl Inner {
             policy: Arc::clone(&about.rules.policy),
             rule: about.rule.scope.clone(),
             permissions: step.permissions.clone(),
-            cleared,
+            cleared: target.cleared,
             dry_run: about.dry_run,
             deadline: Instant::now() + plugin.timeout(about.rule.timeout),
+            allowance: target.allowance,
         };
         let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
         let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)));
@@ -258,7 +310,20 @@ impl Inner {
         let now = self.ambient.now();
         let record = about.entry(&run.identity, run.target(), &calls, derived, Ended { at: now, report: Some(report) });
         let entry = record.body.clone();
-        let page = pages::for_entry(about, plugin.manifest.pages, derived.outcome, &entry, &calls, now);
+        let mut pages: Vec<_> =
+            pages::for_entry(about, plugin.manifest.pages, derived.outcome, &entry, &calls, now).into_iter().collect();
+        // Also where no answer came: whether the pod goes is then the only answer there is.
+        let kill = calls.iter().find(|call| {
+            call.is_target
+                && matches!(call.verb, "delete" | "evict")
+                && matches!(call.effect, Effect::Changed | Effect::Unknown)
+        });
+        let kill = kill.filter(|kill| !about.dry_run && kill.resource.starts_with("pods"));
+        if let Some(allowance) = run.bounds.allowance.as_ref().filter(|_| kill.is_some())
+            && let Some(kills) = allowance.killed(&about.rules.limits, now)
+        {
+            pages.push(pages::killing_does_not_help(about, &allowance.account, kills, now));
+        }
         let entry_id = &run.identity.entry_id;
         let further = report.attachments.iter().map(|attachment| Write::Attach {
             entry_id: entry_id.clone(),
@@ -267,20 +332,14 @@ impl Inner {
             sha256: attachment.sha256.clone(),
             content: attachment.content.clone(),
         });
-        let conclusion = Conclusion { record, page, further: further.chain(customers::due(&entry)).collect() };
+        let conclusion = Conclusion { record, pages, further: further.chain(customers::due(&entry)).collect() };
         self.conclude(about.event, conclusion, finishes).await;
         self.log.entry(&entry);
         if about.dry_run {
             self.log_dry_run(about, run, derived, &entry);
         }
         self.metrics.action(about.action, derived.outcome.as_str(), about.dry_run);
-        // Also where no answer came: whether the pod goes is then the only answer there is.
-        let kill = calls.iter().find(|call| {
-            call.is_target
-                && matches!(call.verb, "delete" | "evict")
-                && matches!(call.effect, Effect::Changed | Effect::Unknown)
-        });
-        if let Some(kill) = kill.filter(|kill| !about.dry_run && kill.resource.starts_with("pods")) {
+        if let Some(kill) = kill {
             self.follow(about, run.target(), kill, entry);
         }
     }
@@ -359,7 +418,12 @@ impl Inner {
         }
         let mut logged = super::record::fields([("log_type", record.log_type.as_str().into())]);
         logged.extend(fields);
-        self.conclude(about.event, Conclusion { record, page, further: Vec::new() }, finishes).await;
+        self.conclude(
+            about.event,
+            Conclusion { record, pages: page.into_iter().collect(), further: Vec::new() },
+            finishes,
+        )
+        .await;
         let level = if decision == "folded" { Level::Info } else { Level::Warn };
         self.log.line(level, &format!("{decision} {}: {detail}", about.headline()), &logged);
         self.metrics.decision(decision, check);
@@ -369,7 +433,7 @@ impl Inner {
         let mut writes = vec![Write::Record(conclusion.record)];
         writes.extend(self.ships());
         writes.extend(conclusion.further);
-        if let Some(page) = &conclusion.page {
+        for page in &conclusion.pages {
             writes.extend(self.sends(page));
         }
         if finishes {
@@ -392,6 +456,22 @@ impl Inner {
             wait = (wait * 2).min(LONGEST);
         }
     }
+}
+
+fn trip_detail(trip: &Trip) -> String {
+    let Trip { budget, limit, most, used_up_by: (owner, count), free_at, .. } = trip;
+    let budget = match budget {
+        Budget::Owner => "the owner's budget",
+        Budget::Namespace => "the namespace's budget",
+        Budget::Cluster if *most < limit.actions as usize => {
+            "the part of the cluster's budget that is for owners that acted lately"
+        }
+        Budget::Cluster => "the cluster's budget",
+    };
+    let (per, free_at) = (limit.per.as_secs(), super::record::seconds(*free_at));
+    format!(
+        "{budget} of {most} live actions in {per} s is used up, {count} of them by {owner}; free again from {free_at} on"
+    )
 }
 
 pub(super) fn is_bad(outcome: Outcome) -> bool {

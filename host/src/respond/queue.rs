@@ -19,8 +19,10 @@ use crate::faults;
 use crate::intake::{Inlet, Turned};
 use crate::journal::{NewAlert, Write};
 
-/// Beyond this many alerts that wait, new ones are turned away; each is small, and all are on disk as well.
+/// Beyond this many alerts that wait, or this many bytes of them, new ones are turned away; all are on disk as well. An
+/// alert is 2 KiB as a rule, and may be 1 MiB.
 const MOST_WAITING: usize = 10_000;
+const MOST_BYTES: usize = 64 << 20;
 
 /// How long a finished action is remembered, for alerts that came while it ran.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
@@ -51,6 +53,8 @@ pub(super) struct Queue {
     places: Arc<Semaphore>,
     /// Alerts and followers that are not done.
     open: AtomicUsize,
+    /// Of the bodies of those alerts.
+    bytes: AtomicUsize,
     changed: Notify,
     stopping: watch::Sender<bool>,
     claims: Claims,
@@ -61,10 +65,16 @@ impl Queue {
         Self {
             places: Arc::new(Semaphore::new(concurrency.max(1))),
             open: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
             changed: Notify::new(),
             stopping: watch::Sender::new(false),
             claims: Claims::default(),
         }
+    }
+
+    /// Set once nothing new is to be started.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     /// Claims an action on an object for an alert.
@@ -116,27 +126,33 @@ impl Drop for Running {
 }
 
 /// Counts as work under way until dropped.
-pub(super) struct Busy(Arc<Inner>);
+pub(super) struct Busy(Arc<Inner>, usize);
 
 impl Drop for Busy {
     fn drop(&mut self) {
         let open = self.0.queue.open.fetch_sub(1, Ordering::AcqRel);
         self.0.metrics.queue(open.saturating_sub(1));
+        self.0.queue.bytes.fetch_sub(self.1, Ordering::AcqRel);
         self.0.queue.changed.notify_waiters();
     }
 }
 
 impl Inner {
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        self.busy_with(0)
+    }
+
+    fn busy_with(self: &Arc<Self>, bytes: usize) -> Busy {
         let open = self.queue.open.fetch_add(1, Ordering::AcqRel);
+        self.queue.bytes.fetch_add(bytes, Ordering::AcqRel);
         self.metrics.queue(open + 1);
-        Busy(Arc::clone(self))
+        Busy(Arc::clone(self), bytes)
     }
 
     /// Runs an accepted alert in the background, as soon as there is a place.
     pub(super) fn enqueue(self: &Arc<Self>, mut job: Job) {
         let inner = Arc::clone(self);
-        let busy = self.busy();
+        let busy = self.busy_with(job.event.alert.raw().len());
         tokio::spawn(async move {
             loop {
                 let Ok(place) = inner.queue.places.acquire().await else { break };
@@ -232,7 +248,13 @@ impl Responder {
             inner.metrics.alert(why);
             return Ok(());
         }
-        if inner.queue.open.load(Ordering::Acquire) >= MOST_WAITING {
+        if inner.duplicates.knows(&alert, received_at) {
+            inner.metrics.alert("duplicate");
+            return Ok(());
+        }
+        if inner.queue.open.load(Ordering::Acquire) >= MOST_WAITING
+            || inner.queue.bytes.load(Ordering::Acquire) >= MOST_BYTES
+        {
             inner.metrics.alert("overloaded");
             return Err(Turned("too many alerts are waiting".to_owned()));
         }
@@ -258,6 +280,7 @@ impl Responder {
                 Ok(())
             }
             Ok(_) => {
+                inner.duplicates.took(&event.alert, received_at);
                 inner.metrics.alert("accepted");
                 inner.enqueue(Job::new(event, 0));
                 Ok(())
@@ -299,11 +322,17 @@ impl Inlet for Responder {
             (false, true) => "is full and takes no new alerts",
             (false, false) => "takes no writes",
         };
+        let config = json!({
+            "sha256": inner.rules.load().config_sha256,
+            "problem": inner.config_problem.load().as_deref(),
+        });
         let body = json!({
             "ready": writes,
             "journal": journal,
             "rules_without_plugin": without,
             "cluster": cluster,
+            "config": config,
+            "brake": inner.gate.braked(),
             "access": access,
         });
         (writes, body)

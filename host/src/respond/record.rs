@@ -6,10 +6,11 @@ use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::confirm::{Group, Sighting};
 use super::outcome::Derived;
 use super::rules::{Rule, Rules};
 use super::{Event, customers};
-use crate::cluster::names::{Namespace, ObjectName};
+use crate::cluster::names::{Namespace, ObjectName, Uid};
 use crate::hex::hex;
 use crate::journal::{LogType, Record};
 use crate::plugins::Report;
@@ -89,6 +90,26 @@ impl About<'_> {
         format!("{} {}/{} rule={:?}", self.action, self.namespace(), self.pod(), self.rule.name)
     }
 
+    /// The pod's UID as the alert has it, when it is a valid one.
+    pub fn alert_pod_uid(&self) -> Option<String> {
+        let uid = self.event.alert.text("k8s.pod.uid").and_then(|text| Uid::parse(&text).ok());
+        uid.map(|uid| uid.to_string())
+    }
+
+    /// Which alerts confirm this one.
+    pub fn group(&self) -> Group {
+        Group { rule: self.rule.name.clone(), action: self.action.to_owned(), namespace: self.namespace() }
+    }
+
+    pub fn sighting(&self) -> Sighting {
+        Sighting {
+            event_id: self.event.id.clone(),
+            pod: Some(self.pod()).filter(|pod| pod != "-"),
+            pod_uid: self.alert_pod_uid(),
+            received_at: self.event.received_at,
+        }
+    }
+
     /// What Falco wrote, without what is nobody's business.
     fn output(&self) -> Redacted {
         self.rules.redaction.apply(&self.event.alert.output)
@@ -123,6 +144,7 @@ impl About<'_> {
             ("config_sha256", json!(self.rules.config_sha256)),
             ("cluster", json!(self.rules.cluster_name)),
             ("received_at", json!(millis(self.event.received_at))),
+            ("alert_pod_uid", json!(self.alert_pod_uid())),
         ]));
         tell_redacted(&mut body, output.count, output.hmac);
         Record { log_type: LogType::Decision, event_id: self.event.id.clone(), entry_id: None, body }
@@ -267,17 +289,22 @@ fn annotations(report: &Report, redaction: &Redaction) -> (Map<String, Value>, u
     (body, redacted)
 }
 
-/// The UID of the first object that changed; else the target's; else its name.
+/// The UID of the first object that changed; else of the first that was to be, and was as wished already; else the
+/// target's; else its name. So two replicas of which one comes too late say the same.
 fn changed_object(calls: &[CallRecord], cleared: Option<&Cleared>) -> String {
     let changed = calls
         .iter()
         .filter(|call| matches!(call.effect, Effect::Changed | Effect::Unknown))
         .find_map(|call| call.uid.as_ref());
+    let other = || {
+        let wanted = calls.iter().filter(|call| call.mutating).find_map(|call| call.uid.as_ref());
+        wanted.or_else(|| calls.iter().filter(|call| !call.mutating).find_map(|call| call.uid.as_ref()))
+    };
     let target = || {
         cleared
             .map(|cleared| cleared.object.uid.as_ref().map_or_else(|| cleared.object.to_string(), ToString::to_string))
     };
-    changed.map(ToString::to_string).or_else(target).unwrap_or_default()
+    changed.or_else(other).map(ToString::to_string).or_else(target).unwrap_or_default()
 }
 
 pub fn fields<const N: usize>(list: [(&str, Value); N]) -> Map<String, Value> {

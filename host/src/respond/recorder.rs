@@ -53,8 +53,13 @@ impl Recorder for JournalRecorder {
             ("verb", json!(intent.verb)),
             ("path", json!(intent.path)),
             ("uid", json!(intent.uid.as_ref().map(AsRef::<str>::as_ref))),
+            ("name", json!(intent.name.as_ref().map(AsRef::<str>::as_ref))),
             ("dry_run", json!(intent.dry_run)),
             ("plugin_sha256", json!(identity.plugin_sha256)),
+            ("owner", json!(intent.account.as_ref().map(|account| &account.described))),
+            ("owner_key", json!(intent.account.as_ref().map(|account| &account.owner))),
+            ("controlled", json!(intent.account.as_ref().map(|account| account.controlled))),
+            ("namespace", json!(intent.account.as_ref().map(|account| &account.namespace))),
         ]);
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
@@ -89,6 +94,7 @@ impl Recorder for JournalRecorder {
             ("effect", json!(call.effect.as_str())),
             ("detail", json!(call.detail)),
             ("attempts", json!(call.attempts)),
+            ("sent_at", json!(call.sent_at.map(millis))),
         ]);
         Box::pin(self.write(LogType::Result, identity, body, &[]))
     }

@@ -1,7 +1,9 @@
 //! At start: what a previous run accepted and did not finish.
 //!
-//! What had no intent runs as if it had just come, unless `max_recovery_age` has passed. A call whose intent is on disk without a result may have been made:
-//! it is recorded as unknown, paged, and not repeated.
+//! What had no intent runs as if it had just come, unless `max_recovery_age` has passed. A call whose intent is on disk
+//! without a result may have been made: the cluster is asked ([`super::lookup`]), and what it shows goes on record. The
+//! action is started again only if nothing of it was done and its manifest says that it is repeatable; a kill that was
+//! done is followed to its end.
 
 use std::sync::Arc;
 
@@ -13,9 +15,10 @@ use super::record::{About, Ended, millis, seconds};
 use super::rules::{Match, Rule, Rules};
 use super::{Event, Inner, Responder, customers, pages};
 use crate::alert::Alert;
+use crate::cluster::names::Uid;
 use crate::config::OnFailure;
 use crate::faults;
-use crate::journal::{JournalError, Unfinished, UnfinishedIntent, Write};
+use crate::journal::{JournalError, LogType, Record, Unfinished, UnfinishedIntent, Write};
 use crate::safety::policy::RuleScope;
 use crate::safety::run::Identity;
 use crate::telemetry::log::Level;
@@ -28,11 +31,13 @@ const PAGE: usize = 256;
 pub struct RecoverError(#[from] JournalError);
 
 impl Responder {
-    /// Takes up the inbox; answers with how many alerts that were.
+    /// Puts back into memory what must outlive a restart, takes up the inbox, and answers with how many alerts that
+    /// were.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub async fn recover(&self) -> Result<usize, RecoverError> {
+        self.inner.restore().await?;
         let (mut count, mut after) = (0, 0);
         loop {
             let page = self.inner.journal.unfinished_after(after, PAGE).await?;
@@ -42,9 +47,6 @@ impl Responder {
             for one in page {
                 self.inner.take_up(one).await;
             }
-        }
-        if !faults::is("forget_followers") {
-            self.inner.follow_what_was_left().await?;
         }
         Ok(count)
     }
@@ -66,6 +68,7 @@ impl Inner {
             }
         };
         let event = Event { id: unfinished.alert.event_id.clone(), alert, received_at: unfinished.alert.received_at };
+        self.duplicates.took(&event.alert, event.received_at);
         let rules = self.rules.load_full();
         let rule = match rules.find(&event.alert) {
             Match::Wanted(rule) => rule,
@@ -76,8 +79,13 @@ impl Inner {
         let next_step = concluded.count();
         let intents: Vec<_> = unfinished.intents.iter().filter(|intent| may_have_been_sent(intent)).collect();
         if let Some(first) = intents.first() {
+            if intents.iter().any(|intent| is_open(intent)) {
+                let intents = intents.into_iter().cloned().collect();
+                self.find_out(Open { event, rules, rule, next_step, intents });
+                return;
+            }
             let cut_off = CutOff { event: &event, rules: &rules, rule: &rule, next_step, first, intents: &intents };
-            let Some(next_step) = self.record_cut_off(cut_off).await else { return };
+            let Some(next_step) = self.record_cut_off(cut_off, Vec::new()).await else { return };
             self.enqueue(Job::new(event, next_step));
         } else if let Some(step) = rule.steps.get(next_step).filter(|_| self.waited(&event) >= rules.max_recovery_age) {
             let dry_run = rules.dryrun || rule.dryrun || self.gate.stopped();
@@ -92,9 +100,52 @@ impl Inner {
         }
     }
 
+    /// Asks the cluster what became of the calls, in the background: a start does not wait for it.
+    fn find_out(self: &Arc<Self>, open: Open) {
+        let inner = Arc::clone(self);
+        let busy = self.busy();
+        tokio::spawn(async move {
+            inner.find_out_to_the_end(open).await;
+            drop(busy);
+        });
+    }
+
+    async fn find_out_to_the_end(self: &Arc<Self>, mut open: Open) {
+        let mut results = Vec::new();
+        for intent in open.intents.iter_mut().filter(|intent| is_open(intent)) {
+            // It stays in the inbox, and the next start asks.
+            let Some(finding) = self.look_up(&intent.intent).await else { return };
+            let result = finding.result(&intent.intent, millis(self.ambient.now()));
+            let (log_type, entry_id) = (LogType::Result, Some(intent.entry_id.clone()));
+            let record = Record { log_type, event_id: open.event.id.clone(), entry_id, body: result.clone() };
+            results.push(Write::Record(record));
+            intent.result = Some(result);
+        }
+        let Open { event, rules, rule, next_step, intents } = &open;
+        let nothing_done = intents.iter().all(|intent| effect(intent) == Some("not_sent"));
+        let repeatable = rule.steps.get(*next_step).and_then(|step| step.plugin.as_ref().ok());
+        if nothing_done
+            && repeatable.is_some_and(|plugin| plugin.manifest.repeatable)
+            && self.waited(event) < rules.max_recovery_age
+        {
+            self.persist(results).await;
+            let pinned = intents.iter().find_map(|intent| Uid::parse(&text(intent, "uid")).ok());
+            let mut job = Job::new(event.clone(), *next_step);
+            job.pinned = pinned;
+            self.enqueue(job);
+            return;
+        }
+        let intents: Vec<_> = intents.iter().collect();
+        let Some(first) = intents.first() else { return };
+        let cut_off = CutOff { event, rules, rule, next_step: *next_step, first, intents: &intents };
+        if let Some(next_step) = self.record_cut_off(cut_off, results).await {
+            self.enqueue(Job::new(event.clone(), next_step));
+        }
+    }
+
     /// A run that was cut off after it had announced calls: one entry, from the journal alone. Answers with the step
     /// that is next, where there is one.
-    async fn record_cut_off(&self, cut_off: CutOff<'_>) -> Option<usize> {
+    async fn record_cut_off(self: &Arc<Self>, cut_off: CutOff<'_>, results: Vec<Write>) -> Option<usize> {
         let CutOff { event, rules, rule, next_step, first, intents } = cut_off;
         let action = text(first, "action");
         let dry_run = first.intent.get("dry_run") == Some(&Value::Bool(true));
@@ -108,7 +159,8 @@ impl Inner {
         };
         let now = self.ambient.now();
         let mut record = about.entry(&identity, None, &[], &derived, Ended { at: now, report: None });
-        if let Ok(sent_at) = text(first, "timestamp").parse() {
+        let sent = derived.outcome != Outcome::Failed(Failure::NotSent);
+        if let Some(sent_at) = text(first, "timestamp").parse().ok().filter(|_| sent) {
             record.body.insert("timestamp".to_owned(), json!(seconds(sent_at)));
             record.body.insert("sent_at".to_owned(), json!(millis(sent_at)));
         }
@@ -125,7 +177,8 @@ impl Inner {
         let pages = step.and_then(|step| step.plugin.as_ref().ok()).is_none_or(|plugin| plugin.manifest.pages);
         let page = pages::for_entry(&about, pages, derived.outcome, &record.body, &[], now);
         let entry = record.body.clone();
-        let mut writes = vec![Write::Record(record)];
+        let mut writes = results;
+        writes.push(Write::Record(record));
         writes.extend(self.ships());
         writes.extend(page.iter().flat_map(|page| self.sends(page)));
         writes.extend(customers::due(&entry));
@@ -134,6 +187,9 @@ impl Inner {
         }
         self.persist(writes).await;
         self.log.entry(&entry);
+        if let Some(followed) = self.killed_before(&entry, intents.iter().map(|intent| &intent.intent)) {
+            self.follow_on(followed);
+        }
         further.then_some(next_step + 1)
     }
 
@@ -165,7 +221,7 @@ impl Inner {
             // No step is given: nothing follows.
             let next_step = rule.steps.len();
             let cut_off = CutOff { event: &event, rules: &rules, rule: &rule, next_step, first, intents: &intents };
-            self.record_cut_off(cut_off).await;
+            self.record_cut_off(cut_off, Vec::new()).await;
             return;
         }
         let step = rule.steps.get(unfinished.concluded.len());
@@ -176,6 +232,15 @@ impl Inner {
         let page = pages::gave_up(&about, detail, self.ambient.now());
         self.decide(&about, "failed", "internal", detail, page, true).await;
     }
+}
+
+/// A run whose calls have yet to be looked up.
+struct Open {
+    event: Event,
+    rules: Arc<Rules>,
+    rule: Arc<Rule>,
+    next_step: usize,
+    intents: Vec<UnfinishedIntent>,
 }
 
 /// A run without an entry, as the journal has it.
@@ -193,8 +258,18 @@ fn text(intent: &UnfinishedIntent, key: &str) -> String {
     intent.intent.get(key).and_then(Value::as_str).unwrap_or("").to_owned()
 }
 
+/// What the result says beside the effect.
+fn detail(intent: &UnfinishedIntent) -> Option<&str> {
+    intent.result.as_ref()?.get("detail")?.as_str().filter(|detail| !detail.is_empty())
+}
+
 fn effect(intent: &UnfinishedIntent) -> Option<&str> {
     intent.result.as_ref()?.get("effect")?.as_str()
+}
+
+/// Whether it is not known what became of it.
+fn is_open(intent: &UnfinishedIntent) -> bool {
+    matches!(effect(intent), None | Some("unknown"))
 }
 
 /// What is known never to have left does not keep an alert from being worked on again.
@@ -202,7 +277,8 @@ fn may_have_been_sent(intent: &UnfinishedIntent) -> bool {
     if faults::is("repeat_unknown") {
         return false;
     }
-    !matches!(effect(intent), Some("not_sent" | "denied"))
+    let dry = intent.intent.get("dry_run") == Some(&Value::Bool(true));
+    !dry && !matches!(effect(intent), Some("not_sent" | "denied"))
 }
 
 /// The same words as for a run that ended, from intents and results alone.
@@ -210,20 +286,34 @@ fn derive(intents: &[&UnfinishedIntent]) -> Derived {
     let changed = intents.iter().any(|intent| effect(intent) == Some("changed"));
     let open: Vec<_> = intents
         .iter()
-        .filter(|intent| matches!(effect(intent), None | Some("unknown")))
-        .map(|intent| format!("{} {}", text(intent, "verb"), text(intent, "path")))
+        .filter(|intent| is_open(intent))
+        .map(|intent| {
+            let why = detail(intent).map(|detail| format!(" ({detail})")).unwrap_or_default();
+            format!("{} {}{why}", text(intent, "verb"), text(intent, "path"))
+        })
         .collect();
     if !open.is_empty() {
         let detail = format!("the controller stopped before an answer was recorded to: {}", open.join(", "));
         return Derived { outcome: Outcome::Unknown, changed, detail };
     }
-    let detail = "the controller stopped in the middle of the run; the calls it had announced were answered".to_owned();
+    let said: Vec<_> = intents
+        .iter()
+        .filter_map(|intent| Some(format!("{} {}: {}", text(intent, "verb"), text(intent, "path"), detail(intent)?)))
+        .collect();
+    let detail = match said.join("; ") {
+        said if said.is_empty() => {
+            "the controller stopped in the middle of the run; the calls it had announced were answered".to_owned()
+        }
+        said => format!("the controller stopped in the middle of the run; {said}"),
+    };
     let has =
         |words: &[&str]| intents.iter().any(|intent| effect(intent).is_some_and(|effect| words.contains(&effect)));
     let outcome = if has(&["conflict"]) {
         Outcome::Failed(Failure::Conflict)
     } else if has(&["api"]) {
         Outcome::Failed(Failure::Api)
+    } else if has(&["not_sent"]) {
+        Outcome::Failed(Failure::NotSent)
     } else if changed {
         Outcome::Done
     } else if has(&["gone"]) {

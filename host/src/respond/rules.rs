@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
-use crate::config::{self, ActionRef, Config, CustomerFacing, Location, OnFailure, Problem};
+use crate::config::{self, ActionRef, Config, Confirmation, CustomerFacing, Location, OnFailure, Problem};
 use crate::plugins::{Plugin, Plugins};
 use crate::redact::Redaction;
+use crate::safety::budget::Limits;
 use crate::safety::permissions::Permissions;
 use crate::safety::policy::{Policy, RuleScope};
 
@@ -22,6 +23,7 @@ pub struct Rules {
     required_tag: Option<String>,
     minimum_priority: Priority,
     pub policy: Arc<Policy>,
+    pub limits: Limits,
     pub dryrun: bool,
     pub config_sha256: String,
     /// What records call the cluster, and part of `action_id`.
@@ -50,6 +52,7 @@ pub struct Step {
     pub parameters: String,
     pub permissions: Permissions,
     pub on_failure: OnFailure,
+    pub confirm: Option<Confirmation>,
 }
 
 /// What becomes of an alert.
@@ -90,6 +93,7 @@ impl Rules {
             required_tag: config.required_tag.clone(),
             minimum_priority: config.minimum_priority,
             policy,
+            limits: config.limits,
             dryrun: config.dryrun,
             config_sha256: config.sha256.clone(),
             cluster_name,
@@ -111,6 +115,12 @@ impl Rules {
             return Match::Unwanted("priority");
         }
         Match::Wanted(Arc::clone(rule))
+    }
+
+    /// How long what was done can still matter to what is decided.
+    pub fn longest_memory(&self) -> Duration {
+        let confirms = self.by_name.values().flat_map(|rule| &rule.steps).filter_map(|step| step.confirm);
+        confirms.map(|confirm| confirm.within).fold(self.limits.longest(), Duration::max)
     }
 
     /// The rules of which a step has no plugin, with the reason; sorted.
@@ -172,6 +182,7 @@ fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config
         parameters: action.parameters.to_string(),
         permissions: Permissions { declared, granted },
         on_failure: action.on_failure,
+        confirm: action.confirm,
     }
 }
 

@@ -42,6 +42,9 @@ spec: {containers: [{name: c, image: d}]}
 /// Deletes the pod that the alert is about, which is `a`.
 const KILL: &str = r#"{"contract":"0.1","name":"kill","summary":"A test.","target":"pods","pages":true,"repeatable":true,
     "permissions":[{"apiGroups":[""],"resources":["pods"],"verbs":["delete"],"scope":"target"}]}"#;
+/// The same, and not to be repeated.
+const ONCE: &str = r#"{"contract":"0.1","name":"once","summary":"A test.","target":"pods",
+    "permissions":[{"apiGroups":[""],"resources":["pods"],"verbs":["delete"],"scope":"target"}]}"#;
 /// Deletes `a` for an alert about the namespace.
 const SWEEP: &str = r#"{"contract":"0.1","name":"sweep","summary":"A test.","target":"namespaces","repeatable":true,
     "permissions":[{"apiGroups":[""],"resources":["pods"],"verbs":["delete"],"scope":"namespace"}]}"#;
@@ -54,6 +57,7 @@ allowed_namespaces: [production]
 plugins: {grants: {sweep: [{apiGroups: [''], resources: [pods], verbs: [delete], scope: namespace}]}}
 rules:
   - {name: kill, action: kill, audit_reason: because}
+  - {name: once, action: once, audit_reason: because}
   - {name: sweep, action: sweep, audit_reason: because}
   - {name: tell, action: tell, audit_reason: because}
   - {name: dry, action: kill, audit_reason: because, dryrun: true}
@@ -64,7 +68,7 @@ rules:
 
 fn plugins() -> Plugins {
     let dir = tempfile::tempdir().expect("a directory");
-    for (name, manifest) in [("kill", KILL), ("sweep", SWEEP), ("tell", TELL)] {
+    for (name, manifest) in [("kill", KILL), ("once", ONCE), ("sweep", SWEEP), ("tell", TELL)] {
         let text = wat::parse_str(action::text(manifest)).expect("WAT");
         std::fs::write(dir.path().join(format!("{name}.wasm")), text).expect("written");
     }

@@ -34,8 +34,11 @@ pub enum Check {
     Document,
     /// The object is not the one that was checked, or belongs to somebody else.
     Conflict,
-    /// The brake: a file named `stop`.
+    /// The brake.
     Stopped,
+    OwnerBudget,
+    NamespaceBudget,
+    ClusterBudget,
     /// The journal takes no writes.
     Journal,
     /// Graylog has to accept the intent first, and did not.
@@ -66,6 +69,9 @@ impl Check {
             Self::Document => "document",
             Self::Conflict => "conflict",
             Self::Stopped => "stopped",
+            Self::OwnerBudget => "owner_budget",
+            Self::NamespaceBudget => "namespace_budget",
+            Self::ClusterBudget => "cluster_budget",
             Self::Journal => "journal",
             Self::NotAccepted => "not_accepted",
         }

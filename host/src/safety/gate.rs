@@ -2,14 +2,15 @@
 //!
 //! The gate owns the only [`Writer`] there is, so nothing else can change the cluster. A change is asked, in this order:
 //!
-//! 1. the brake: a file named `stop`;
+//! 1. the brake: a file named `stop`, or a configuration that says so;
 //! 2. the document is of its form and names the call's own object;
 //! 3. the object has a namespace, and that namespace passes the same checks as a target's;
 //! 4. it is no DaemonSet, and no subresource in disguise;
 //! 5. the plugin declares and was granted it, down to the paths that are written;
 //! 6. the object is the one that was cleared, or is read and cleared now; its UID is pinned; and no DaemonSet would be
 //!    deleted along with it;
-//! 7. the intent is on disk, and neither the brake was pulled nor the time ran out meanwhile.
+//! 7. the run holds a share of the budgets, which its first call uses up;
+//! 8. the intent is on disk, and neither the brake was pulled nor the time ran out meanwhile.
 //!
 //! Only then is it sent, dry or live; and its result is recorded, also when the plugin is stopped in between.
 
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
 use super::checks::{Check, Refusal};
@@ -49,23 +51,29 @@ pub(super) struct Inner {
     pub writer: Writer,
     pub ambient: Ambient,
     stop_file: Option<PathBuf>,
+    /// Why nothing live is sent.
+    brake: ArcSwapOption<String>,
 }
 
 impl Inner {
-    pub(super) fn stopped(&self) -> bool {
+    /// Why nothing live is sent, while that is so. Asked before every change.
+    pub(super) fn braked(&self) -> Option<String> {
         // A file that cannot be looked at may be there.
-        self.stop_file.as_ref().is_some_and(|file| file.try_exists().unwrap_or(true))
+        let stop = self.stop_file.as_ref().is_some_and(|file| file.try_exists().unwrap_or(true));
+        if stop { Some(STOPPED.to_owned()) } else { self.brake.load().as_deref().cloned() }
     }
 }
 
-/// What a refusal by the brake says.
-pub(super) const STOPPED: &str =
-    "a file named `stop` lies beside the configuration: nothing live is sent while it does";
+/// What a refusal by the file says.
+const STOPPED: &str = "a file named `stop` lies beside the configuration: nothing live is sent while it does";
 
 impl Gate {
     /// Takes the writer for good. `stop_file`: while it exists, nothing live is sent.
     pub fn new(reader: Reader, writer: Writer, ambient: Ambient, stop_file: Option<PathBuf>) -> Self {
-        Self { inner: Arc::new(Inner { reader, writer, ambient, stop_file }), metrics: None }
+        Self {
+            inner: Arc::new(Inner { reader, writer, ambient, stop_file, brake: ArcSwapOption::empty() }),
+            metrics: None,
+        }
     }
 
     /// Times the plugins' calls from now on.
@@ -87,7 +95,17 @@ impl Gate {
 
     /// Whether the brake is on.
     pub fn stopped(&self) -> bool {
-        self.inner.stopped()
+        self.inner.braked().is_some()
+    }
+
+    /// Why it is.
+    pub fn braked(&self) -> Option<String> {
+        self.inner.braked()
+    }
+
+    /// Stops everything live from the next change on, and says why; none lets go.
+    pub fn brake(&self, why: Option<String>) {
+        self.inner.brake.store(why.map(Arc::new));
     }
 
     /// Checks, records the intent, sends, records the result. Answers with the object as the API server returned it,

@@ -1,6 +1,7 @@
 //! Whether something may be done: names, namespaces, freshness, identity, owners, permissions; and the one gate that
 //! asks all of it before anything changes.
 
+pub mod budget;
 pub mod checks;
 pub mod clearance;
 pub mod defaults;

@@ -6,7 +6,7 @@ use super::checks::{self, Check, Refusal};
 use super::clearance::{self, NotCleared};
 use super::dependents;
 use super::document::{self, Touched};
-use super::gate::{Change, Gate, STOPPED};
+use super::gate::{Change, Gate};
 use super::permissions::{Call, Verb};
 use super::policy::DAEMON_SET;
 use super::run::Run;
@@ -54,8 +54,10 @@ impl Gate {
         if crate::faults::is("gate_off") {
             return super::unguarded::as_asked(change).map_err(Stop::from);
         }
-        if !run.bounds.dry_run && self.stopped() {
-            return Err(Refusal::new(Check::Stopped, STOPPED).into());
+        if !run.bounds.dry_run
+            && let Some(why) = self.braked()
+        {
+            return Err(Refusal::new(Check::Stopped, why).into());
         }
         match change {
             Change::Create { resource, namespace, manifest } => plan_create(run, resource, namespace, manifest),

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::CallError;
 use super::checks::{Check, Refusal};
 use super::gate::{Gate, deny, fail, record};
 use super::permissions::{Call, Verb};
-use super::run::Run;
+use super::run::{CallRecord, Run};
+use super::{CallError, clearance};
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Subresource};
 use crate::cluster::{LogOptions, Selection};
 
@@ -19,6 +19,10 @@ impl Gate {
             .map_err(|refusal| deny(run, &record, refusal))?;
         let found = self.inner.reader.get(object).await.map_err(|error| fail(run, &record, &error))?;
         still_the_one(run, object, &found).map_err(|refusal| deny(run, &record, refusal))?;
+        if !record.is_target {
+            // What an action found to be as it wants it is what it was about.
+            run.push(CallRecord { uid: clearance::uid_of(&found).ok(), ..record });
+        }
         Ok(for_plugin(found))
     }
 

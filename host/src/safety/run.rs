@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::budget::{Account, Allowance};
 use super::checks::Check;
 use super::clearance::Cleared;
 use super::permissions::{Permissions, Reach};
@@ -37,6 +38,8 @@ pub struct Bounds {
     pub dry_run: bool,
     /// No request is started after it.
     pub deadline: Instant,
+    /// The run's share of the budgets. Without one nothing live is sent; a dry run needs none.
+    pub allowance: Option<Allowance>,
 }
 
 /// Shared between the plugin's host functions and the pipeline.
@@ -206,6 +209,10 @@ pub struct Intent {
     pub uid: Option<Uid>,
     pub dry_run: bool,
     pub at: Timestamp,
+    /// The object's name, where the path has none: of a create.
+    pub name: Option<ObjectName>,
+    /// Whom the run counts for; none for a dry run.
+    pub account: Option<Account>,
 }
 
 pub type Recorded<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;

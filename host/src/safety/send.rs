@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::checks::{Check, Refusal};
 use super::document::Touched;
-use super::gate::{Inner, STOPPED};
+use super::gate::Inner;
 use super::plan::Planned;
 use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
@@ -41,6 +41,11 @@ pub(super) async fn send(
         uid: planned.uid.clone(),
         dry_run: run.bounds.dry_run,
         at: inner.ambient.now(),
+        name: run
+            .call(number)
+            .and_then(|call| call.name)
+            .filter(|_| matches!(planned.mutation, Mutation::Create { .. })),
+        account: run.bounds.allowance.as_ref().map(|allowance| allowance.account.clone()),
     };
     let (answered, answer) = tokio::sync::oneshot::channel();
     let task = tokio::spawn({
@@ -66,14 +71,21 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         }
         return answer;
     }
+    let counted = match run.bounds.allowance.as_ref() {
+        _ if intent.dry_run => None,
+        Some(allowance) => allowance.spend(inner.ambient.now()).then_some(allowance),
+        None => {
+            let refusal = Refusal::new(Check::ClusterBudget, "the run holds no share of the budgets");
+            return Err(withhold(run, intent, refusal, Reason::Denied));
+        }
+    };
     if let Err(error) = run.recorder.intent(&run.identity, intent).await {
+        if let Some(allowance) = counted {
+            allowance.not_sent();
+        }
         let refusal =
             Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
-        run.update(intent.call, |call| {
-            call.effect = Effect::Denied(Some(refusal.check));
-            call.detail.clone_from(&refusal.detail);
-        });
-        return Err(CallError { reason: Reason::Unavailable, message: refusal.detail });
+        return Err(withhold(run, intent, refusal, Reason::Unavailable));
     }
     let not_accepted = not_accepted(run, intent).await;
     let looked = if not_accepted.is_none() { inner.writer.look_first(&planned.mutation).await } else { Ok(()) };
@@ -87,6 +99,10 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         }
         None => exchange(inner, run, intent, planned, looked).await,
     };
+    // Refused before it left, or never left: the journal's count after a restart says the same.
+    if let Some(allowance) = counted.filter(|_| run.call(intent.call).is_some_and(|call| call.sent_at.is_none())) {
+        allowance.not_sent();
+    }
     if !faults::is("forget_result")
         && let Some(call) = run.call(intent.call)
         && let Err(error) = run.recorder.result(&run.identity, intent, &call).await
@@ -96,6 +112,15 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         tracing::error!(event_id = run.identity.event_id, "the result of a call could not be recorded: {error}");
     }
     answer
+}
+
+/// Puts on record that a call stopped at the gate's last steps, without an intent.
+fn withhold(run: &Run, intent: &Intent, refusal: Refusal, reason: Reason) -> CallError {
+    run.update(intent.call, |call| {
+        call.effect = Effect::Denied(Some(refusal.check));
+        call.detail.clone_from(&refusal.detail);
+    });
+    CallError { reason, message: refusal.detail }
 }
 
 /// A live call waits for those who must have accepted its intent, and leaves time for itself.
@@ -116,8 +141,10 @@ async fn not_accepted(run: &Run, intent: &Intent) -> Option<(Effect, CallError)>
 /// What happened while the intent was written and the object looked at, which may take as long as a disk and an API
 /// server take.
 fn overtaken(inner: &Inner, run: &Run, intent: &Intent) -> Option<(Effect, CallError)> {
-    if !intent.dry_run && inner.stopped() {
-        let error = CallError { reason: Reason::Denied, message: STOPPED.to_owned() };
+    if !intent.dry_run
+        && let Some(message) = inner.braked()
+    {
+        let error = CallError { reason: Reason::Denied, message };
         return Some((Effect::Denied(Some(Check::Stopped)), error));
     }
     if Instant::now() >= run.bounds.deadline {
@@ -190,7 +217,7 @@ async fn attempt(
             Some(wait) => tokio::time::sleep(wait).await,
             None => return (attempts, unanswered, result),
         }
-        if !intent.dry_run && inner.stopped() {
+        if !intent.dry_run && inner.braked().is_some() {
             return (attempts, unanswered, result);
         }
     }

@@ -173,6 +173,7 @@ impl Stage {
             plugin_sha256: String::new(),
         };
         let bounds = Bounds {
+            allowance: Some(super::budget::Allowance::unlimited()),
             policy: Arc::new(policy()),
             rule: RuleScope::default(),
             permissions,

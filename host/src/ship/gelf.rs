@@ -72,6 +72,7 @@ fn head(record: &Record, otherwise: Timestamp) -> Map<String, Value> {
     let (short_message, level) = match record.log_type {
         LogType::Decision => (format!("{} {what}", field("decision").unwrap_or("decided")), 6),
         LogType::Followup => (format!("follow-up {what}"), 5),
+        LogType::Config => (format!("configuration: {}", field("change").unwrap_or("changed")), 5),
         LogType::Intent | LogType::Result => {
             let call = format!("{} {}", field("verb").unwrap_or("-"), field("path").unwrap_or("-"));
             (format!("{} {call}", if record.log_type == LogType::Intent { "intent" } else { "result" }), 6)

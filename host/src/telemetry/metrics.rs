@@ -63,6 +63,13 @@ struct Inner {
     journal_used: Gauge,
     journal_full: Gauge,
     annotations_overdue: Gauge,
+    config_reloads: Family<ReloadLabels, Counter>,
+    brake: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -138,6 +145,13 @@ impl Metrics {
             rules_without_plugin.clone(),
         );
         registry.register("cluster_reachable", "Whether the API server answers", cluster_reachable.clone());
+        let config_reloads = Family::<ReloadLabels, Counter>::default();
+        for result in ["accepted", "rejected"] {
+            drop(config_reloads.get_or_create(&ReloadLabels { result }));
+        }
+        let brake = Gauge::default();
+        registry.register("config_reloads", "Changed configurations, by what became of them", config_reloads.clone());
+        registry.register("brake", "Whether live action is stopped", brake.clone());
         registry.register(
             "outbox_waiting",
             "Records and pages that wait for their destination",
@@ -203,6 +217,8 @@ impl Metrics {
             queue,
             rules_without_plugin,
             cluster_reachable,
+            config_reloads,
+            brake,
             permissions_missing,
             journal_used,
             journal_full,
@@ -292,6 +308,16 @@ impl Metrics {
     /// `falco_response_cluster_reachable`
     pub fn cluster_reachable(&self, reachable: bool) {
         self.inner.cluster_reachable.set(i64::from(reachable));
+    }
+
+    /// `falco_response_config_reloads_total{result}`: `accepted`, `rejected`.
+    pub fn config_reload(&self, result: &'static str) {
+        self.inner.config_reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
+    /// `falco_response_brake`
+    pub fn brake(&self, on: bool) {
+        self.inner.brake.set(i64::from(on));
     }
 
     /// `falco_response_permissions_missing`

@@ -53,6 +53,7 @@ impl Record {
             LogType::Result => text("effect"),
             LogType::Annotation => format!("by {}", self.text("by")),
             LogType::Retention => "removed".to_owned(),
+            LogType::Config => text("change"),
         }
     }
 
@@ -60,7 +61,7 @@ impl Record {
     pub fn line(&self) -> String {
         let what = match self.log_type {
             LogType::Intent => self.text("path").to_owned(),
-            LogType::Result | LogType::Retention => self.text("detail").to_owned(),
+            LogType::Result | LogType::Retention | LogType::Config => self.text("detail").to_owned(),
             LogType::Annotation => format!("{:?}", self.text("annotation")),
             LogType::Entry | LogType::Decision | LogType::Followup => {
                 let rule = format!("{}/{} rule={:?}", self.text("namespace"), self.text("pod"), self.text("rule"));

@@ -244,3 +244,51 @@ async fn a_kill_without_an_answer_is_unknown_paged_and_looked_after() {
     });
     assert_eq!((followup, replica.pages().await.len()), (Some(&json!("gone")), 1));
 }
+
+/// The intent of a kill of the pod `a`, sent in vain or not.
+fn intent_of_a(action: &str, uid: &str) -> Value {
+    let mut intent = intent(action);
+    intent["path"] = json!("/api/v1/namespaces/production/pods/a");
+    intent["uid"] = json!(uid);
+    intent["event_id"] = json!("e");
+    intent
+}
+
+fn uid_of_a(simulation: &Simulation) -> String {
+    let pod = simulation.object("/api/v1/namespaces/production/pods/a").expect("it is there");
+    pod["metadata"]["uid"].as_str().expect("it has one").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_effect_is_started_again_only_where_the_manifest_allows_it() {
+    for (action, expected, sent_again) in [("kill", "kill done", 1), ("once", "once failed/not_sent", 0)] {
+        let simulation = simulation();
+        let records = [(LogType::Intent, "n", intent_of_a(action, &uid_of_a(&simulation)))];
+        let replica = recovered(left_behind(action, NO_TIME, &records).await, &simulation, CONFIG).await;
+        assert_eq!(replica.words(1).await, [expected]);
+        assert_eq!(sent(&simulation), sent_again);
+        if sent_again == 0 {
+            assert_eq!((replica.pages().await.len(), &replica.records().await[0].1["sent_at"]), (1, &Value::Null));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_of_another_uid_is_never_the_one_that_was_announced() {
+    let simulation = simulation();
+    let records = [(LogType::Intent, "n", intent_of_a("kill", "another"))];
+    let replica = recovered(left_behind("kill", NO_TIME, &records).await, &simulation, CONFIG).await;
+    assert_eq!(replica.words(1).await, ["kill done"], "the one that was announced is gone");
+    assert_eq!(sent(&simulation), 0, "and the one that has its name is left alone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_announced_dry_run_changed_nothing_and_is_simply_done_again() {
+    let simulation = simulation();
+    let mut intent = intent_of_a("kill", "u");
+    intent["dry_run"] = json!(true);
+    let left = left_behind("dry", NO_TIME, &[(LogType::Intent, "n", intent)]).await;
+    let replica = recovered(left, &simulation, CONFIG).await;
+    assert_eq!(replica.words(1).await, ["kill done"]);
+    assert_eq!(replica.records().await[0].1["dry_run"], true);
+}

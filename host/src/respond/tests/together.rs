@@ -92,3 +92,44 @@ async fn the_same_action_with_other_parameters_is_another_action() {
     let words = replica.words(2).await;
     assert!(words.iter().all(|word| !word.contains("folded")), "{words:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_reports_of_one_change_carry_the_same_action_id() {
+    let plugins = plugins();
+    let simulation = simulation();
+    let (one, two) = (replica(&simulation, &plugins).await, replica(&simulation, &plugins).await);
+    // Both have cleared the pod before either deletes it: the second is told that it is gone.
+    simulation.inject(Fault {
+        method: Method::DELETE,
+        path_prefix: "/".to_owned(),
+        times: 1,
+        kind: FaultKind::LoseAnswer,
+    });
+    let alert = alert("kill", "a");
+    tokio::join!(one.offer(alert.clone()), two.offer(alert));
+    one.words(1).await;
+    two.words(1).await;
+    let mut entries = one.records().await;
+    entries.extend(two.records().await);
+    let ids: std::collections::BTreeSet<_> =
+        entries.iter().filter_map(|(_, body)| body.get("action_id").map(ToString::to_string)).collect();
+    assert_eq!(ids.len(), 1, "{entries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_that_wait_are_bounded_by_their_size_as_well() {
+    let (simulation, plugins) = (simulation(), plugins());
+    let replica = replica(&simulation, &plugins).await;
+    refuse(&simulation, Method::GET, u32::MAX);
+    let padding = "x".repeat(8 << 20);
+    let large = || {
+        let body = json!({"output": padding, "priority": "Critical", "rule": "kill", "time": jiff::Timestamp::now().to_string(),
+            "output_fields": {"k8s.ns.name": "production", "k8s.pod.name": "a"}});
+        Alert::parse(body.to_string().as_bytes()).expect("an alert")
+    };
+    for _ in 0..8 {
+        replica.offer(large()).await;
+    }
+    let turned = replica.responder.offer(alert("kill", "b"), jiff::Timestamp::now()).await;
+    assert!(turned.is_err(), "64 MiB wait already");
+}

@@ -93,3 +93,32 @@ async fn an_action_that_is_dropped_in_the_middle_of_a_call_leaves_its_result() {
     assert_eq!(effects(&run), ["changed"]);
     assert_eq!(*notes.written.lock().unwrap(), ["intent delete", "result delete changed"]);
 }
+
+#[tokio::test]
+async fn a_configuration_that_brakes_holds_the_call_at_hand_and_its_budget_is_given_back() {
+    let stage = stage();
+    let gate = stage.gate.clone();
+    let meanwhile = Box::new(move || gate.brake(Some("the configuration says dryrun: true".to_owned())));
+    let notes = Arc::new(Notes { meanwhile: Some(meanwhile), ..Notes::default() });
+    let run = stage.run_of(ungranted(), false, Duration::from_secs(10), notes).await;
+    let error = stage.gate.change(&run, delete(pod("target"))).await.expect_err("stopped");
+    assert!(error.message.contains("dryrun: true"), "{error:?}");
+    assert_eq!((effects(&run), stage.sent()), (vec!["denied"], vec![]), "{:?}", run.calls());
+    let allowance = run.bounds.allowance.as_ref().expect("it has one");
+    assert!(allowance.spend(stage.ambient.now()), "nothing was sent, so nothing was spent");
+    stage.gate.brake(None);
+    let run = stage.run(ungranted(), false).await;
+    stage.gate.change(&run, delete(pod("target"))).await.expect("let go");
+}
+
+#[tokio::test]
+async fn nothing_live_is_sent_without_a_share_of_the_budgets() {
+    let stage = stage();
+    for (dry_run, sent) in [(false, 0), (true, 1)] {
+        let run = stage.run(ungranted(), dry_run).await;
+        let mut run = Arc::into_inner(run).expect("nobody else has it");
+        run.bounds.allowance = None;
+        let answer = stage.gate.change(&Arc::new(run), delete(pod("target"))).await;
+        assert_eq!((answer.is_ok(), stage.sent().len()), (dry_run, sent), "{answer:?}");
+    }
+}

@@ -1,5 +1,8 @@
 //! `serve`: puts the parts together, runs them, and takes them down in order.
 
+mod load;
+mod reload;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,17 +13,20 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use self::load::{Loaded, cluster_name};
+use self::reload::{Flags, Reloader};
 use super::access::Watch;
 use super::{Failure, delivery, settings};
-use crate::access::needs::{self, Need};
+use crate::access::needs;
 use crate::ambient::Ambient;
 use crate::cluster::{self, ClusterSpec};
 use crate::config::Config;
+use crate::config::watch::Seen;
 use crate::intake::server::Patience;
 use crate::intake::{self, Intake};
 use crate::journal::Journal;
-use crate::plugins::Plugins;
-use crate::respond::{Parts, Responder, pages, record, rules::Rules};
+use crate::plugins::engine::Engine;
+use crate::respond::{Parts, Responder, pages, record};
 use crate::safety::gate::Gate;
 use crate::ship::{self, Shipper};
 use crate::telemetry::log::{Format, Level, Log};
@@ -77,6 +83,17 @@ impl Arguments {
     }
 }
 
+impl Flags {
+    fn of(arguments: &Arguments, config: &Config) -> Self {
+        Self {
+            config: arguments.config.clone(),
+            plugins: arguments.plugins.clone(),
+            token_file: arguments.token_file.clone(),
+            journal: arguments.journal.clone().unwrap_or_else(|| config.journal.clone()),
+        }
+    }
+}
+
 /// Everything that runs, in the order in which it was started.
 struct Running {
     log: Log,
@@ -96,12 +113,14 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let log = Log::stdout(&ambient, arguments.format());
     crate::telemetry::install(&log);
     let config = settings::load(&arguments.config)?;
+    // Before anything is read from the files: what changes from here on is seen.
+    let seen = Flags::of(&arguments, &config).watched(&config).look();
     let tokens = settings::tokens(arguments.token_file.as_deref(), &config)?;
     let spec = settings::cluster(arguments.cluster.as_deref())?;
     let mut terminated = signal(SignalKind::terminate())
         .map_err(|error| Failure::Runtime(format!("cannot listen for SIGTERM: {error}")))?;
-    let running = tokio::select! {
-        running = start(arguments, config, tokens, spec, ambient, log) => running?,
+    let (running, reloader) = tokio::select! {
+        running = start(arguments, config, seen, tokens, spec, ambient, log) => running?,
         // Nothing was taken yet, and what a start has taken up is in the inbox.
         _ = terminated.recv() => return Ok(()),
     };
@@ -109,6 +128,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         _ = terminated.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
         () = running.responder.probe() => {}
+        () = reloader.run() => {}
         () = running.access.run(&running.responder) => {}
         () = running.responder.upkeep() => {}
     }
@@ -118,21 +138,19 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn start(
     arguments: Arguments,
     config: Config,
+    seen: Seen,
     tokens: intake::token::Tokens,
     spec: ClusterSpec,
     ambient: Ambient,
     log: Log,
-) -> Result<Running, Failure> {
-    for warning in &config.warnings {
-        let place = format!("{}:{}:{}", arguments.config.display(), warning.location.line, warning.location.column);
-        log.line(Level::Warn, &format!("{place}: {}", warning.message), &Map::new());
-    }
+) -> Result<(Running, Reloader), Failure> {
     let listen = settings::address(arguments.listen, config.listen, settings::DEFAULT_LISTEN);
     let admin = settings::address(arguments.admin_listen, config.admin_listen, settings::DEFAULT_ADMIN_LISTEN);
     #[cfg(all(feature = "faults", not(test)))]
     log.line(Level::Warn, &crate::faults::warning([listen, admin]).map_err(Failure::Usage)?, &Map::new());
     let metrics = Metrics::new();
-    let journal_path = arguments.journal.clone().unwrap_or_else(|| config.journal.clone());
+    let flags = Flags::of(&arguments, &config);
+    let journal_path = flags.journal.clone();
     let bounds = settings::bounds(&config);
     let journal =
         Journal::open_within(&journal_path, &ambient, bounds).map_err(|error| Failure::Runtime(error.to_string()))?;
@@ -143,8 +161,16 @@ async fn start(
     let gate = Gate::new(reader.clone(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
     let gate = gate.observed(metrics.clone());
     let key = settings::redaction_key(&config, &journal_path, &ambient)?;
-    let (mut rules, needs) = load_rules(&arguments, &config, &journal_path, cluster_name, &log, &metrics).await?;
-    rules.redaction = rules.redaction.keyed(key);
+    let memory = usize::try_from(config.plugins.limits.memory).unwrap_or(usize::MAX);
+    let engine = Engine::new(Engine::SLOTS, memory).map_err(|error| Failure::Usage(error.to_string()))?;
+    let source = settings::plugins(flags.plugins.clone(), &config, &journal_path);
+    let loaded = Loaded::load(engine.clone(), source, &config, cluster_name).await?;
+    loaded.report(&arguments.config, &config, &log);
+    // Of an action without a plugin nothing is needed: it does nothing.
+    let (needs, _) = needs::needs(&config, &loaded.plugins);
+    let (digests, mut rules) = (loaded.digests(), loaded.rules);
+    rules.redaction = rules.redaction.keyed(key.clone());
+    metrics.rules_without_plugin(rules.without_plugin().len());
     let (channels, destinations) = delivery::channels(&config, &rules.cluster_name, &ambient)
         .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.config.display())))?;
     let shippers = if channels.is_empty() {
@@ -171,6 +197,7 @@ async fn start(
         concurrency,
     };
     let responder = Responder::new(parts);
+    responder.brake(dryrun.then(|| reload::DRY.to_owned()));
     if !without.is_empty() && !dryrun {
         let detail = without.iter().map(|(rule, why)| format!("{rule}: {why}")).collect::<Vec<_>>().join("; ");
         let page = pages::about_ourselves(
@@ -189,8 +216,8 @@ async fn start(
     let recovered = responder.recover().await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let stop = watch::Sender::new(false);
     let servers = vec![
-        tokio::spawn(intake::server::serve_alerts(listen, intake, config.shutdown_delay, stopped(&stop))),
-        tokio::spawn(intake::server::serve(admin, intake::admin(metrics), Patience::default(), stopped(&stop))),
+        tokio::spawn(intake::server::serve_alerts(listen, intake.clone(), config.shutdown_delay, stopped(&stop))),
+        tokio::spawn(intake::server::serve(admin, intake::admin(metrics.clone()), Patience::default(), stopped(&stop))),
     ];
     let fields = record::fields([
         ("listen", json!(address.to_string())),
@@ -203,56 +230,20 @@ async fn start(
         ("version", json!(env!("CARGO_PKG_VERSION"))),
     ]);
     log.line(Level::Info, "ready", &fields);
-    Ok(Running { log, responder, journal, shippers, stop, servers, shutdown_delay: config.shutdown_delay, access })
-}
-
-async fn load_rules(
-    arguments: &Arguments,
-    config: &Config,
-    journal: &std::path::Path,
-    cluster_name: String,
-    log: &Log,
-    metrics: &Metrics,
-) -> Result<(Rules, Vec<Need>), Failure> {
-    let source = settings::plugins(arguments.plugins.clone(), config, journal);
-    let plugins = tokio::task::spawn_blocking(move || Plugins::load(&source))
-        .await
-        .map_err(|error| Failure::Runtime(format!("loading plugins failed: {error}")))?
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    for warning in settings::unpaged(config, &plugins) {
-        let place = format!("{}:{}:{}", arguments.config.display(), warning.location.line, warning.location.column);
-        log.line(Level::Warn, &format!("{place}: {}", warning.message), &Map::new());
-    }
-    for warning in &plugins.warnings {
-        log.line(Level::Warn, warning, &Map::new());
-    }
-    for unusable in &plugins.unusable {
-        let fields =
-            record::fields([("file", json!(unusable.file.display().to_string())), ("plugin", json!(unusable.name))]);
-        log.line(Level::Error, &format!("a plugin cannot be used: {}", unusable.reason), &fields);
-    }
-    for plugin in plugins.iter() {
-        let fields = record::fields([
-            ("plugin", json!(plugin.manifest.name)),
-            ("sha256", json!(plugin.sha256)),
-            ("file", json!(plugin.file.display().to_string())),
-        ]);
-        log.line(Level::Info, "plugin loaded", &fields);
-    }
-    let (rules, problems) = Rules::join(config, &plugins, cluster_name).await;
-    for problem in &problems {
-        let place = format!("{}:{}:{}", arguments.config.display(), problem.location.line, problem.location.column);
-        log.line(Level::Error, &format!("{place}: {}; the rule will not act", problem.message), &Map::new());
-    }
-    metrics.rules_without_plugin(rules.without_plugin().len());
-    // Of an action without a plugin nothing is needed: it does nothing.
-    let (needs, _) = needs::needs(config, &plugins);
-    Ok((rules, needs))
-}
-
-/// What records say: the simulation never passes for a cluster.
-fn cluster_name(config: &Config, simulated: bool) -> String {
-    if simulated { "simulated".to_owned() } else { config.cluster_name.clone() }
+    let shutdown_delay = config.shutdown_delay;
+    let reloader = Reloader {
+        flags,
+        responder: responder.clone(),
+        intake,
+        engine,
+        log: log.clone(),
+        metrics,
+        config,
+        digests,
+        redaction_key: key,
+        seen,
+    };
+    Ok((Running { log, responder, journal, shippers, stop, servers, shutdown_delay, access }, reloader))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
