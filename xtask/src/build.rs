@@ -5,8 +5,9 @@ use std::process::Command;
 
 use integration_tests::controller::FAULTS;
 
-/// Of the whole workspace, as the tests are: what it depends on then has the same features in both, and is compiled once.
-const BUILD: [&str; 4] = ["build", "--workspace", "--bin", "falco-response-controller"];
+/// Of the whole workspace and with a test, as the tests are: what it depends on then has the same features in both, and is
+/// compiled once.
+const BUILD: [&str; 6] = ["build", "--workspace", "--bin", "falco-response-controller", "--test", "suite"];
 
 /// Builds the controller's binary.
 ///
