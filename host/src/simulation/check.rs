@@ -135,11 +135,14 @@ impl Checker<'_> {
             let alert = Alert::parse(body.as_bytes()).expect("an alert that was answered");
             let configured = self.world.scenario.config(*life).0.contains(&format!("name: {}", alert.rule));
             let wanted = configured && alert.priority <= crate::alert::Priority::Critical;
-            let known = self
-                .notes
-                .accepted
-                .iter()
-                .any(|new| *new.body == **body || (alert.uuid.is_some() && new.alert_uuid == alert.uuid));
+            let is_it = |other: &Alert| {
+                other.raw() == alert.raw()
+                    || (alert.uuid.is_some() && other.uuid == alert.uuid)
+                    || (alert.field("k8s.pod.uid").is_some()
+                        && (&other.rule, other.time, other.field("k8s.pod.uid"))
+                            == (&alert.rule, alert.time, alert.field("k8s.pod.uid")))
+            };
+            let known = self.alerts.values().any(is_it);
             if wanted && !known {
                 self.wrong.push(format!("an alert was answered and is lost: {body}"));
             }
@@ -210,8 +213,8 @@ impl Checker<'_> {
             match (results.get(&(entry_id, call)), outcome) {
                 (None, Some("unknown")) => {}
                 (None, Some(_)) if lost => {}
-                // A controller that stopped in a dry call asks again, in a run of its own: nothing was changed.
-                (None, None) if intent.get("dry_run") == Some(&Value::Bool(true)) => {}
+                // A controller that stopped in a dry run asks again, in a run of its own: nothing was changed.
+                (_, None) if intent.get("dry_run") == Some(&Value::Bool(true)) => {}
                 (None, outcome) => wrong.push(format!("{what} has no result, and its entry says {outcome:?}")),
                 (Some(result), None) if !matches!(text(result, "effect"), "not_sent" | "denied") => {
                     wrong.push(format!("{what} was {}, and there is no entry", text(result, "effect")));

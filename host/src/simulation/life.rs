@@ -141,7 +141,7 @@ async fn wait_until_all_is_done(world: &World, controller: &Controller) -> Over 
     let patience = after(world.calm_at, PATIENCE);
     loop {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        if world.is_rough() || !world.agenda_is_empty() {
+        if world.is_rough() || !world.is_over() {
             continue;
         }
         let inbox = controller.journal.unfinished().await.expect("readable").len();

@@ -37,7 +37,10 @@ pub async fn run(world: Arc<World>, intake: Router) {
 fn happen(world: &Arc<World>, intake: &Router, happening: Happening) {
     match happening {
         Happening::Seen(sight) => seen(world, &sight),
-        Happening::Posted(body) => drop(tokio::spawn(post(Arc::clone(world), intake.clone(), body))),
+        Happening::Posted(body) => {
+            world.begins_to_post();
+            drop(tokio::spawn(post(Arc::clone(world), intake.clone(), body)));
+        }
         Happening::Arrives(late) => {
             world.note(|| format!("api: {} {} arrives late", late.request.method(), late.request.uri().path()));
             truth::carry_out(world, &late);
@@ -108,6 +111,7 @@ async fn post(world: Arc<World>, intake: Router, body: Arc<str>) {
     if world.is_dead() {
         return;
     }
+    world.has_posted();
     world.note(|| format!("intake: {}", response.status().as_u16()));
     if response.status().is_success() {
         let mut state = world.state();

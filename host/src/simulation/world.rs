@@ -57,6 +57,8 @@ struct Life {
     dead: bool,
     steps: u64,
     dies_at_step: Option<u64>,
+    /// Alerts that are being posted.
+    posts: u64,
 }
 
 /// What the checks are told.
@@ -204,7 +206,7 @@ impl World {
     /// A new life begins.
     pub fn wake(&self, dies_at_step: Option<u64>) {
         let mut state = self.state();
-        state.life = Life { dead: false, steps: 0, dies_at_step };
+        state.life = Life { dies_at_step, ..Life::default() };
         state.notes.lives += 1;
     }
 
@@ -231,8 +233,18 @@ impl World {
         }
     }
 
-    pub fn agenda_is_empty(&self) -> bool {
-        self.state().agenda.is_empty()
+    /// Whether nothing is to happen any more, and nothing is happening.
+    pub fn is_over(&self) -> bool {
+        let state = self.state();
+        state.agenda.is_empty() && state.life.posts == 0
+    }
+
+    pub fn begins_to_post(&self) {
+        self.state().life.posts += 1;
+    }
+
+    pub fn has_posted(&self) {
+        self.state().life.posts -= 1;
     }
 
     pub fn number(&self) -> u64 {
