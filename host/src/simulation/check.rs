@@ -135,11 +135,14 @@ impl Checker<'_> {
             let alert = Alert::parse(body.as_bytes()).expect("an alert that was answered");
             let configured = self.world.scenario.config(*life).0.contains(&format!("name: {}", alert.rule));
             let wanted = configured && alert.priority <= crate::alert::Priority::Critical;
-            let known = self
-                .notes
-                .accepted
-                .iter()
-                .any(|new| *new.body == **body || (alert.uuid.is_some() && new.alert_uuid == alert.uuid));
+            // The same rule, pod UID and time are the same alert.
+            let same = |accepted: &str| {
+                let of = |alert: &Alert| Some((alert.rule.clone(), alert.text("k8s.pod.uid")?, alert.time));
+                Alert::parse(accepted.as_bytes()).is_ok_and(|other| of(&alert).is_some() && of(&other) == of(&alert))
+            };
+            let known = self.notes.accepted.iter().any(|new| {
+                *new.body == **body || (alert.uuid.is_some() && new.alert_uuid == alert.uuid) || same(&new.body)
+            });
             if wanted && !known {
                 self.wrong.push(format!("an alert was answered and is lost: {body}"));
             }
