@@ -62,6 +62,9 @@ impl Finding {
 impl Inner {
     /// Asks until there is an answer, or it is too late. None: the controller is to end first.
     pub(super) async fn look_up(&self, intent: &Map<String, Value>) -> Option<Finding> {
+        if intent.get("dry_run") == Some(&Value::Bool(true)) {
+            return Some(finding("unknown", "a dry run: it changed nothing, and what would have been is not known"));
+        }
         let Some(object) = object_of(intent) else {
             return Some(finding("unknown", "what the call was about cannot be read from its announcement"));
         };

@@ -277,8 +277,7 @@ fn may_have_been_sent(intent: &UnfinishedIntent) -> bool {
     if faults::is("repeat_unknown") {
         return false;
     }
-    let dry = intent.intent.get("dry_run") == Some(&Value::Bool(true));
-    !dry && !matches!(effect(intent), Some("not_sent" | "denied"))
+    !matches!(effect(intent), Some("not_sent" | "denied"))
 }
 
 /// The same words as for a run that ended, from intents and results alone.

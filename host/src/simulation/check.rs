@@ -213,8 +213,6 @@ impl Checker<'_> {
             match (results.get(&(entry_id, call)), outcome) {
                 (None, Some("unknown")) => {}
                 (None, Some(_)) if lost => {}
-                // A controller that stopped in a dry run asks again, in a run of its own: nothing was changed.
-                (_, None) if intent.get("dry_run") == Some(&Value::Bool(true)) => {}
                 (None, outcome) => wrong.push(format!("{what} has no result, and its entry says {outcome:?}")),
                 (Some(result), None) if !matches!(text(result, "effect"), "not_sent" | "denied") => {
                     wrong.push(format!("{what} was {}, and there is no entry", text(result, "effect")));

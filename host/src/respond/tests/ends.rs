@@ -283,12 +283,12 @@ async fn a_pod_of_another_uid_is_never_the_one_that_was_announced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_announced_dry_run_changed_nothing_and_is_simply_done_again() {
+async fn an_announced_dry_run_is_unknown_and_nobody_is_paged() {
     let simulation = simulation();
     let mut intent = intent_of_a("kill", "u");
     intent["dry_run"] = json!(true);
     let left = left_behind("dry", NO_TIME, &[(LogType::Intent, "n", intent)]).await;
     let replica = recovered(left, &simulation, CONFIG).await;
-    assert_eq!(replica.words(1).await, ["kill done"]);
-    assert_eq!(replica.records().await[0].1["dry_run"], true);
+    assert_eq!(replica.words(1).await, ["kill unknown"]);
+    assert_eq!((&replica.records().await[0].1["dry_run"], replica.pages().await.len()), (&json!(true), 0));
 }
