@@ -3,11 +3,12 @@
 
 use super::needs::manifests;
 use super::permitted::{self, Manifests, Reach};
+use crate::cluster::names::qualified;
 use crate::config::Config;
 use crate::plugins::Plugins;
 use crate::plugins::manifest::Manifest;
 use crate::safety::effective::{Basis, Effective};
-use crate::safety::permissions::{Permission, Permissions, Scope, Verb};
+use crate::safety::permissions::{Permissions, Scope, Verb};
 
 /// One sentence for each verb and resource that a grant names, in the order of the file.
 pub fn sentences(config: &Config, plugins: &Plugins) -> Vec<String> {
@@ -21,7 +22,7 @@ fn of_manifests(config: &Config, manifests: &Manifests<'_>) -> Vec<String> {
     for (action, grants) in &config.plugins.grants {
         let Some(manifest) = manifests.get(action.as_str()) else { continue };
         for grant in grants {
-            for (group, resource, verb) in calls(grant) {
+            for (group, resource, verb) in grant.calls() {
                 let alone = Permissions { declared: manifest.permissions.clone(), granted: vec![grant.clone()] };
                 let effective = alone.effective().into_iter().filter(|one| {
                     matches!(one.basis, Basis::Granted { .. })
@@ -39,21 +40,8 @@ fn of_manifests(config: &Config, manifests: &Manifests<'_>) -> Vec<String> {
     sentences
 }
 
-fn calls(grant: &Permission) -> impl Iterator<Item = (&str, &str, Verb)> {
-    grant.api_groups.iter().flat_map(move |group| {
-        grant
-            .resources
-            .iter()
-            .flat_map(move |resource| grant.verbs.iter().map(move |verb| (group.as_str(), resource.as_str(), *verb)))
-    })
-}
-
 fn without_effect(action: &str, manifest: &Manifest, group: &str, resource: &str, verb: Verb) -> String {
-    let declares = manifest.permissions.iter().any(|declared| {
-        declared.api_groups.iter().any(|own| own == group)
-            && declared.resources.iter().any(|own| own == resource)
-            && declared.verbs.contains(&verb)
-    });
+    let declares = manifest.permissions.iter().any(|declared| declared.names(group, resource, verb));
     let why = if declares { "there is nothing that it would reach" } else { "its manifest does not ask for it" };
     format!("the grant to `{action}` of {} {} has no effect: {why}", verb.as_str(), qualified(group, resource))
 }
@@ -62,7 +50,7 @@ fn sentence(action: &str, effective: &Effective, reach: Reach) -> String {
     let Effective { group, resource, verb, names, basis, .. } = effective;
     let fields: &[String] = match basis {
         Basis::Granted { fields } => fields,
-        Basis::Default(_) => &[],
+        Basis::Default => &[],
     };
     let mut text = format!("the grant to `{action}` lets it {} {}", verb.as_str(), qualified(group, resource));
     if !names.is_empty() {
@@ -78,14 +66,6 @@ fn sentence(action: &str, effective: &Effective, reach: Reach) -> String {
         text.push_str(&format!(": {}", consequences.join("; ")));
     }
     text
-}
-
-fn qualified(group: &str, resource: &str) -> String {
-    match (group, resource.split_once('/')) {
-        ("", _) => resource.to_owned(),
-        (group, Some((plural, subresource))) => format!("{plural}.{group}/{subresource}"),
-        (group, None) => format!("{resource}.{group}"),
-    }
 }
 
 fn place(effective: &Effective, reach: Reach) -> &'static str {

@@ -85,7 +85,7 @@ fn owner_kinds(place: &Place, policy: &Policy, collected: &mut Collected) {
 
 fn of_plugin(action: &Action<'_>, effective: &Effective, policy: &Policy, collected: &mut Collected) {
     let basis = match effective.basis {
-        Basis::Default(_) => "by default",
+        Basis::Default => "by default",
         Basis::Granted { .. } => "granted in plugins.grants",
     };
     let why = format!("action {}, {basis}", action.name);

@@ -15,7 +15,7 @@ use tower::BoxError;
 
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
-use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request};
+use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request, uid_str};
 use crate::faults;
 use crate::telemetry::metrics::Metrics;
 
@@ -286,7 +286,7 @@ impl Writer {
 }
 
 fn has_uid(object: &Value, uid: &Uid) -> bool {
-    object.pointer("/metadata/uid").and_then(Value::as_str) == Some(uid.as_str())
+    uid_str(object) == Some(uid.as_str())
 }
 
 fn another(object: &ObjectRef, uid: &Uid) -> ApiError {

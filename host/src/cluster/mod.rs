@@ -135,6 +135,11 @@ pub enum ApiError {
     TooLarge { limit: usize },
 }
 
+/// An object's `metadata.uid`.
+pub fn uid_str(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/uid").and_then(Value::as_str)
+}
+
 impl ApiError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { code: 404, .. })

@@ -224,14 +224,16 @@ impl ApiResource {
 /// `deployments.apps/scale`, `pods`.
 impl fmt::Display for ApiResource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.plural)?;
-        if !self.group.is_empty() {
-            write!(formatter, ".{}", self.group)?;
-        }
-        match self.subresource {
-            Some(subresource) => write!(formatter, "/{}", subresource.as_str()),
-            None => Ok(()),
-        }
+        formatter.write_str(&qualified(&self.group, &self.rbac_name()))
+    }
+}
+
+/// A resource as RBAC names it, with its group: `deployments.apps/scale`, `pods`.
+pub fn qualified(group: &str, resource: &str) -> String {
+    match (group, resource.split_once('/')) {
+        ("", _) => resource.to_owned(),
+        (group, Some((plural, subresource))) => format!("{plural}.{group}/{subresource}"),
+        (group, None) => format!("{resource}.{group}"),
     }
 }
 

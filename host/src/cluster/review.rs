@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::{Reader, new_request, parse};
-use super::names::{Namespace, ObjectName};
+use super::names::{Namespace, ObjectName, qualified};
 use super::{ApiError, outermost};
 
 /// One call, as RBAC sees calls.
@@ -27,17 +27,11 @@ pub struct Access {
 impl Access {
     /// Without the place: `create deployments.apps/scale checkout`.
     pub fn call(&self) -> String {
-        let (plural, subresource) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
-        let mut text = format!("{} {plural}", self.verb);
-        for (mark, part) in
-            [('.', self.group.as_str()), ('/', subresource), (' ', self.name.as_ref().map_or("", ObjectName::as_str))]
-        {
-            if !part.is_empty() {
-                text.push(mark);
-                text.push_str(part);
-            }
+        let text = format!("{} {}", self.verb, qualified(&self.group, &self.resource));
+        match &self.name {
+            Some(name) => format!("{text} {name}"),
+            None => text,
         }
-        text
     }
 }
 

@@ -10,6 +10,7 @@ use super::record::About;
 use super::rules::{Rule, Rules};
 use super::{Event, Inner, pages};
 use crate::cluster::names::ObjectRef;
+use crate::cluster::uid_str;
 use crate::journal::Write;
 use crate::safety::clearance::Cleared;
 use crate::safety::run::CallRecord;
@@ -78,12 +79,7 @@ impl Inner {
             wait = LOOK_EVERY;
             match self.gate.reader().get(&followed.pod).await {
                 Err(error) if error.is_not_found() => break true,
-                Ok(found)
-                    if found.pointer("/metadata/uid").and_then(Value::as_str)
-                        != followed.pod.uid.as_ref().map(AsRef::<str>::as_ref) =>
-                {
-                    break true;
-                }
+                Ok(found) if uid_str(&found) != followed.pod.uid.as_ref().map(AsRef::<str>::as_ref) => break true,
                 Ok(_) => last_error = None,
                 Err(error) => last_error = Some(error.to_string()),
             }

@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::Inner;
-use crate::cluster::ApiError;
 use crate::cluster::names::{ObjectName, ObjectRef, Subresource};
+use crate::cluster::{ApiError, uid_str};
 
 /// Without an answer by then the call stays unknown, and somebody is told.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -110,8 +110,7 @@ fn judge(intent: &Map<String, Value>, answer: Result<&Value, &ApiError>) -> Find
         Err(error) if error.is_not_found() => None,
         Err(error) => return finding("unknown", format!("looked up after a restart, without an answer: {error}")),
     };
-    let uid = |object: &Value| object.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
-    let same = found.filter(|found| text("uid").is_none_or(|pinned| uid(found).as_deref() == Some(pinned)));
+    let same = found.filter(|found| text("uid").is_none_or(|pinned| uid_str(found) == Some(pinned)));
     match (text("verb"), same) {
         (Some("delete" | "evict"), None) => {
             finding("changed", "found gone after a restart; the call's own answer is not known")

@@ -23,7 +23,7 @@ use super::identity::{self, Identified, Proof, Subject};
 use super::owners::{self, Chain, WalkError};
 use super::policy::{Policy, RuleScope};
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
-use crate::cluster::{ApiError, Reader};
+use crate::cluster::{ApiError, Reader, uid_str};
 
 /// How long a pod may take to report its containers before the alert's container id counts as unknown.
 const CONTAINER_IDS_WITHIN: Duration = Duration::from_secs(2);
@@ -199,7 +199,7 @@ pub async fn clear_other(
 /// # Errors
 /// An answer without a UID cannot be acted on.
 pub fn uid_of(object: &Value) -> Result<Uid, Refusal> {
-    let text = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or("");
+    let text = uid_str(object).unwrap_or("");
     Uid::parse(text)
         .map_err(|error| Refusal::new(Check::Conflict, format!("the API server's answer has no usable UID: {error}")))
 }

@@ -27,8 +27,8 @@ pub(super) enum Object {
 }
 
 /// What a default grant asks of a call beyond verb, object and scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Only {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Only {
     Anything,
     /// Only `apiVersion`, `kind` and `metadata` are read.
     Metadata,

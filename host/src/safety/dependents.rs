@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use serde_json::Value;
+
 use super::checks::{Check, Refusal};
-use super::owners::{MOST_OWNERS, WalkError, unknown_kind, unreadable};
+use super::owners::{self, WalkError};
 use super::policy::{DAEMON_SET, Policy};
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
-use crate::cluster::owners::{self, OwnerReference};
 use crate::cluster::{Reader, Selection};
-use serde_json::Value;
 
 /// # Errors
 /// A DaemonSet belongs to the object, or may do so for all that can be read; or no answer.
@@ -53,34 +53,18 @@ async fn belongs_to(
     policy: &Policy,
 ) -> Result<bool, WalkError> {
     let mut seen = BTreeSet::new();
-    let mut waiting = VecDeque::from(references(object)?);
+    let mut waiting = VecDeque::from(owners::references(object)?);
     while let Some(reference) = waiting.pop_front() {
         if reference.uid == *uid {
             return Ok(true);
         }
-        if !seen.insert(reference.uid.clone()) {
+        if !owners::is_new(&mut seen, &reference)? {
             continue;
         }
-        if seen.len() > MOST_OWNERS {
-            return Err(Refusal::new(Check::OwnerUnreadable, format!("more than {MOST_OWNERS} owners")).into());
+        let kind = owners::kind_of(&reference, policy)?;
+        if let Some(owner) = owners::read(&reference, kind, namespace, reader).await? {
+            waiting.extend(owners::references(&owner)?);
         }
-        let kind = policy.owner_kinds.find(&reference).ok_or_else(|| unknown_kind(&reference))?;
-        if kind.top_level {
-            continue;
-        }
-        let read = reader
-            .get(&reference.object(kind.resource.clone(), namespace))
-            .await
-            .map_err(|error| unreadable(&reference, error))?;
-        if read.pointer("/metadata/uid").and_then(Value::as_str) != Some(reference.uid.as_str()) {
-            let detail = format!("{reference} has another UID than the reference to it: the owner was replaced");
-            return Err(Refusal::new(Check::OwnerUnreadable, detail).into());
-        }
-        waiting.extend(references(&read)?);
     }
     Ok(false)
-}
-
-fn references(object: &Value) -> Result<Vec<OwnerReference>, Refusal> {
-    owners::references(object).map_err(|error| Refusal::new(Check::OwnerUnreadable, error.to_string()))
 }

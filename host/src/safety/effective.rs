@@ -3,8 +3,8 @@
 //! [`Permissions::permit`] judges one call; this lists the calls that it could permit, for those who grant them
 //! elsewhere: RBAC and admission.
 
-use super::defaults::{DEFAULT_GRANTS, Object, Only};
-use super::permissions::{Permission, Permissions, Scope, Verb};
+use super::defaults::{DEFAULT_GRANTS, Object};
+use super::permissions::{Permissions, Scope, Verb};
 
 /// Calls of one verb on one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Effective {
 /// Who granted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Basis {
-    Default(Only),
+    Default,
     /// The operator, with these further paths for what is written.
     Granted {
         fields: Vec<String>,
@@ -35,7 +35,7 @@ impl Permissions {
     pub fn effective(&self) -> Vec<Effective> {
         let mut found = Vec::new();
         for declared in &self.declared {
-            for (group, resource, verb) in calls(declared) {
+            for (group, resource, verb) in declared.calls() {
                 let default = DEFAULT_GRANTS.iter().filter(|default| {
                     let object = match default.object {
                         Object::Of(own, plural) => own == group && plural == resource,
@@ -43,13 +43,8 @@ impl Permissions {
                     };
                     object && default.verb == verb
                 });
-                let default =
-                    default.map(|default| (default.scope, default.only.names(declared), Basis::Default(default.only)));
-                let granted = self.granted.iter().filter(|grant| {
-                    grant.verbs.contains(&verb)
-                        && grant.api_groups.iter().any(|own| own == group)
-                        && grant.resources.iter().any(|own| own == resource)
-                });
+                let default = default.map(|default| (default.scope, default.only.names(declared), Basis::Default));
+                let granted = self.granted.iter().filter(|grant| grant.names(group, resource, verb));
                 let granted = granted.map(|grant| {
                     let names = (!grant.resource_names.is_empty()).then(|| grant.resource_names.clone());
                     (grant.scope, names, Basis::Granted { fields: grant.fields.clone() })
@@ -73,14 +68,6 @@ impl Permissions {
         }
         found
     }
-}
-
-fn calls(permission: &Permission) -> impl Iterator<Item = (&str, &str, Verb)> {
-    permission.api_groups.iter().flat_map(move |group| {
-        permission.resources.iter().flat_map(move |resource| {
-            permission.verbs.iter().map(move |verb| (group.as_str(), resource.as_str(), *verb))
-        })
-    })
 }
 
 /// Names within both lists, of which an empty or absent one means any. None: there is no such name.

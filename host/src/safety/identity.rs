@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::checks::{Check, Refusal};
 use crate::alert::Alert;
 use crate::cluster::names::{Namespace, ObjectName};
+use crate::cluster::uid_str;
 
 /// What showed that the pod is the alert's; part of the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +92,7 @@ fn usable_container_id(id: &str) -> bool {
 pub fn identify(pod: &Value, subject: &Subject, strict: bool) -> Identified {
     let no = |check, detail: String| Identified::No(Refusal::new(check, detail));
     if let Some(expected) = &subject.pod_uid {
-        return match pod.pointer("/metadata/uid").and_then(Value::as_str) {
+        return match uid_str(pod) {
             Some(uid) if uid == expected => Identified::Yes(Proof::PodUid),
             _ => no(Check::NotTheAlertsPod, "the pod of that name has another UID than the alert's".to_owned()),
         };

@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::checks::{self, Check, Refusal};
 use super::policy::Policy;
-use crate::cluster::names::{Namespace, ObjectRef};
-use crate::cluster::owners::{self, OwnerReference};
-use crate::cluster::{ApiError, Reader};
+use crate::cluster::names::{Namespace, ObjectRef, Uid};
+use crate::cluster::owners::{self, OwnerKind, OwnerReference};
+use crate::cluster::{ApiError, Reader, uid_str};
 
 /// Deeper or wider than any real chain.
-pub(super) const MOST_OWNERS: usize = 16;
+const MOST_OWNERS: usize = 16;
 
 /// A controller of the target. `kind` is Kubernetes' `Deployment`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,16 +64,10 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
     let mut waiting = VecDeque::new();
     enqueue(object, true, policy, &mut waiting)?;
     while let Some((reference, controls)) = waiting.pop_front() {
-        if !seen.insert(reference.uid.clone()) {
+        if !is_new(&mut seen, &reference)? {
             continue;
         }
-        if seen.len() > MOST_OWNERS {
-            return Err(Refusal::new(Check::OwnerUnreadable, format!("more than {MOST_OWNERS} owners")).into());
-        }
-        let kind = policy
-            .owner_kinds
-            .find(&reference)
-            .ok_or_else(|| WalkError::Owner(Box::new(reference.clone()), unknown_kind(&reference)))?;
+        let kind = kind_of(&reference, policy)?;
         if controls {
             chain.top = Some(reference.to_string());
             chain.controllers.push(Owner {
@@ -81,20 +75,54 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
                 object: reference.object(kind.resource.clone(), namespace),
             });
         }
-        if kind.top_level {
-            continue;
+        if let Some(owner) = read(&reference, kind, namespace, reader).await? {
+            enqueue(&owner, controls, policy, &mut waiting)?;
         }
-        let read = reader
-            .get(&reference.object(kind.resource.clone(), namespace))
-            .await
-            .map_err(|error| unreadable(&reference, error))?;
-        if read.pointer("/metadata/uid").and_then(Value::as_str) != Some(reference.uid.as_str()) {
-            let detail = format!("{reference} has another UID than the reference to it: the owner was replaced");
-            return Err(WalkError::Owner(Box::new(reference), Refusal::new(Check::OwnerUnreadable, detail)));
-        }
-        enqueue(&read, controls, policy, &mut waiting)?;
     }
     Ok(chain)
+}
+
+/// Whether an owner was not met before on this walk.
+pub(super) fn is_new(seen: &mut BTreeSet<Uid>, reference: &OwnerReference) -> Result<bool, Refusal> {
+    let new = seen.insert(reference.uid.clone());
+    if seen.len() > MOST_OWNERS {
+        return Err(Refusal::new(Check::OwnerUnreadable, format!("more than {MOST_OWNERS} owners")));
+    }
+    Ok(new)
+}
+
+pub(super) fn references(object: &Value) -> Result<Vec<OwnerReference>, Refusal> {
+    owners::references(object).map_err(|error| Refusal::new(Check::OwnerUnreadable, error.to_string()))
+}
+
+/// What the policy knows of an owner's kind.
+pub(super) fn kind_of<'a>(reference: &OwnerReference, policy: &'a Policy) -> Result<&'a OwnerKind, WalkError> {
+    let kind = policy.owner_kinds.find(reference);
+    kind.ok_or_else(|| WalkError::Owner(Box::new(reference.clone()), unknown_kind(reference)))
+}
+
+/// The owner itself; none where its kind is not read.
+///
+/// # Errors
+/// It cannot be read, is another one by now, or no answer.
+pub(super) async fn read(
+    reference: &OwnerReference,
+    kind: &OwnerKind,
+    namespace: &Namespace,
+    reader: &Reader,
+) -> Result<Option<Value>, WalkError> {
+    if kind.top_level {
+        return Ok(None);
+    }
+    let owner = reader
+        .get(&reference.object(kind.resource.clone(), namespace))
+        .await
+        .map_err(|error| unreadable(reference, error))?;
+    if uid_str(&owner) != Some(reference.uid.as_str()) {
+        let detail = format!("{reference} has another UID than the reference to it: the owner was replaced");
+        return Err(WalkError::Owner(Box::new(reference.clone()), Refusal::new(Check::OwnerUnreadable, detail)));
+    }
+    Ok(Some(owner))
 }
 
 /// Checks every reference of `object` by its kind before any of them is read. `controls`: whether what holds the
@@ -105,8 +133,7 @@ fn enqueue(
     policy: &Policy,
     waiting: &mut VecDeque<(OwnerReference, bool)>,
 ) -> Result<(), WalkError> {
-    let references =
-        owners::references(object).map_err(|error| Refusal::new(Check::OwnerUnreadable, error.to_string()))?;
+    let references = references(object)?;
     for reference in &references {
         checks::owner_not_protected(&reference.kind, &reference.to_string(), policy)
             .map_err(|refusal| WalkError::Owner(Box::new(reference.clone()), refusal))?;
@@ -118,7 +145,7 @@ fn enqueue(
     Ok(())
 }
 
-pub(super) fn unknown_kind(reference: &OwnerReference) -> Refusal {
+fn unknown_kind(reference: &OwnerReference) -> Refusal {
     let OwnerReference { api_version, kind, .. } = reference;
     let plural = format!("{}s", kind.to_lowercase());
     Refusal::new(
@@ -130,7 +157,7 @@ pub(super) fn unknown_kind(reference: &OwnerReference) -> Refusal {
     )
 }
 
-pub(super) fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
+fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
     if error.is_transient() {
         return WalkError::NoAnswer(error);
     }

@@ -160,11 +160,25 @@ impl Permissions {
 }
 
 impl Permission {
+    /// Group, resource and verb of every kind of call that it names.
+    pub fn calls(&self) -> impl Iterator<Item = (&str, &str, Verb)> {
+        self.api_groups.iter().flat_map(move |group| {
+            self.resources
+                .iter()
+                .flat_map(move |resource| self.verbs.iter().map(move |verb| (group.as_str(), resource.as_str(), *verb)))
+        })
+    }
+
+    /// Whether it names calls of that kind; whose object it is is judged apart.
+    pub fn names(&self, group: &str, resource: &str, verb: Verb) -> bool {
+        self.verbs.contains(&verb)
+            && self.api_groups.iter().any(|own| own == group)
+            && self.resources.iter().any(|own| own == resource)
+    }
+
     /// Verb, resource, name and scope; what is written is judged apart.
     fn covers(&self, call: &Call) -> bool {
-        self.verbs.contains(&call.verb)
-            && self.api_groups.iter().any(|group| group == call.resource.group())
-            && self.resources.contains(&call.resource.rbac_name())
+        self.names(call.resource.group(), &call.resource.rbac_name(), call.verb)
             && (self.resource_names.is_empty()
                 || call.name.is_some_and(|name| self.resource_names.iter().any(|own| own == name.as_str())))
             && call.reach.within(self.scope)

@@ -8,7 +8,7 @@ use super::permissions::{Call, Verb};
 use super::run::{CallRecord, Run};
 use super::{CallError, clearance};
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Subresource};
-use crate::cluster::{LogOptions, Selection};
+use crate::cluster::{LogOptions, Selection, uid_str};
 
 impl Gate {
     /// # Errors
@@ -62,7 +62,7 @@ impl Gate {
 fn still_the_one(run: &Run, object: &ObjectRef, found: &Value) -> Result<(), Refusal> {
     let is_target = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name)).is_target;
     let cleared = run.target().filter(|_| is_target).and_then(|target| target.object.uid.as_ref());
-    let found = found.pointer("/metadata/uid").and_then(Value::as_str);
+    let found = uid_str(found);
     if object.uid.as_ref().or(cleared).is_some_and(|expected| found != Some(expected.as_str())) {
         return Err(Refusal::new(Check::Conflict, format!("{object} has another UID now")));
     }

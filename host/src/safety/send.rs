@@ -16,7 +16,7 @@ use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
 use super::{CallError, Reason};
 use crate::cluster::names::Uid;
-use crate::cluster::{Answer, ApiError, Mutation, Sending};
+use crate::cluster::{Answer, ApiError, Mutation, Sending, uid_str};
 use crate::faults;
 
 const LONGEST_REQUEST: Duration = Duration::from_secs(5);
@@ -286,7 +286,7 @@ fn unchanged(planned: &Planned, after: &Value) -> bool {
 }
 
 fn answer_uid(answer: &Answer) -> Option<Uid> {
-    answer.object.pointer("/metadata/uid").and_then(Value::as_str).and_then(|uid| Uid::parse(uid).ok())
+    uid_str(&answer.object).and_then(|uid| Uid::parse(uid).ok())
 }
 
 /// The API server's no, in the contract's words.
