@@ -8,6 +8,7 @@ mod crash;
 mod demo;
 mod deploy;
 mod image;
+mod kept;
 mod plugins;
 mod simulate;
 mod test;
