@@ -75,8 +75,7 @@ impl Account {
         config["users"][0]["user"] = json!({"token": token});
         let kubeconfig = directory.path().join("kubeconfig");
         std::fs::write(&kubeconfig, config.to_string()).map_err(|error| failed("write a kubeconfig", error))?;
-        let server = config["clusters"][0]["cluster"]["server"].as_str().unwrap_or_default();
-        let proxy = Proxy::start(server.rsplit(':').next().unwrap_or_default(), &token)?;
+        let proxy = Proxy::start(cluster.server().rsplit(':').next().unwrap_or_default(), &token)?;
         let address = proxy.port.address();
         let mut account = Self { proxy, address, token, kubeconfig, _directory: directory };
         let deadline = Instant::now() + ANSWERS_WITHIN;

@@ -105,7 +105,7 @@ impl Cluster {
             |cluster| matches!(http::get(cluster.proxy, "/readyz"), Ok(answer) if answer.status == 200),
         )?;
         let authority = cluster.path("certificates/apiserver.crt");
-        let config = kubeconfig(&format!("https://127.0.0.1:{api}"), &authority, &cluster.token);
+        let config = kubeconfig(&cluster.server(), &authority, &cluster.token);
         cluster.write("kubeconfig", &config)?;
         cluster.start_the_rest()?;
         cluster.create("/api/v1/nodes", &node())?;
@@ -197,6 +197,11 @@ impl Cluster {
     /// For `--cluster kubeconfig:FILE`.
     pub fn kubeconfig(&self) -> PathBuf {
         self.directory.join("kubeconfig")
+    }
+
+    /// Where the API server itself is, as a URL.
+    pub fn server(&self) -> String {
+        format!("https://{}", self.ports.api.address())
     }
 
     /// Where its logs are, for a person.

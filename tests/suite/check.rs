@@ -1,6 +1,6 @@
 //! `check`, as an operator runs it.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use integration_tests::controller::binary;
 
@@ -101,4 +101,16 @@ fn a_file_that_is_not_there_or_no_arguments_are_usage_errors() {
         );
     }
     assert_eq!(Command::new(binary().unwrap()).arg("--help").output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_mistake_of_the_program() {
+    let plan = Plan::new();
+    let setup = plan.setup();
+    let mut command = Command::new(binary().unwrap());
+    command.args(["rbac", "--config"]).arg(setup.config).arg("--plugins").arg(setup.plugins);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), errors(&output).as_str()), (Some(1), ""));
 }

@@ -25,6 +25,7 @@ mod kill;
 mod metrics;
 mod overload;
 mod paging;
+mod pod;
 mod rbac;
 mod reload;
 mod replay;
