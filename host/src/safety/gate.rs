@@ -187,7 +187,7 @@ pub(super) fn fail(run: &Run, record: &CallRecord, error: &ApiError) -> CallErro
     let gone = error.is_not_found() && (record.verb == "delete" || record.verb == "evict");
     let effect = match error {
         _ if gone => Effect::Gone,
-        ApiError::Status { code: 403 | 401, .. } => Effect::Denied(None),
+        ApiError::Status { code: 403, .. } => Effect::Denied(None),
         // Nothing was sent yet: a change that was not sent because a read before it got no answer.
         error if error.is_transient() => {
             if record.mutating {
