@@ -84,7 +84,8 @@ fn what_a_grant_opens_cluster_wide_is_all_that_is_cluster_wide() {
         cluster.namespace(namespace).unwrap();
         bare_pod(cluster, namespace, "debug", &json!({}));
     }
-    let grants = "plugins: {grants: {hostile: [{apiGroups: [\"\"], resources: [pods], verbs: [list], scope: cluster}]}}";
+    let grants =
+        "plugins: {grants: {hostile: [{apiGroups: [\"\"], resources: [pods], verbs: [list], scope: cluster}]}}";
     let rule = "    action: hostile\n    parameters: {behaviour: list_all}\n";
     let plan = plan(cluster, &["wide"]).hostile().replace("    action: kill_pod\n", rule).and(grants);
     let account = account(cluster, &plan, "wide-falco");

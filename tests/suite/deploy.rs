@@ -95,7 +95,10 @@ fn the_base_has_two_replicas_apart_that_are_probed_bounded_and_hard_to_reach() {
             assert!(container.pointer(bound).is_some_and(Value::is_string), "{bound}: {container}");
         }
         let context = &container["securityContext"];
-        assert_eq!((&context["readOnlyRootFilesystem"], &context["allowPrivilegeEscalation"]), (&json!(true), &json!(false)));
+        assert_eq!(
+            (&context["readOnlyRootFilesystem"], &context["allowPrivilegeEscalation"]),
+            (&json!(true), &json!(false))
+        );
         assert_eq!((&context["runAsNonRoot"], &context["capabilities"]), (&json!(true), &json!({"drop": ["ALL"]})));
     }
     assert_eq!(pod["securityContext"]["seccompProfile"], json!({"type": "RuntimeDefault"}));

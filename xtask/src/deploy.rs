@@ -84,10 +84,15 @@ pub fn ensure() -> Result<bool, String> {
     }
     let kept = binary.parent().ok_or("the renderer has no directory")?;
     let says = format!("building Helm's and Kustomize's rendering into {}: about a minute, once", kept.display());
-    kept::build(kept, &says, || Ok(binary.is_file()), |fresh| {
-        let output = fresh.join("render").display().to_string();
-        control_plane::go(&render::source(), fresh, &["build", "-ldflags", "-s -w", "-o", &output, "."])
-    })?;
+    kept::build(
+        kept,
+        &says,
+        || Ok(binary.is_file()),
+        |fresh| {
+            let output = fresh.join("render").display().to_string();
+            control_plane::go(&render::source(), fresh, &["build", "-ldflags", "-s -w", "-o", &output, "."])
+        },
+    )?;
     Ok(true)
 }
 

@@ -37,8 +37,7 @@ pub fn build(
     fs::create_dir_all(&fresh).map_err(|error| format!("cannot create {}: {error}", fresh.display()))?;
     make(&fresh)?;
     clear(kept)?;
-    fs::rename(&fresh, kept)
-        .map_err(|error| format!("cannot move {} to {}: {error}", fresh.display(), kept.display()))
+    fs::rename(&fresh, kept).map_err(|error| format!("cannot move {} to {}: {error}", fresh.display(), kept.display()))
 }
 
 fn clear(directory: &Path) -> Result<(), String> {
@@ -93,7 +92,8 @@ mod tests {
         };
         assert_eq!(build(&kept, "", is_there, breaks), Err("no network".to_owned()));
         assert!(!kept.exists());
-        build(&kept, "", is_there, |fresh| fs::write(fresh.join("binary"), "").map_err(|error| error.to_string())).unwrap();
+        build(&kept, "", is_there, |fresh| fs::write(fresh.join("binary"), "").map_err(|error| error.to_string()))
+            .unwrap();
         assert!(kept.join("binary").is_file() && !kept.join("half").exists());
         let left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "the directory and its lock: {left:?}");
