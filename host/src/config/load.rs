@@ -102,6 +102,7 @@ fn fence_reads_live(bytes: &[u8]) -> bool {
     let blank = |c: char| c == ' ' || c == '\t';
     let quote = |c: char| c == '"' || c == '\'';
     let is_key = |line: &&&str| {
+        let line: &str = line;
         let line = line.strip_prefix(quote).unwrap_or(line);
         let rest = line.strip_prefix("dryrun").map(|rest| rest.strip_prefix(quote).unwrap_or(rest));
         rest.is_some_and(|rest| rest.trim_start_matches(blank).starts_with(':'))
