@@ -19,7 +19,9 @@ pub fn find(named: Option<&Path>, dir: &Path) -> Result<PathBuf, Failure> {
             1 => return Ok(files.remove(0)),
             _ => {
                 let list = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-                return Err(Failure::Usage(format!("which component is meant? There are {list}; say --component FILE")));
+                return Err(Failure::Usage(format!(
+                    "which component is meant? There are {list}; say --component FILE"
+                )));
             }
         }
     }
