@@ -26,6 +26,8 @@ mod metrics;
 mod overload;
 mod paging;
 mod pod;
+mod plugin_run;
+mod plugin_test;
 mod rbac;
 mod reload;
 mod replay;
