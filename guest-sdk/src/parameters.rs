@@ -1,5 +1,6 @@
 //! An action's parameters: a struct, its defaults and its JSON Schema from one declaration.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -28,6 +29,8 @@ pub enum Schema {
     Number,
     Text,
     List(&'static Schema),
+    /// An object with keys of the rule's choice.
+    Map(&'static Schema),
     Optional(&'static Schema),
 }
 
@@ -52,6 +55,10 @@ parameter! {
 
 impl<T: Parameter> Parameter for Vec<T> {
     const SCHEMA: Schema = Schema::List(&T::SCHEMA);
+}
+
+impl<T: Parameter> Parameter for BTreeMap<String, T> {
+    const SCHEMA: Schema = Schema::Map(&T::SCHEMA);
 }
 
 impl<T: Parameter> Parameter for Option<T> {
