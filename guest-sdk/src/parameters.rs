@@ -66,7 +66,8 @@ impl<T: Parameter> Parameter for Option<T> {
 }
 
 /// Declares an action's parameters. Each has a default, so that a rule states only what it changes; the text of its doc
-/// comment becomes its description in the manifest. An unknown parameter is refused.
+/// comment becomes its description in the manifest. An unknown parameter is refused. A type is `bool`, a number, `String`,
+/// or a `Vec`, an `Option` or a `BTreeMap<String, _>` of one.
 ///
 /// ```
 /// use falco_response_sdk::{json, parameters};
