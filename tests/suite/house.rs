@@ -111,7 +111,13 @@ impl Plan {
         if self.hostile {
             files.push(root().join("target/test-plugins/hostile.wasm"));
         }
-        for file in files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
+        // Each start compiles what is there: only the runbook's, and what else the configuration names.
+        let wanted = |file: &PathBuf| {
+            let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            file.extension().is_some_and(|extension| extension == "wasm")
+                && (["kill_pod", "isolate_namespace", "hostile"].contains(&name) || self.config.contains(name))
+        };
+        for file in files.into_iter().filter(wanted) {
             std::fs::copy(&file, dir.join(file.file_name().unwrap())).unwrap();
         }
         dir
