@@ -6,6 +6,7 @@
 mod bindings;
 mod cache;
 pub mod engine;
+mod exports;
 mod host;
 mod limits;
 mod loader;
