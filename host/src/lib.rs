@@ -12,6 +12,8 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 mod faults;
+#[cfg(test)]
+mod fuzz;
 mod hex;
 pub mod intake;
 pub mod journal;

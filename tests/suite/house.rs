@@ -16,6 +16,7 @@ pub struct Plan {
     config: String,
     cluster: String,
     hostile: bool,
+    further: Vec<PathBuf>,
     fault: Option<String>,
     directory: TempDir,
 }
@@ -33,7 +34,7 @@ pub fn runbook() -> String {
 impl Plan {
     pub fn new() -> Self {
         let cluster = format!("simulated:{}", root().join("deploy/demo/cluster").display());
-        Self { config: runbook(), cluster, hostile: false, fault: None, directory: tempfile::tempdir().unwrap() }
+        Self { config: runbook(), cluster, hostile: false, further: Vec::new(), fault: None, directory: tempfile::tempdir().unwrap() }
     }
 
     pub fn config(mut self, text: &str) -> Self {
@@ -74,6 +75,12 @@ impl Plan {
         self
     }
 
+    /// With this plugin beside the others.
+    pub fn plugin(mut self, file: &Path) -> Self {
+        self.further.push(file.to_owned());
+        self
+    }
+
     /// With the binary that has faults, and this one of them.
     pub fn fault(mut self, name: &str) -> Self {
         self.fault = Some(name.to_owned());
@@ -111,6 +118,7 @@ impl Plan {
         if self.hostile {
             files.push(root().join("target/test-plugins/hostile.wasm"));
         }
+        files.extend(self.further.iter().cloned());
         for file in files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
             std::fs::copy(&file, dir.join(file.file_name().unwrap())).unwrap();
         }

@@ -10,6 +10,7 @@ mod budgets;
 mod chain;
 mod check;
 mod confirm;
+mod contract;
 mod delivery;
 mod deploy;
 mod docs;

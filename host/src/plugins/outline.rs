@@ -115,6 +115,22 @@ fn patch(version: &str) -> Option<u64> {
     if patch.bytes().all(|c| c.is_ascii_digit()) { patch.parse().ok() } else { None }
 }
 
+/// What is wrong with a file, for the tests of all readers together.
+#[cfg(test)]
+pub(crate) fn problem(file: &[u8]) -> Option<String> {
+    let outline = match Outline::read(file) {
+        Ok(outline) => outline,
+        Err(error) => return Some(error.to_string()),
+    };
+    let _ = (super::manifest::of_outline(&outline), super::manifest::name_in(&outline), outline.newer_contract());
+    outline.check_contract().err().map(|error| error.to_string())
+}
+
+#[cfg(test)]
+pub(crate) fn is_component(file: &[u8]) -> bool {
+    Outline::read(file).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

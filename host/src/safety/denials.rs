@@ -11,8 +11,9 @@ use super::fields::{self, LIFE_AND_DEATH, STRATEGIC};
 use super::free;
 use super::permissions::{Call, Verb, is_directive};
 
-/// A line with more fields is not read before it is pasted.
+/// A line with more fields, or a longer one, is not read before it is pasted, and a record would cut it.
 const MOST_FIELDS: usize = 32;
+const LONGEST_LINE: usize = 2 << 10;
 
 /// A manifest is its author's: no grant adds to it.
 pub(super) fn undeclared(action: &str, call: &Call) -> String {
@@ -78,7 +79,7 @@ fn line(call: &Call, verbs: &[Verb]) -> Result<String, &'static str> {
         line.push_str(&format!(", fields: [{}]", fields.join(", ")));
     }
     line.push('}');
-    Ok(line)
+    if line.len() > LONGEST_LINE { Err("the line would be too long to be read") } else { Ok(line) }
 }
 
 /// The fields that a grant for this call has to name.

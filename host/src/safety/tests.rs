@@ -6,6 +6,7 @@ mod denials;
 mod dependents;
 mod documents;
 mod escalation;
+mod mock;
 mod properties;
 mod table;
 mod timing;
