@@ -2,7 +2,6 @@
 
 mod alertmanager;
 mod build;
-mod component;
 mod control_plane;
 mod crash;
 mod demo;
@@ -11,7 +10,6 @@ mod image;
 mod plugins;
 mod simulate;
 mod test;
-mod toolchain;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
