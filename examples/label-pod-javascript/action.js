@@ -1,10 +1,8 @@
-// Puts labels on the pod that the alert is about.
+// Puts labels and annotations on the pod that the alert is about: the twin of plugins/label-pod.
 
 import { patch } from "falco-response:plugin/cluster@0.1.0";
 import { parameters, target, targetManifest } from "falco-response:plugin/request@0.1.0";
-
-const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
-const PREFIX = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+import { check } from "./grammar.js";
 
 // What the world exports: an interface is an object of its name, and a `result` is what is returned or thrown.
 export const action = {
@@ -15,27 +13,28 @@ export const action = {
 
   run() {
     try {
-      return label(JSON.parse(parameters()).labels);
+      return label(JSON.parse(parameters()));
     } catch (error) {
       throw failure(error);
     }
   },
 };
 
-function label(labels) {
+function label(wanted) {
   // With the UID that was cleared: a pod that took the name since then is left alone.
   const pod = target();
-  const found = JSON.parse(targetManifest()).metadata.labels ?? {};
-  if (Object.entries(labels).every(([key, value]) => Object.hasOwn(found, key) && found[key] === value)) {
-    return { tag: "skipped", val: `${pod.name} has these labels already` };
+  const there = JSON.parse(targetManifest()).metadata;
+  const metadata = {};
+  for (const kind of ["labels", "annotations"]) {
+    // What the pod has already need not be permitted.
+    const missing = Object.entries(wanted[kind] ?? {}).filter(([key, value]) => there[kind]?.[key] !== value);
+    if (missing.length > 0) metadata[kind] = Object.fromEntries(missing);
   }
-  try {
-    patch(pod, { tag: "merge", val: JSON.stringify({ metadata: { labels } }) });
-  } catch (error) {
-    if (error.payload?.reason === "not-found") return { tag: "skipped", val: "already gone" };
-    throw error;
+  if (Object.keys(metadata).length === 0) {
+    return { tag: "skipped", val: `pod ${pod.name} bears them already` };
   }
-  return { tag: "acted", val: `labelled pod ${pod.name}: ${Object.keys(labels).sort().join(", ")}` };
+  patch(pod, { tag: "merge", val: JSON.stringify({ metadata }) });
+  return { tag: "acted", val: `labelled pod ${pod.name}` };
 }
 
 // What the record says of an error, and whether another attempt may mend it.
@@ -47,43 +46,4 @@ function failure(error) {
   }
   // A mistake in here. Left alone it would be a trap, and its text lost: there is no standard error.
   return { message: String(error), retry: false };
-}
-
-// What is wrong with a rule's parameters.
-function check(given) {
-  if (!isObject(given)) return [{ at: "", message: "expected an object" }];
-  const problems = Object.keys(given)
-    .filter((key) => key !== "labels")
-    .map((key) => ({ at: pointer(key), message: "unknown parameter" }));
-  const { labels } = given;
-  if (!isObject(labels) || Object.keys(labels).length === 0) {
-    return [...problems, { at: "/labels", message: "expected at least one label: {key: value}" }];
-  }
-  for (const [key, value] of Object.entries(labels)) {
-    const at = pointer("labels", key);
-    if (!isKey(key)) {
-      problems.push({ at, message: "is no label key: [prefix/]name, of at most 63 letters, digits, - _ ." });
-    } else if (!isValue(value)) {
-      problems.push({ at, message: "is no label value: a string of at most 63 letters, digits, - _ ." });
-    }
-  }
-  return problems;
-}
-
-function isObject(value) {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isKey(key) {
-  const slash = key.lastIndexOf("/");
-  return NAME.test(key.slice(slash + 1)) && (slash < 0 || PREFIX.test(key.slice(0, slash)));
-}
-
-function isValue(value) {
-  return typeof value === "string" && (value === "" || NAME.test(value));
-}
-
-// A JSON Pointer (RFC 6901).
-function pointer(...steps) {
-  return steps.map((step) => "/" + step.replaceAll("~", "~0").replaceAll("/", "~1")).join("");
 }
