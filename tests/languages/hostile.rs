@@ -67,6 +67,22 @@ fn what_burns_is_put_out() {
     }
 }
 
+/// The guide names them.
+#[test]
+fn what_programs_have_elsewhere_traps_here() {
+    for language in ALL {
+        let missing: &[&str] = match language {
+            Language::Python => &["print", "clock", "files", "late_import"],
+            Language::JavaScript => &["print", "clock", "text_encoder"],
+        };
+        let house = house(language, &missing.iter().map(|behaviour| (*behaviour, "")).collect::<Vec<_>>());
+        for behaviour in missing {
+            let entry = run(&house, behaviour);
+            assert_eq!(outcome(&entry), ("failed", "trap", false), "{language:?} {behaviour}: {entry}");
+        }
+    }
+}
+
 #[test]
 fn what_it_may_not_reach_stays_as_it_was() {
     let misdeeds = [

@@ -29,17 +29,6 @@ fn one_that_imports_wasi_is_refused_by_the_option_that_stubs_it() {
 }
 
 #[test]
-fn parameters_are_validated_when_the_configuration_is_loaded() {
-    for language in ALL {
-        let (code, said) = check(language, "label_pod.wasm", "label_pod", "{labels: {quarantine: \"true\"}}");
-        assert_eq!(code, Some(0), "{language:?}: {said}");
-        let (code, said) = check(language, "label_pod.wasm", "label_pod", "{labels: {\"not a key\": x}}");
-        assert_eq!(code, Some(2), "{language:?}: {said}");
-        assert!(said.contains("not a key"), "{language:?}: {said}");
-    }
-}
-
-#[test]
 fn one_that_reaches_for_the_controller_while_it_validates_is_refused() {
     for language in ALL {
         let (name, file) = (format!("hostile_{}", language.id()), format!("hostile_{}.wasm", language.id()));

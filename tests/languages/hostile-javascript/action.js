@@ -20,13 +20,14 @@ export const action = {
 
   run() {
     const parameters = JSON.parse(request.parameters());
+    let found;
     try {
-      BEHAVIOURS[parameters.behaviour](request.target(), parameters);
+      found = BEHAVIOURS[parameters.behaviour](request.target(), parameters);
     } catch (error) {
       if (!error?.payload) throw error;
       throw { message: error.payload.message, retry: false };
     }
-    return { tag: "acted", val: `did ${parameters.behaviour}` };
+    return { tag: "acted", val: `${parameters.behaviour}: ${found}` };
   },
 };
 
@@ -89,6 +90,11 @@ const BEHAVIOURS = {
   stack_overflow: () => stackOverflow(),
   log_flood: logFlood,
   million_calls: millionCalls,
+  // What a program outside of a sandbox has.
+  print: () => console.log("out"),
+  clock: () => Date.now(),
+  chance: () => Math.random(),
+  text_encoder: () => new TextEncoder().encode("x").length,
   swallow,
   act_then_trap: (target) => (cluster.remove(target, NOW), trap()),
   act_then_spin: (target) => (cluster.remove(target, NOW), spin()),

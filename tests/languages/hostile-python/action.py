@@ -1,6 +1,9 @@
 """A plugin that misbehaves on demand: the twin of tests/plugins/hostile, as far as the language makes a difference."""
 
 import json
+import os
+import random
+import time
 
 from componentize_py_types import Err
 from wit_world import exports
@@ -33,10 +36,10 @@ class Action(exports.Action):
         parameters = json.loads(request.parameters())
         behaviour = parameters["behaviour"]
         try:
-            BEHAVIOURS[behaviour](request.target(), parameters)
+            found = BEHAVIOURS[behaviour](request.target(), parameters)
         except Err as error:
             raise Err(Failure(error.value.message, retry=False)) from error
-        return Outcome_Acted(f"did {behaviour}")
+        return Outcome_Acted(f"{behaviour}: {found}")
 
 
 def spin(*_: object) -> None:
@@ -78,6 +81,12 @@ def million_calls(target: ObjectRef, _: dict) -> None:
         cluster.get(target)
 
 
+def late_import(*_: object) -> str:
+    import decimal
+
+    return str(decimal.Decimal(1))
+
+
 def named(parameters: dict, plural: str = "pods", namespace: str | None = None) -> ObjectRef:
     return ObjectRef(ApiResource("", "v1", plural), namespace or parameters["namespace"], parameters["name"], None)
 
@@ -114,6 +123,12 @@ BEHAVIOURS = {
     "stack_overflow": stack_overflow,
     "log_flood": log_flood,
     "million_calls": million_calls,
+    # What a program outside of a sandbox has.
+    "print": lambda *_: print("out"),
+    "clock": lambda *_: time.time(),
+    "chance": lambda *_: random.random(),
+    "files": lambda *_: os.listdir("/"),
+    "late_import": late_import,
     "swallow": swallow,
     "act_then_trap": act_then("trap"),
     "act_then_spin": act_then("spin"),
