@@ -8,6 +8,7 @@
 pub mod access;
 pub mod alert;
 pub mod ambient;
+pub mod authoring;
 pub mod cli;
 pub mod cluster;
 pub mod config;

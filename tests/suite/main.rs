@@ -16,6 +16,7 @@ mod docs;
 mod dry_run;
 mod faults;
 mod gate;
+mod guide;
 mod hostile;
 mod house;
 mod image;

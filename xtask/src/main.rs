@@ -2,7 +2,6 @@
 
 mod alertmanager;
 mod build;
-mod component;
 mod control_plane;
 mod crash;
 mod demo;
@@ -12,7 +11,6 @@ mod languages;
 mod plugins;
 mod simulate;
 mod test;
-mod toolchain;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

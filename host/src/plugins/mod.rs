@@ -5,7 +5,9 @@
 
 mod bindings;
 mod cache;
+pub mod described;
 pub mod engine;
+pub mod file;
 mod host;
 mod limits;
 mod loader;

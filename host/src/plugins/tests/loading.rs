@@ -123,7 +123,7 @@ fn reports_what_cannot_be_read() {
     assert_eq!(reasons.len(), 3);
     assert_eq!(reasons[0], "is not a regular file");
     assert!(reasons[1].starts_with("cannot be read: "), "{}", reasons[1]);
-    assert_eq!(reasons[2], "is larger than 64 MiB, the limit for an action");
+    assert_eq!(reasons[2], "is larger than 64 MiB, the limit for such a file");
 }
 
 #[test]
