@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod deploy;
 mod image;
+mod languages;
 mod plugins;
 mod simulate;
 mod test;
@@ -28,6 +29,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   cluster    keeps a real control plane running until Ctrl-C, and says how to reach it
   simulate   runs the controller on seeded schedules and checks its rules: --seeds N (1000) [--from N], or --seed N with the
              whole schedule; --mutant NAME breaks a rule on purpose (gate_off, drop_uid, act_before_intent, …)
+  languages  actions in Python and JavaScript: installs those languages' tools, once, into the user's cache; builds the examples and
+             their hostile twins, and runs the tests that hold them against the same in Rust
   deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
              nothing and says which files differ
   image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         ["crash", ref arguments @ ..] => crash::run(&root, arguments),
         ["cluster"] => control_plane::keep(),
         ["simulate", ref arguments @ ..] => simulate::run(&root, arguments),
+        ["languages"] => languages::run(&root),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
         ["image", "--release", directory] => image::lay_out(&root, true, Path::new(directory)),
