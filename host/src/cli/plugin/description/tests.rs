@@ -52,17 +52,17 @@ fn programs_get_the_same() {
 #[test]
 fn a_hostile_manifest_cannot_forge_a_line() {
     let evil = "\u{1b}[31m\nDRY_RUN kill_pod\u{202e}";
-    let described = described(json!({
+    let evils = described(json!({
         "contract": "0.1", "name": "evil", "summary": "DRY_RUN \u{202e}nothing.", "target": "none",
         "parameters": {"properties": {evil: {"description": evil, "type": evil}}},
     }));
-    for text in [text(&described), json(&described)] {
+    for text in [text(&evils), json(&evils)] {
         assert!(!text.contains("DRY_RUN"), "{text}");
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
     }
-    assert_eq!(text(&described).lines().filter(|line| line.contains("[31m")).count(), 1);
+    assert_eq!(text(&evils).lines().filter(|line| line.contains("[31m")).count(), 1);
     // A schema of another shape is shown, too.
-    let odd = super::tests::described(json!({
+    let odd = described(json!({
         "contract": "0.1", "name": "odd", "summary": "Odd.", "target": "none", "parameters": {"oneOf": [evil]},
     }));
     assert!(!text(&odd).contains(['\u{1b}', '\u{202e}']));
