@@ -8,6 +8,11 @@ use crate::cluster::{ClusterError, Reason};
 use crate::{Host, Manifest, Parameters, Request, json};
 
 /// One response action.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no action",
+    label = "implement `Action` for it",
+    note = "an action has `type Parameters`, `const MANIFEST: Manifest` and `fn run`; `plugin new` shows one"
+)]
 pub trait Action {
     /// Declared with [`parameters!`](crate::parameters!): an empty struct for an action that takes none.
     type Parameters: Parameters;

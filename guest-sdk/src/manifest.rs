@@ -4,6 +4,8 @@
 //! bytes: a plugin cannot declare one thing when it is looked at and another in production.
 
 #[doc(hidden)]
+pub mod check;
+#[doc(hidden)]
 pub mod render;
 #[cfg(test)]
 mod tests;
@@ -74,6 +76,7 @@ pub struct Manifest {
 
 impl Permission {
     /// On resources of the core group.
+    #[track_caller]
     pub const fn core(resources: &'static [&'static str], verbs: &'static [Verb], scope: Scope) -> Self {
         Self::new(&[""], resources, verbs, scope)
     }
@@ -85,24 +88,32 @@ impl Permission {
     /// const POLICY: Permission =
     ///     Permission::new(&["networking.k8s.io"], &["networkpolicies"], &[Verb::Get], Scope::Namespace).named(&["mine"]);
     /// ```
+    #[track_caller]
     pub const fn new(
         api_groups: &'static [&'static str],
         resources: &'static [&'static str],
         verbs: &'static [Verb],
         scope: Scope,
     ) -> Self {
-        Self { api_groups, resources, verbs, resource_names: &[], scope }
+        let permission = Self { api_groups, resources, verbs, resource_names: &[], scope };
+        check::permission(&permission);
+        permission
     }
 
     /// Only on objects of these names.
+    #[track_caller]
     pub const fn named(self, resource_names: &'static [&'static str]) -> Self {
+        check::names(resource_names, self.verbs);
         Self { resource_names, ..self }
     }
 }
 
 impl Manifest {
     /// An action that works on the alert alone, needs no permission, does not page and is run once.
+    #[track_caller]
     pub const fn new(name: &'static str, summary: &'static str) -> Self {
+        check::name(name);
+        check::summary(summary);
         Self { name, summary, target: Target::None, permissions: &[], pages: false, repeatable: false }
     }
 

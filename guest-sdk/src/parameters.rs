@@ -6,6 +6,11 @@ use alloc::vec::Vec;
 use serde::de::DeserializeOwned;
 
 /// What a rule may say under `parameters`. Implemented by [`parameters!`](crate::parameters!).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` was not declared with `parameters!`",
+    label = "no parameters of an action",
+    note = "write `parameters! {{ pub struct {Self} {{ name: type = default }} }}`, with no fields where there are none"
+)]
 pub trait Parameters: DeserializeOwned {
     /// For the manifest.
     const FIELDS: &'static [Field];
@@ -32,6 +37,11 @@ pub enum Schema {
 }
 
 /// A type that a parameter may have.
+#[diagnostic::on_unimplemented(
+    message = "a parameter cannot be a `{Self}`",
+    label = "not a type for a parameter",
+    note = "there are bool, u8 to u64, i8 to i64, f64, String, and Vec and Option of these"
+)]
 pub trait Parameter {
     const SCHEMA: Schema;
 }
@@ -107,5 +117,11 @@ macro_rules! parameters {
                 } ),*
             ];
         }
+    };
+    ($($other:tt)*) => {
+        ::core::compile_error!(
+            "parameters! takes one struct, whose fields each have a type and a default, and nothing else: \
+             parameters! { pub struct Parameters { /// What it is for. name: String = \"default\".into() } }"
+        );
     };
 }

@@ -16,7 +16,7 @@ const GRANT: &str = "plugins: {grants: {every_function: [{apiGroups: [\"\"], res
 
 fn run(end: &str, dryrun: bool) -> (House, Value) {
     let rule = format!("    action: every_function\n    timeout: 60s\n    parameters: {{end: {end}}}\n");
-    let plan = Plan::new().plugin(&root().join(PLUGIN)).replace("    action: kill_pod\n", &rule).and(GRANT);
+    let plan = Plan::new().plugin(root().join(PLUGIN)).replace("    action: kill_pod\n", &rule).and(GRANT);
     let plan = if dryrun { plan.replace("dryrun: false", "dryrun: true") } else { plan };
     let house = plan.start();
     let entry = house.record_of(&alerts::about(MINER, "production", "checkout-7d9f4b-xkp2m"));
@@ -75,7 +75,7 @@ fn every_end_of_a_plugin_of_contract_0_1_0_is_understood() {
 #[test]
 fn its_parameters_are_checked_when_the_configuration_is_loaded() {
     let rule = "    action: every_function\n    parameters: {end: never}\n";
-    let plan = Plan::new().plugin(&root().join(PLUGIN)).replace("    action: kill_pod\n", rule);
+    let plan = Plan::new().plugin(root().join(PLUGIN)).replace("    action: kill_pod\n", rule);
     let said = errors(&check(&plan));
     assert!(said.contains("expected acted, skipped, failed or trapped"), "{said}");
 }

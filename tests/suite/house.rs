@@ -15,7 +15,7 @@ const RECORD_WITHIN: Duration = Duration::from_secs(15);
 pub struct Plan {
     config: String,
     cluster: String,
-    hostile: bool,
+    /// Plugins beside those that are shipped.
     further: Vec<PathBuf>,
     fault: Option<String>,
     directory: TempDir,
@@ -34,7 +34,7 @@ pub fn runbook() -> String {
 impl Plan {
     pub fn new() -> Self {
         let cluster = format!("simulated:{}", root().join("deploy/demo/cluster").display());
-        Self { config: runbook(), cluster, hostile: false, further: Vec::new(), fault: None, directory: tempfile::tempdir().unwrap() }
+        Self { config: runbook(), cluster, further: Vec::new(), fault: None, directory: tempfile::tempdir().unwrap() }
     }
 
     pub fn config(mut self, text: &str) -> Self {
@@ -70,14 +70,13 @@ impl Plan {
     }
 
     /// With the hostile plugin beside the others.
-    pub fn hostile(mut self) -> Self {
-        self.hostile = true;
-        self
+    pub fn hostile(self) -> Self {
+        self.plugin(root().join("target/test-plugins/hostile.wasm"))
     }
 
     /// With this plugin beside the others.
-    pub fn plugin(mut self, file: &Path) -> Self {
-        self.further.push(file.to_owned());
+    pub fn plugin(mut self, file: PathBuf) -> Self {
+        self.further.push(file);
         self
     }
 
@@ -115,10 +114,7 @@ impl Plan {
             .expect("target/plugins is not built: run cargo xtask test")
             .map(|entry| entry.unwrap().path())
             .collect();
-        if self.hostile {
-            files.push(root().join("target/test-plugins/hostile.wasm"));
-        }
-        files.extend(self.further.iter().cloned());
+        files.extend_from_slice(&self.further);
         for file in files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
             std::fs::copy(&file, dir.join(file.file_name().unwrap())).unwrap();
         }

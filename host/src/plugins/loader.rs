@@ -4,27 +4,22 @@
 //! name: which of them is meant cannot be known, so neither is used.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::bindings::{ActionPlugin, ActionPluginPre};
 use super::cache::CodeCache;
 use super::engine::Engine;
 use super::exports;
+use super::file::{COMPONENT_LIMIT, content, digest};
 use super::manifest::{self, Manifest, VERSION};
 use super::outline::Outline;
 use super::sandbox::Sandbox;
 use super::text::one_line;
 use super::{Code, Compiled, LoadError, Plugin, Plugins, Source, Unusable};
-use crate::hex::hex;
-
-/// Of a component. An action in Python has 18 MB.
-const FILE_LIMIT: u64 = 64 << 20;
 
 /// A file with a sound manifest, not yet compiled. Its content is read again when it has to be compiled, and not kept
 /// until then: a directory of actions in Python would fill the memory.
@@ -39,6 +34,11 @@ struct Candidate {
 }
 
 pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadError> {
+    load_files(engine, source, files(&source.dir)?)
+}
+
+/// These files and no others of the directory.
+pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<PathBuf>) -> Result<Plugins, LoadError> {
     let mut plugins = Plugins::default();
     if let Some(reason) = engine.on_demand_because() {
         plugins.warnings.push(format!("actions run without a pool of instances, and so more slowly: {reason}"));
@@ -53,7 +53,7 @@ pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadErro
     let linker = linker(engine)?;
 
     let mut candidates = Vec::new();
-    for file in files(&source.dir)? {
+    for file in files {
         match read(&file) {
             Ok(candidate) => candidates.push(candidate),
             Err((name, reason)) => plugins.unusable.push(Unusable { file, name, reason }),
@@ -74,7 +74,7 @@ pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadErro
         match ready {
             Ok(pre) => {
                 let name = manifest.name.clone();
-                let code = Code::Component(Box::new(Compiled { pre, engine: engine.clone() }));
+                let code = Code::Component(Arc::new(Compiled { pre, engine: engine.clone() }));
                 let plugin = Plugin { manifest, file, sha256, limits: source.limits, code };
                 plugins.by_name.insert(name, Arc::new(plugin));
             }
@@ -90,7 +90,7 @@ pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadErro
 
 /// The `*.wasm` of a directory in order of their names. Hidden ones are passed over: a mounted ConfigMap keeps its
 /// files in `..data` and links to them.
-fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let failed = |source| LoadError::Directory { dir: dir.to_owned(), source };
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
@@ -107,7 +107,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
 /// A file as far as it can be judged without its neighbours and without compiling; else its action's name, if it can
 /// be told, and what is wrong.
 fn read(file: &Path) -> Result<Candidate, (Option<String>, String)> {
-    let content = content(file).map_err(|problem| (None, problem))?;
+    let content = content(file, COMPONENT_LIMIT).map_err(|problem| (None, problem))?;
     let outline = Outline::read(&content).map_err(|error| (None, error.to_string()))?;
     let imports = outline.check_contract();
     let (manifest, problem) = match (manifest::of_outline(&outline), imports) {
@@ -118,26 +118,6 @@ fn read(file: &Path) -> Result<Candidate, (Option<String>, String)> {
     };
     let newer_contract = outline.newer_contract().map(|version| one_line(version, 32));
     Ok(Candidate { file: file.to_owned(), sha256: digest(&content), manifest, newer_contract, problem })
-}
-
-fn content(file: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let too_large = || format!("is larger than {} MiB, the limit for an action", FILE_LIMIT >> 20);
-    // Before it is opened: opening a pipe would wait for a writer.
-    let found = fs::metadata(file).map_err(unreadable)?;
-    if !found.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
-    if found.len() > FILE_LIMIT {
-        return Err(too_large());
-    }
-    let mut content = Vec::new();
-    File::open(file).and_then(|opened| opened.take(FILE_LIMIT + 1).read_to_end(&mut content)).map_err(unreadable)?;
-    if content.len() as u64 > FILE_LIMIT { Err(too_large()) } else { Ok(content) }
-}
-
-fn digest(content: &[u8]) -> String {
-    hex(&Sha256::digest(content))
 }
 
 /// Which candidates share their name with another, each with the sentence that says so.
@@ -177,7 +157,7 @@ fn compile(
     if let Some(component) = cache.and_then(|cache| cache.load(sha256)) {
         return Ok(component);
     }
-    let content = content(file)?;
+    let content = content(file, COMPONENT_LIMIT)?;
     if digest(&content) != sha256 {
         return Err("changed while it was read: load the actions again once it is written".to_owned());
     }

@@ -2,7 +2,7 @@
 //!
 //! An import that is not the contract's is refused here, before Cranelift sees a byte.
 
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
 
 use super::manifest::{SECTION, VERSION};
 use super::text::one_line;
@@ -25,12 +25,12 @@ pub(super) struct Outline<'a> {
 pub enum OutlineError {
     #[error("is not a WebAssembly component: {0}")]
     Malformed(String),
-    #[error("is a core WebAssembly module, not a component: turn it into one, as `cargo xtask plugins` does")]
+    #[error("is a core WebAssembly module, not a component: turn it into one, as `plugin build` does")]
     CoreModule,
     #[error(
         "imports `{import}`, and an action gets nothing but `{PACKAGE}…@0.1`: build it without WASI, that is \
-         for wasm32-unknown-unknown in Rust, with `--stub-wasi` in componentize-py, `--backend-qjs-stub-wasi` in jco \
-         with QuickJS, and all features disabled in componentize-js"
+         for wasm32-unknown-unknown in Rust, with `--stub-wasi` in componentize-py and componentize-qjs, \
+         `--backend-qjs-stub-wasi` in jco, and all features disabled in componentize-js"
     )]
     ForeignImport { import: String },
     #[error(
@@ -38,6 +38,11 @@ pub enum OutlineError {
          controller that offers the one it was built against"
     )]
     OtherVersion { does: &'static str, interface: String },
+    #[error(
+        "is built for the asynchronous ABI, which actions do not need and this controller does not offer: build it \
+         with `--sync` in componentize-qjs, or `--backend-qjs-disable-async` in jco"
+    )]
+    Asynchronous,
 }
 
 impl<'a> Outline<'a> {
@@ -68,6 +73,13 @@ impl<'a> Outline<'a> {
                 Payload::ComponentExportSection(exports) if depth == 0 => {
                     for export in exports {
                         outline.exports.push(export.map_err(malformed)?.name.name);
+                    }
+                }
+                Payload::ComponentCanonicalSection(functions) if depth == 0 => {
+                    for function in functions {
+                        if is_asynchronous(&function.map_err(malformed)?) {
+                            return Err(OutlineError::Asynchronous);
+                        }
                     }
                 }
                 _ => {}
@@ -131,6 +143,19 @@ pub(crate) fn is_component(file: &[u8]) -> bool {
     Outline::read(file).is_ok()
 }
 
+fn is_asynchronous(function: &CanonicalFunction) -> bool {
+    match function {
+        CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. } => {
+            options.contains(&CanonicalOption::Async)
+        }
+        CanonicalFunction::ResourceNew { .. }
+        | CanonicalFunction::ResourceDrop { .. }
+        | CanonicalFunction::ResourceRep { .. } => false,
+        // Tasks, streams, futures, threads.
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +194,25 @@ mod tests {
             let error = Outline::read(&file).expect("a component").check_contract().expect_err(import).to_string();
             assert!(error.contains(import) && error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn refuses_the_asynchronous_abi_and_names_the_option_that_avoids_it() {
+        let lifted = |options: &str| {
+            format!(
+                r#"(component
+                    (core module $m (func (export "f") (result i32) i32.const 0) (func (export "c") (param i32 i32 i32) (result i32) i32.const 0))
+                    (core instance $i (instantiate $m))
+                    (func (export "f") (canon lift (core func $i "f") {options}))
+                )"#
+            )
+        };
+        let asynchronous = r#"async (callback (core func $i "c"))"#;
+        for text in ["(component (core func (canon task.cancel)))", &lifted(asynchronous)] {
+            let error = Outline::read(&component(text)).expect_err(text).to_string();
+            assert!(error.contains("--sync"), "{error}");
+        }
+        assert!(Outline::read(&component(&lifted(""))).is_ok());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod policy;
 mod reads;
 pub mod run;
 mod send;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "faults"))]
