@@ -27,6 +27,8 @@ pub(super) trait Outside: Send + Sync {
     fn change(&self, change: Change) -> Answer<'_, Value>;
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError;
     fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError;
+    /// Whether attachments of so many bytes in all can be kept.
+    fn has_room_for_evidence(&self, bytes: u64) -> bool;
     fn log(&self, level: Level, message: &str);
 }
 
@@ -123,6 +125,10 @@ impl Outside for Gated {
 
     fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError {
         self.gate.refuse_document(&self.run, function, place, message)
+    }
+
+    fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        self.run.has_room_for_evidence(bytes)
     }
 
     fn log(&self, level: Level, message: &str) {

@@ -29,6 +29,8 @@ struct Noted {
     silent: bool,
     answer: Result<Value, CallError>,
     cleared: Option<Cleared>,
+    /// For attachments.
+    room: u64,
     calls: Mutex<Vec<String>>,
     lines: Mutex<Vec<(Level, String)>>,
 }
@@ -39,6 +41,7 @@ impl Noted {
             silent: false,
             answer,
             cleared: Some(cleared()),
+            room: u64::MAX,
             calls: Mutex::default(),
             lines: Mutex::default(),
         })
@@ -95,6 +98,10 @@ impl Outside for Noted {
     fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError {
         self.calls.lock().unwrap().push(format!("refused {function} {}: {message}", place.resource));
         CallError { reason: Reason::Invalid, message }
+    }
+
+    fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        bytes <= self.room
     }
 
     fn log(&self, level: Level, message: &str) {
