@@ -193,7 +193,7 @@ fn what_it_hides_is_on_record() {
 fn the_line_of_a_refusal_makes_the_same_call_pass() {
     let (_, entry) = run("create_pod", "");
     let detail = entry["detail"].as_str().unwrap();
-    let (_, line) = detail.split_once("add to plugins.grants.hostile: `").unwrap_or_else(|| panic!("{detail}"));
+    let (_, line) = detail.split_once("; to allow it: `").unwrap_or_else(|| panic!("{detail}"));
     let line = line.strip_suffix('`').unwrap();
     let rule = "    action: hostile\n    timeout: 60s\n    parameters: {behaviour: create_pod}\n";
     let plan = Plan::new().hostile().replace("    action: kill_pod\n", rule);

@@ -33,12 +33,12 @@ pub(super) fn undeclared(action: &str, call: &Call) -> String {
 pub(super) fn not_granted(action: &str, call: &Call, verbs: &[Verb], nothing: bool) -> String {
     let named = named(call);
     let what = if nothing {
-        format!("{named} is not granted to {action}")
+        format!("{named} is not granted to {action} in plugins.grants.{action}")
     } else {
-        format!("{named} is granted to {action}, but not for {}", written(call))
+        format!("{named} is granted to {action} in plugins.grants.{action}, but not for {}", written(call))
     };
     match line(call, verbs) {
-        Ok(line) => format!("{what}; to allow it, add to plugins.grants.{action}: `{line}`"),
+        Ok(line) => format!("{what}; to allow it: `{line}`"),
         Err(why) => format!("{what}; no grant allows it: {why}"),
     }
 }

@@ -158,8 +158,8 @@ fn declared() -> Vec<Permission> {
 
 /// The grants of a configuration into which a denial's line was pasted.
 fn pasted(detail: &str) -> Vec<Permission> {
-    let place = format!("to allow it, add to plugins.grants.{ACTION}: `");
-    let (_, line) = detail.split_once(&place).unwrap_or_else(|| panic!("no line in: {detail}"));
+    assert!(detail.contains(&format!("plugins.grants.{ACTION}")), "where it belongs: {detail}");
+    let (_, line) = detail.split_once("; to allow it: `").unwrap_or_else(|| panic!("no line in: {detail}"));
     let line = line.strip_suffix('`').expect("the line ends the sentence");
     let text = format!("dryrun: true\nplugins:\n  grants:\n    {ACTION}:\n      {line}\nrules: []\n");
     let config = Config::parse(Path::new("config.yaml"), text.as_bytes());
