@@ -58,6 +58,7 @@ mod cluster;
 mod export;
 mod host;
 pub mod json;
+pub mod kubernetes;
 #[cfg(target_family = "wasm")]
 mod live;
 pub mod manifest;

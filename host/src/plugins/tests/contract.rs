@@ -59,7 +59,7 @@ fn component(wit: &Path) -> Vec<u8> {
     let world = resolve.select_world(&[package], Some("action-plugin")).expect("the world");
     let mut module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("embedded");
-    let encoder = ComponentEncoder::default().validate(true).module(&module).expect("a module of it");
+    let mut encoder = ComponentEncoder::default().validate(true).module(&module).expect("a module of it");
     let mut component = encoder.encode().expect("a component");
     let section = [&[SECTION.len() as u8], SECTION.as_bytes(), MANIFEST.as_bytes()].concat();
     assert!((128..1 << 14).contains(&section.len()), "a length of two bytes");

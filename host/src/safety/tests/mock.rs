@@ -43,7 +43,7 @@ impl Action for Probe {
         sdk::Permission::new(&["apps"], &["deployments", "deployments/scale"], &[sdk::Verb::Get, sdk::Verb::Patch], sdk::Scope::Owners),
         sdk::Permission::core(&["configmaps"], &[sdk::Verb::Create, sdk::Verb::Patch], sdk::Scope::Namespace).named(&["new"]),
         sdk::Permission::core(&["configmaps"], &[sdk::Verb::Patch], sdk::Scope::Namespace).named(&["there", "absent"]),
-        sdk::Permission::core(&["secrets"], &[sdk::Verb::Get, sdk::Verb::List], sdk::Scope::Cluster).named(&["there"]),
+        sdk::Permission::core(&["secrets"], &[sdk::Verb::Get], sdk::Scope::Cluster).named(&["there"]),
     ]);
 
     fn run(_: &Request, parameters: Parameters, host: &Host) -> Result<Outcome, Failure> {
