@@ -16,7 +16,8 @@ const RECORD_WITHIN: Duration = Duration::from_secs(60);
 pub struct Plan {
     config: String,
     cluster: String,
-    hostile: bool,
+    /// Plugins beside those that are shipped.
+    further: Vec<PathBuf>,
     fault: Option<String>,
     directory: TempDir,
 }
@@ -34,7 +35,7 @@ pub fn runbook() -> String {
 impl Plan {
     pub fn new() -> Self {
         let cluster = format!("simulated:{}", root().join("deploy/demo/cluster").display());
-        Self { config: runbook(), cluster, hostile: false, fault: None, directory: tempfile::tempdir().unwrap() }
+        Self { config: runbook(), cluster, further: Vec::new(), fault: None, directory: tempfile::tempdir().unwrap() }
     }
 
     pub fn config(mut self, text: &str) -> Self {
@@ -70,8 +71,13 @@ impl Plan {
     }
 
     /// With the hostile plugin beside the others.
-    pub fn hostile(mut self) -> Self {
-        self.hostile = true;
+    pub fn hostile(self) -> Self {
+        self.plugin(root().join("target/test-plugins/hostile.wasm"))
+    }
+
+    /// With this plugin beside the others.
+    pub fn plugin(mut self, file: PathBuf) -> Self {
+        self.further.push(file);
         self
     }
 
@@ -109,14 +115,14 @@ impl Plan {
             .expect("target/plugins is not built: run cargo xtask test")
             .map(|entry| entry.unwrap().path())
             .collect();
-        if self.hostile {
-            files.push(root().join("target/test-plugins/hostile.wasm"));
-        }
-        // Each start compiles what is there: only the runbook's, and what else the configuration names.
+        files.extend_from_slice(&self.further);
+        // Each start compiles what is there: only the runbook's, and what else is asked for.
         let wanted = |file: &PathBuf| {
             let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             file.extension().is_some_and(|extension| extension == "wasm")
-                && (["kill_pod", "isolate_namespace", "hostile"].contains(&name) || self.config.contains(name))
+                && (["kill_pod", "isolate_namespace"].contains(&name)
+                    || self.further.contains(file)
+                    || self.config.contains(name))
         };
         for file in files.into_iter().filter(wanted) {
             std::fs::copy(&file, dir.join(file.file_name().unwrap())).unwrap();
