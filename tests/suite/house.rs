@@ -111,7 +111,13 @@ impl Plan {
         if self.hostile {
             files.push(root().join("target/test-plugins/hostile.wasm"));
         }
-        for file in files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
+        // Each start compiles what is there: only the runbook's, and what else the configuration names.
+        let wanted = |file: &PathBuf| {
+            let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            file.extension().is_some_and(|extension| extension == "wasm")
+                && (["kill_pod", "isolate_namespace", "hostile"].contains(&name) || self.config.contains(name))
+        };
+        for file in files.into_iter().filter(wanted) {
             std::fs::copy(&file, dir.join(file.file_name().unwrap())).unwrap();
         }
         dir
@@ -146,6 +152,21 @@ impl House {
         };
         let found = self.controller.wait_for(0, RECORD_WITHIN, of_alert);
         found.unwrap_or_else(|| panic!("no record of the alert; the log:\n{}", self.controller.text()))
+    }
+
+    /// The records of an alert, once there are `number` of them, or none comes any more.
+    pub fn records_of(&self, alert: &Value, number: usize) -> Vec<Value> {
+        let of_alert = |line: &Value| {
+            line["alert_uuid"] == alert["uuid"] && (line.get("outcome").is_some() || line.get("decision").is_some())
+        };
+        let deadline = std::time::Instant::now() + RECORD_WITHIN;
+        loop {
+            let found: Vec<_> = self.controller.lines().into_iter().filter(of_alert).collect();
+            if found.len() >= number || std::time::Instant::now() > deadline {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The follow-up of an entry.

@@ -19,6 +19,7 @@ pub mod run;
 mod send;
 #[cfg(test)]
 mod tests;
+pub mod undo;
 #[cfg(any(test, feature = "faults"))]
 mod unguarded;
 
