@@ -28,7 +28,9 @@ pub fn text(described: &Described) -> String {
     ] {
         line(&mut text, key, &value);
     }
-    text + &reach(described) + &parameters(manifest)
+    let (_, wider) = grants(manifest);
+    let wider = yaml(&manifest.name, "to let it do more than is granted by default:", &wider);
+    text + &reach(described) + &wider + &parameters(manifest)
 }
 
 /// What it may reach, and what an operator has to grant.
@@ -45,10 +47,8 @@ pub fn reach(described: &Described) -> String {
         let padded = format!("{what:<width$}  {}", sentence(standing));
         line(&mut text, if index == 0 { "permissions" } else { "" }, &padded);
     }
-    let (needed, wider) = grants(&described.manifest);
-    text.push_str(&yaml(&described.manifest.name, "to grant what is not granted by default:", &needed));
-    text.push_str(&yaml(&described.manifest.name, "to let it do more than is granted by default:", &wider));
-    text
+    let (needed, _) = grants(&described.manifest);
+    text + &yaml(&described.manifest.name, "to grant what is not granted by default:", &needed)
 }
 
 /// The same for programs, on one line.
