@@ -28,13 +28,22 @@ pub fn text(described: &Described) -> String {
     ] {
         line(&mut text, key, &value);
     }
-    let (_, wider) = grants(manifest);
-    let wider = yaml(&manifest.name, "to let it do more than is granted by default:", &wider);
-    text + &reach(described) + &wider + &parameters(manifest)
+    text.push_str(&parameters(manifest));
+    text.push_str(&permissions(described));
+    let (needed, wider) = grants(manifest);
+    text.push_str(&yaml(&manifest.name, "to grant what is not granted by default:", &needed));
+    text.push_str(&yaml(&manifest.name, "to let it do more than is granted by default:", &wider));
+    text + fields(needed.iter().chain(&wider))
 }
 
 /// What it may reach, and what an operator has to grant.
 pub fn reach(described: &Described) -> String {
+    let (needed, _) = grants(&described.manifest);
+    let lines = yaml(&described.manifest.name, "to grant what is not granted by default:", &needed);
+    permissions(described) + &lines + fields(&needed)
+}
+
+fn permissions(described: &Described) -> String {
     let mut text = String::new();
     let imports: Vec<_> = described.imports.iter().map(|import| interface(import)).collect();
     line(&mut text, "imports", &if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") });
@@ -47,8 +56,7 @@ pub fn reach(described: &Described) -> String {
         let padded = format!("{what:<width$}  {}", sentence(standing));
         line(&mut text, if index == 0 { "permissions" } else { "" }, &padded);
     }
-    let (needed, _) = grants(&described.manifest);
-    text + &yaml(&described.manifest.name, "to grant what is not granted by default:", &needed)
+    text
 }
 
 /// The same for programs, on one line.
@@ -198,12 +206,17 @@ fn yaml(name: &str, why: &str, grants: &[Permission]) -> String {
         }
         writeln!(text, "        - {}}}", escape::text(&one)).expect("a String takes what it is given");
     }
-    if grants.iter().any(|grant| grant.verbs.iter().any(|verb| matches!(verb, Verb::Patch | Verb::Create))) {
-        text.push_str(
-            "\n  What it may write beyond labels and annotations is named in `fields`, as in fields: [spec.replicas].\n",
-        );
+    text
+}
+
+/// What no manifest says, and a grant has to.
+fn fields<'a>(grants: impl IntoIterator<Item = &'a Permission>) -> &'static str {
+    let writes = |grant: &Permission| grant.verbs.iter().any(|verb| matches!(verb, Verb::Patch | Verb::Create));
+    if grants.into_iter().any(writes) {
+        "\nwhat it may write beyond labels and annotations is named in `fields`, as in fields: [spec.replicas]\n"
+    } else {
+        ""
     }
-    text + "\n"
 }
 
 /// From the schema, as far as it has the shape that the SDK writes; any other is shown as it is.
