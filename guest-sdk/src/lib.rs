@@ -10,7 +10,7 @@
 //! parameters! {
 //!     /// What a rule may say about it.
 //!     pub struct Parameters {
-//!         /// Value of the label `quarantine`.
+//!         /// Value of the label `falco-response/quarantine`.
 //!         value: String = "true".into(),
 //!     }
 //! }
@@ -25,7 +25,7 @@
 //!
 //!     fn run(request: &Request, parameters: Parameters, host: &Host) -> Result<Outcome, Failure> {
 //!         let pod = request.target();
-//!         let labels = object([("quarantine", parameters.value.into())]);
+//!         let labels = object([("falco-response/quarantine", parameters.value.into())]);
 //!         host.cluster().merge(&pod, &object([("metadata", object([("labels", labels)]))]))?;
 //!         Ok(Outcome::acted(["labelled ", &pod.name].concat()))
 //!     }
@@ -58,6 +58,7 @@ mod cluster;
 mod export;
 mod host;
 pub mod json;
+pub mod kubernetes;
 #[cfg(target_family = "wasm")]
 mod live;
 pub mod manifest;
@@ -106,6 +107,7 @@ pub mod prelude {
         Problem, Reason, Request, Scope, Selection, Target, Verb, export_action, kinds, parameters,
     };
     pub use alloc::borrow::ToOwned;
+    pub use alloc::collections::BTreeMap;
     pub use alloc::string::{String, ToString};
     pub use alloc::vec::Vec;
     pub use alloc::{format, vec};

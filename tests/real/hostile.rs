@@ -24,7 +24,7 @@ fn labels_the_target() {
     let entry = run(&house(cluster, "labels", "label"), "labels");
     assert_eq!((entry["outcome"].as_str(), entry["changed"].as_bool()), (Some("done"), Some(true)), "{entry}");
     let pod = cluster.get(&format!("{}/debug", pods("labels"))).unwrap();
-    assert_eq!(pod["metadata"]["labels"]["quarantine"], "true");
+    assert_eq!(pod["metadata"]["labels"]["falco-response/quarantine"], "true");
 }
 
 #[test]

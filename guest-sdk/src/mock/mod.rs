@@ -87,13 +87,24 @@ pub struct Mock {
     state: RefCell<State>,
 }
 
+/// What a test makes fail.
+struct Failing {
+    operation: Operation,
+    /// None: of any object.
+    object: Option<ObjectRef>,
+    /// None: every time.
+    times: Option<u32>,
+    error: ClusterError,
+}
+
 #[derive(Default)]
 struct State {
     store: Store,
     permissions: &'static [Permission],
-    failures: Vec<(Operation, ClusterError)>,
+    failures: Vec<Failing>,
     answers: Vec<(Operation, Value)>,
-    logs: Vec<(ObjectRef, String)>,
+    /// The pod, the container, and what it printed.
+    logs: Vec<(ObjectRef, Option<String>, String)>,
     calls: Vec<Call>,
     notes: Vec<(String, String)>,
     attachments: Vec<Attachment>,
@@ -177,17 +188,75 @@ impl Mock {
         self
     }
 
-    /// A pod's log.
+    /// A pod's log, the same of each of its containers.
     #[must_use]
     pub fn with_logs(self, pod: &ObjectRef, text: &str) -> Self {
-        self.state.borrow_mut().logs.push((pod.clone(), text.to_owned()));
+        self.state.borrow_mut().logs.push((pod.clone(), None, text.to_owned()));
         self
     }
 
-    /// Every call of this kind fails, and has no effect.
+    /// The log of one container. The pod's others have none: to ask for theirs is [`Reason::Invalid`], as it is of one
+    /// that never started.
+    ///
+    /// ```
+    /// # use falco_response_sdk::mock::Mock;
+    /// # use falco_response_sdk::kinds;
+    /// let pod = kinds::PODS.in_namespace("shop", "web-1");
+    /// let mock = Mock::on(pod.clone()).with_logs_of(&pod, "web", "GET /\n");
+    /// ```
+    #[must_use]
+    pub fn with_logs_of(self, pod: &ObjectRef, container: &str, text: &str) -> Self {
+        self.state.borrow_mut().logs.push((pod.clone(), Some(container.to_owned()), text.to_owned()));
+        self
+    }
+
+    /// Every call of this kind fails, and has no effect: a denial of the controller's, an answer of the API server's, or
+    /// none at all.
+    ///
+    /// ```
+    /// # use falco_response_sdk::{Reason, kinds, mock::{Mock, Operation}};
+    /// let pod = kinds::PODS.in_namespace("shop", "web-1");
+    /// let refused = Mock::on(pod.clone()).failing(Operation::Delete, Reason::Denied, "the owner is protected");
+    /// let away = Mock::on(pod).failing(Operation::Delete, Reason::Unavailable, "connection refused");
+    /// ```
     #[must_use]
     pub fn failing(self, operation: Operation, reason: Reason, message: &str) -> Self {
-        self.state.borrow_mut().failures.push((operation, ClusterError { reason, message: message.to_owned() }));
+        self.fails(operation, None, None, reason, message)
+    }
+
+    /// As [`failing`](Self::failing), of one object only.
+    ///
+    /// ```
+    /// # use falco_response_sdk::{Reason, kinds, mock::{Mock, Operation}};
+    /// let (pod, policy) = (kinds::PODS.in_namespace("shop", "web-1"), kinds::NETWORK_POLICIES.in_namespace("shop", "falco-x"));
+    /// let mock = Mock::on(pod).failing_on(Operation::Get, &policy, Reason::Denied, "not granted");
+    /// ```
+    #[must_use]
+    pub fn failing_on(self, operation: Operation, object: &ObjectRef, reason: Reason, message: &str) -> Self {
+        self.fails(operation, Some(object.clone()), None, reason, message)
+    }
+
+    /// As [`failing`](Self::failing), the first time only.
+    ///
+    /// ```
+    /// # use falco_response_sdk::{Reason, kinds, mock::{Mock, Operation}};
+    /// let mock = Mock::on(kinds::PODS.in_namespace("shop", "web-1")).failing_once(Operation::Evict, Reason::Blocked, "a budget");
+    /// ```
+    #[must_use]
+    pub fn failing_once(self, operation: Operation, reason: Reason, message: &str) -> Self {
+        self.fails(operation, None, Some(1), reason, message)
+    }
+
+    fn fails(
+        self,
+        operation: Operation,
+        object: Option<ObjectRef>,
+        times: Option<u32>,
+        reason: Reason,
+        message: &str,
+    ) -> Self {
+        let error = ClusterError { reason, message: message.to_owned() };
+        self.state.borrow_mut().failures.push(Failing { operation, object, times, error });
         self
     }
 

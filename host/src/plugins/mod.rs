@@ -7,6 +7,7 @@ mod bindings;
 mod cache;
 pub mod described;
 pub mod engine;
+mod exports;
 pub mod file;
 mod host;
 mod limits;
