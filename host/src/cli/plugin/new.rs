@@ -44,7 +44,7 @@ fn steps(language: Language) -> Vec<String> {
     let own: &[&str] = match language {
         Language::Rust => &["cargo test"],
         Language::Python => &["python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"],
-        Language::Javascript => &["npm install"],
+        Language::Javascript => &["npm ci"],
     };
     let program = "falco-response-controller plugin";
     let common = [format!("{program} build"), format!("{program} test .")];
