@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod audit_commands;
+mod authoring;
 mod brake;
 mod budgets;
 mod chain;

@@ -74,3 +74,60 @@ pub fn find(dir: &Path, name: &str) -> Result<std::path::PathBuf, String> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MANIFEST: &str = r#"{"contract":"0.1","name":"tries","summary":"Tries.","target":"none"}"#;
+
+    fn component(manifest: &str) -> Vec<u8> {
+        let manifest = manifest.replace('"', "\\\"");
+        let text = format!(
+            r#"(component (@custom "falco-response:manifest" "{manifest}")
+                (import "falco-response:plugin/log@0.1.0" (instance))
+                (core module (func)))"#
+        );
+        wat::parse_str(text).unwrap()
+    }
+
+    #[test]
+    fn tells_what_a_component_says() {
+        let described = Described::of(&component(MANIFEST)).unwrap();
+        assert_eq!(described.manifest.name, "tries");
+        assert_eq!(described.imports, ["falco-response:plugin/log@0.1.0"]);
+    }
+
+    #[test]
+    fn names_the_action_whose_manifest_is_unsound() {
+        let error = Described::of(&component(&MANIFEST.replace("\"none\"", "\"moons\""))).unwrap_err();
+        assert!(error.contains("calls itself tries") && error.contains("moons"), "{error}");
+    }
+
+    #[test]
+    fn finds_an_action_by_its_name_and_not_by_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.wasm"), component(MANIFEST)).unwrap();
+        std::fs::write(dir.path().join("tries.wasm"), "nothing").unwrap();
+        assert_eq!(find(dir.path(), "tries").unwrap(), dir.path().join("a.wasm"));
+        assert!(find(dir.path(), "other").unwrap_err().contains("there is tries"));
+        std::fs::write(dir.path().join("b.wasm"), component(MANIFEST)).unwrap();
+        assert!(find(dir.path(), "tries").unwrap_err().contains("uses neither"));
+    }
+
+    proptest! {
+        /// Whoever made the file, it is described or refused.
+        #[test]
+        fn no_file_breaks_it(at in 0_usize..400, with in prop::collection::vec(any::<u8>(), 0..12), cut in 0_usize..400) {
+            let mut file = component(MANIFEST);
+            let at = at.min(file.len());
+            let end = (at + with.len()).min(file.len());
+            file.splice(at..end, with);
+            let kept = file.len().saturating_sub(cut.saturating_sub(200));
+            file.truncate(kept);
+            let _ = Described::of(&file);
+        }
+    }
+}

@@ -55,8 +55,8 @@ pub enum ManifestError {
     #[error(transparent)]
     Component(#[from] OutlineError),
     #[error(
-        "has no custom section `{SECTION}`: write it with the SDK's `export_action!`, and build \
-         with `cargo xtask plugins`, which lifts it into the component"
+        "has no custom section `{SECTION}`: write it with the SDK's `export_action!`, and build with `plugin build`, \
+         which lifts it into the component; `plugin build --stamp` puts one into what another tool made"
     )]
     Missing,
     #[error("has {0} custom sections `{SECTION}`, and one is allowed: build it anew and stamp it once")]

@@ -23,7 +23,7 @@ pub(super) struct Outline<'a> {
 pub enum OutlineError {
     #[error("is not a WebAssembly component: {0}")]
     Malformed(String),
-    #[error("is a core WebAssembly module, not a component: turn it into one, as `cargo xtask plugins` does")]
+    #[error("is a core WebAssembly module, not a component: turn it into one, as `plugin build` does")]
     CoreModule,
     #[error(
         "imports `{import}`, and an action gets nothing but `{PACKAGE}…@0.1`: build it without WASI, that is \
