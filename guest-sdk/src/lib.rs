@@ -106,6 +106,7 @@ pub mod prelude {
         Problem, Reason, Request, Scope, Selection, Target, Verb, export_action, kinds, parameters,
     };
     pub use alloc::borrow::ToOwned;
+    pub use alloc::collections::BTreeMap;
     pub use alloc::string::{String, ToString};
     pub use alloc::vec::Vec;
     pub use alloc::{format, vec};

@@ -21,6 +21,7 @@ pub mod kinds {
     pub const CONFIG_MAPS: Kind = Kind::new("", "v1", "configmaps");
     pub const DAEMON_SETS: Kind = Kind::new("apps", "v1", "daemonsets");
     pub const DEPLOYMENTS: Kind = Kind::new("apps", "v1", "deployments");
+    pub const EVENTS: Kind = Kind::new("", "v1", "events");
     pub const NAMESPACES: Kind = Kind::new("", "v1", "namespaces");
     pub const NETWORK_POLICIES: Kind = Kind::new("networking.k8s.io", "v1", "networkpolicies");
     pub const NODES: Kind = Kind::new("", "v1", "nodes");

@@ -1,5 +1,6 @@
 //! An action's parameters: a struct, its defaults and its JSON Schema from one declaration.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -33,6 +34,8 @@ pub enum Schema {
     Number,
     Text,
     List(&'static Schema),
+    /// An object with keys of the rule's choice.
+    Map(&'static Schema),
     Optional(&'static Schema),
 }
 
@@ -64,12 +67,17 @@ impl<T: Parameter> Parameter for Vec<T> {
     const SCHEMA: Schema = Schema::List(&T::SCHEMA);
 }
 
+impl<T: Parameter> Parameter for BTreeMap<String, T> {
+    const SCHEMA: Schema = Schema::Map(&T::SCHEMA);
+}
+
 impl<T: Parameter> Parameter for Option<T> {
     const SCHEMA: Schema = Schema::Optional(&T::SCHEMA);
 }
 
 /// Declares an action's parameters. Each has a default, so that a rule states only what it changes; the text of its doc
-/// comment becomes its description in the manifest. An unknown parameter is refused.
+/// comment becomes its description in the manifest. An unknown parameter is refused. A type is `bool`, a number, `String`,
+/// or a `Vec`, an `Option` or a `BTreeMap<String, _>` of one.
 ///
 /// ```
 /// use falco_response_sdk::{json, parameters};

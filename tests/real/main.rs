@@ -12,6 +12,7 @@ mod access;
 mod admission;
 mod alertmanager;
 mod behaviour;
+mod chain;
 mod deploy;
 mod hostile;
 mod isolation;

@@ -152,6 +152,21 @@ impl House {
         found.unwrap_or_else(|| panic!("no record of the alert; the log:\n{}", self.controller.text()))
     }
 
+    /// The records of an alert, once there are `number` of them, or none comes any more.
+    pub fn records_of(&self, alert: &Value, number: usize) -> Vec<Value> {
+        let of_alert = |line: &Value| {
+            line["alert_uuid"] == alert["uuid"] && (line.get("outcome").is_some() || line.get("decision").is_some())
+        };
+        let deadline = std::time::Instant::now() + RECORD_WITHIN;
+        loop {
+            let found: Vec<_> = self.controller.lines().into_iter().filter(of_alert).collect();
+            if found.len() >= number || std::time::Instant::now() > deadline {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The follow-up of an entry.
     pub fn wait_for_followup(&self, entry: &Value) -> Value {
         let of_entry = |line: &Value| line["entry_id"] == entry["entry_id"] && line.get("followup").is_some();

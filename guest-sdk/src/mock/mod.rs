@@ -93,7 +93,8 @@ struct State {
     permissions: &'static [Permission],
     failures: Vec<(Operation, ClusterError)>,
     answers: Vec<(Operation, Value)>,
-    logs: Vec<(ObjectRef, String)>,
+    /// The pod, the container, and what it printed.
+    logs: Vec<(ObjectRef, Option<String>, String)>,
     calls: Vec<Call>,
     notes: Vec<(String, String)>,
     attachments: Vec<Attachment>,
@@ -177,10 +178,25 @@ impl Mock {
         self
     }
 
-    /// A pod's log.
+    /// A pod's log, the same of each of its containers.
     #[must_use]
     pub fn with_logs(self, pod: &ObjectRef, text: &str) -> Self {
-        self.state.borrow_mut().logs.push((pod.clone(), text.to_owned()));
+        self.state.borrow_mut().logs.push((pod.clone(), None, text.to_owned()));
+        self
+    }
+
+    /// The log of one container. The pod's others have none: to ask for theirs is [`Reason::Invalid`], as it is of one
+    /// that never started.
+    ///
+    /// ```
+    /// # use falco_response_sdk::mock::Mock;
+    /// # use falco_response_sdk::kinds;
+    /// let pod = kinds::PODS.in_namespace("shop", "web-1");
+    /// let mock = Mock::on(pod.clone()).with_logs_of(&pod, "web", "GET /\n");
+    /// ```
+    #[must_use]
+    pub fn with_logs_of(self, pod: &ObjectRef, container: &str, text: &str) -> Self {
+        self.state.borrow_mut().logs.push((pod.clone(), Some(container.to_owned()), text.to_owned()));
         self
     }
 

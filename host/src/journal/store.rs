@@ -115,6 +115,11 @@ impl Store {
         self.gauge.used()
     }
 
+    /// What may be in use.
+    pub fn max_bytes(&self) -> u64 {
+        self.bounds.max_bytes.unwrap_or(u64::MAX)
+    }
+
     /// A failure to measure is a failure to read, which the next transaction meets as well.
     fn measure(&mut self) {
         self.last_reached_the_disk &= self.gauge.measure(&self.connection).is_ok();

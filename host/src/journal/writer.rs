@@ -61,6 +61,7 @@ pub(super) struct State {
     takes_writes: AtomicBool,
     full: AtomicBool,
     used_bytes: AtomicU64,
+    max_bytes: AtomicU64,
     transactions: AtomicU64,
 }
 
@@ -71,6 +72,7 @@ impl State {
             takes_writes: AtomicBool::new(true),
             full: AtomicBool::new(false),
             used_bytes: AtomicU64::new(0),
+            max_bytes: AtomicU64::new(u64::MAX),
             transactions: AtomicU64::new(0),
         }
     }
@@ -258,6 +260,13 @@ impl Journal {
     /// Bytes in use, of `audit.max_bytes`.
     pub fn used_bytes(&self) -> u64 {
         self.inner.state.used_bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether there is room for attachments of so many bytes: they get the first half and no more, since whoever can
+    /// raise alerts can have them made, and records must find room all the same.
+    pub fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        let half = self.inner.state.max_bytes.load(Ordering::Acquire) / 2;
+        self.used_bytes().saturating_add(bytes) <= half
     }
 
     /// Whether the last write succeeded, and there is room for new alerts; readiness.
@@ -455,5 +464,6 @@ fn publish(store: &Store, state: &State) {
     state.takes_writes.store(store.takes_writes(), Ordering::Release);
     state.full.store(store.full().is_some(), Ordering::Release);
     state.used_bytes.store(store.used_bytes(), Ordering::Release);
+    state.max_bytes.store(store.max_bytes(), Ordering::Release);
     state.transactions.store(store.transactions(), Ordering::Release);
 }

@@ -25,6 +25,8 @@ pub(super) trait Outside: Send + Sync {
     fn logs<'a>(&'a self, pod: &'a ObjectRef, options: &'a LogOptions) -> Answer<'a, String>;
     fn change(&self, change: Change) -> Answer<'_, Value>;
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError;
+    /// Whether attachments of so many bytes in all can be kept.
+    fn has_room_for_evidence(&self, bytes: u64) -> bool;
     fn log(&self, level: Level, message: &str);
 }
 
@@ -89,6 +91,10 @@ impl Outside for Gated {
 
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError {
         self.gate.refuse_name(&self.run, function, error)
+    }
+
+    fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        self.run.has_room_for_evidence(bytes)
     }
 
     fn log(&self, level: Level, message: &str) {

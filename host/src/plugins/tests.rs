@@ -28,6 +28,8 @@ struct Noted {
     silent: bool,
     answer: Result<Value, CallError>,
     cleared: Option<Cleared>,
+    /// For attachments.
+    room: u64,
     calls: Mutex<Vec<String>>,
     lines: Mutex<Vec<(Level, String)>>,
 }
@@ -38,6 +40,7 @@ impl Noted {
             silent: false,
             answer,
             cleared: Some(cleared()),
+            room: u64::MAX,
             calls: Mutex::default(),
             lines: Mutex::default(),
         })
@@ -89,6 +92,10 @@ impl Outside for Noted {
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError {
         self.calls.lock().unwrap().push(format!("refused {function}: {error}"));
         CallError { reason: Reason::Invalid, message: error.to_string() }
+    }
+
+    fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        bytes <= self.room
     }
 
     fn log(&self, level: Level, message: &str) {

@@ -67,8 +67,9 @@ pub struct Derived {
 }
 
 /// The first of these that holds: an unknown answer; a plugin that was stopped; a change that was refused or failed
-/// (whatever the plugin makes of it); a plugin that gave up; something changed; something was gone; nothing.
-pub fn derive(calls: &[CallRecord], end: &End) -> Derived {
+/// (whatever the plugin makes of it); a plugin that gave up; something changed; something was gone; nothing. `kept`: how
+/// many attachments there are.
+pub fn derive(calls: &[CallRecord], end: &End, kept: usize) -> Derived {
     let changes = || calls.iter().filter(|call| call.mutating);
     let changed = changes().any(|call| call.effect == Effect::Changed);
     let derived = |outcome, detail: String| Derived { outcome, changed, detail };
@@ -114,7 +115,10 @@ pub fn derive(calls: &[CallRecord], end: &End) -> Derived {
     }
     match changes().next() {
         Some(call) => derived(Outcome::Skipped, format!("{} {}: {}", call.verb, call.object(), call.detail)),
-        None => derived(Outcome::Skipped, "the plugin changed nothing".to_owned()),
+        None => {
+            let kept = if kept > 0 { format!(", and kept attachments: {kept}") } else { String::new() };
+            derived(Outcome::Skipped, format!("the plugin changed nothing{kept}"))
+        }
     }
 }
 
@@ -167,11 +171,12 @@ mod tests {
             sent_at: None,
             accepted_at: None,
             attempts: 1,
+            undo: None,
         }
     }
 
     fn word(calls: &[CallRecord], end: &End) -> String {
-        let Derived { outcome, changed, .. } = derive(calls, end);
+        let Derived { outcome, changed, .. } = derive(calls, end, 0);
         let failure = outcome.failure().map(|failure| format!("/{failure}")).unwrap_or_default();
         format!("{}{failure}{}", outcome.as_str(), if changed { "+changed" } else { "" })
     }

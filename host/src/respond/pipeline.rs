@@ -284,7 +284,7 @@ impl Inner {
         let report = plugin.run(request, Arc::clone(&run), self.gate.clone(), about.rule.timeout).await;
         run.settle().await;
         let calls = run.calls();
-        let derived = outcome::derive(&calls, &report.end);
+        let derived = outcome::derive(&calls, &report.end, report.attachments.len());
         if plugin.manifest.repeatable
             && outcome::failed_for_want_of_an_answer(&calls, &derived)
             && self.waited(about.event) < about.rules.max_recovery_age
@@ -310,8 +310,8 @@ impl Inner {
         let now = self.ambient.now();
         let record = about.entry(&run.identity, run.target(), &calls, derived, Ended { at: now, report: Some(report) });
         let entry = record.body.clone();
-        let mut pages: Vec<_> =
-            pages::for_entry(about, plugin.manifest.pages, derived.outcome, &entry, &calls, now).into_iter().collect();
+        let page = pages::for_entry(about, Some(&plugin.manifest), derived.outcome, &entry, &calls, now);
+        let mut pages: Vec<_> = page.into_iter().collect();
         // Also where no answer came: whether the pod goes is then the only answer there is.
         let kill = calls.iter().find(|call| {
             call.is_target

@@ -272,8 +272,8 @@ fn annotations(report: &Report, redaction: &Redaction) -> (Map<String, Value>, u
         }
     }
     let said = match &report.end {
-        End::Acted(said) | End::Skipped(said) | End::Failed { message: said, .. } => said,
-        End::Trap(_) | End::Timeout | End::Memory | End::CallLimit => return (body, redacted),
+        End::Acted(said) | End::Skipped(said) | End::Failed { message: said, .. } => said.as_str(),
+        End::Trap(_) | End::Timeout | End::Memory | End::CallLimit => "",
     };
     if !said.is_empty() {
         body.insert("plugin_says".to_owned(), json!(plain(said)));
@@ -289,13 +289,12 @@ fn annotations(report: &Report, redaction: &Redaction) -> (Map<String, Value>, u
     (body, redacted)
 }
 
-/// The UID of the first object that changed; else of the first that was to be, and was as wished already; else the
-/// target's; else its name. So two replicas of which one comes too late say the same.
+/// The UID of the target, where that changed; else of the first object that did; else of the first that was to be, and
+/// was as wished already; else the target's; else its name. So two replicas of which one comes too late say the same.
 fn changed_object(calls: &[CallRecord], cleared: Option<&Cleared>) -> String {
-    let changed = calls
-        .iter()
-        .filter(|call| matches!(call.effect, Effect::Changed | Effect::Unknown))
-        .find_map(|call| call.uid.as_ref());
+    let changed = || calls.iter().filter(|call| matches!(call.effect, Effect::Changed | Effect::Unknown));
+    let changed =
+        changed().filter(|call| call.is_target).chain(changed()).find_map(|call| call.uid.as_ref());
     let other = || {
         let wanted = calls.iter().filter(|call| call.mutating).find_map(|call| call.uid.as_ref());
         wanted.or_else(|| calls.iter().filter(|call| !call.mutating).find_map(|call| call.uid.as_ref()))

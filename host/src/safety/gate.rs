@@ -171,6 +171,7 @@ pub(super) fn record(
         sent_at: None,
         accepted_at: None,
         attempts: 0,
+        undo: None,
     }
 }
 

@@ -20,6 +20,7 @@ mod send;
 pub mod standing;
 #[cfg(test)]
 mod tests;
+pub mod undo;
 #[cfg(any(test, feature = "faults"))]
 mod unguarded;
 

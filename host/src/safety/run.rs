@@ -15,6 +15,7 @@ use super::checks::Check;
 use super::clearance::Cleared;
 use super::permissions::{Permissions, Reach};
 use super::policy::{Policy, RuleScope};
+use super::undo::Undo;
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, Uid};
 
 /// What a run is, for its records.
@@ -58,6 +59,11 @@ impl Run {
 
     pub fn target(&self) -> Option<&Cleared> {
         self.bounds.cleared.as_ref()
+    }
+
+    /// Whether attachments of so many bytes in all can be kept with the entry.
+    pub fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        self.recorder.has_room_for_evidence(bytes)
     }
 
     /// What the action did and tried so far, in order.
@@ -146,6 +152,8 @@ pub struct CallRecord {
     pub sent_at: Option<Timestamp>,
     pub accepted_at: Option<Timestamp>,
     pub attempts: u32,
+    /// What takes it back, once it has changed something.
+    pub undo: Option<Undo>,
 }
 
 impl CallRecord {
@@ -226,4 +234,8 @@ pub trait Recorder: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a>;
+    /// Whether so many bytes of attachments find room beside what must be recorded.
+    fn has_room_for_evidence(&self, _bytes: u64) -> bool {
+        true
+    }
 }

@@ -14,7 +14,7 @@ use super::gate::Inner;
 use super::plan::Planned;
 use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
-use super::{CallError, Reason};
+use super::{CallError, Reason, undo};
 use crate::cluster::names::Uid;
 use crate::cluster::{Answer, ApiError, Mutation, Sending, uid_str};
 use crate::faults;
@@ -33,6 +33,7 @@ pub(super) async fn send(
     // Until the answer is in, the honest word for the call is that its result is not known.
     record.effect = Effect::Unknown;
     record.uid = planned.uid.clone();
+    record.undo = undo::of(&planned);
     let number = run.push(record);
     let intent = Intent {
         call: number,

@@ -64,6 +64,10 @@ impl Kind {
         self.is("", "pods")
     }
 
+    pub fn is_event(&self) -> bool {
+        self.is("", "events")
+    }
+
     pub fn is_namespace(&self) -> bool {
         self.is("", "namespaces")
     }

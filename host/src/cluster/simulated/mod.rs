@@ -12,6 +12,7 @@ mod delete;
 mod http;
 mod kinds;
 mod load;
+mod logs;
 mod patch;
 mod schema;
 mod selectors;

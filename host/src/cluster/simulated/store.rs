@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::kinds::{Kind, Kinds};
+use super::logs::Logs;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -57,6 +58,7 @@ pub enum Change {
 
 pub struct Store {
     pub kinds: Kinds,
+    pub logs: Logs,
     objects: BTreeMap<Key, Value>,
     /// Objects whose deletion was accepted here, and when they go. An object that was loaded with a
     /// `deletionTimestamp` is not among them: no kubelet runs, it stays.
@@ -66,7 +68,7 @@ pub struct Store {
 
 impl Store {
     pub fn new(kinds: Kinds) -> Self {
-        Self { kinds, objects: BTreeMap::new(), leaving: BTreeMap::new(), version: 0 }
+        Self { kinds, logs: Logs::default(), objects: BTreeMap::new(), leaving: BTreeMap::new(), version: 0 }
     }
 
     pub fn version(&self) -> u64 {
