@@ -39,6 +39,8 @@ enum Command {
     Plugin(plugin::Arguments),
     /// Rehearse recorded alerts: what a configuration would have done about them.
     Replay(replay::Arguments),
+    /// Try out and test actions.
+    Plugin(plugin::Arguments),
 }
 
 /// Why a command ended early; each has its exit code.
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
             Command::Rbac(arguments) => rbac::run(arguments).await,
             Command::Plugin(arguments) => plugin::run(arguments).await,
             Command::Replay(arguments) => replay::run(arguments).await,
+            Command::Plugin(arguments) => plugin::run(arguments).await,
         }
     });
     // A request that hangs must not keep the process alive.

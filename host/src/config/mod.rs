@@ -13,9 +13,9 @@ mod load;
 mod owners;
 mod plugins;
 mod rules;
-mod section;
-mod suggest;
-mod tree;
+pub(crate) mod section;
+pub(crate) mod suggest;
+pub(crate) mod tree;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -32,6 +32,7 @@ use crate::alert::Priority;
 use crate::safety::budget::Limits;
 use crate::safety::permissions::Permission;
 
+pub(crate) use load::in_order;
 pub use load::{Brake, brake};
 
 /// A place in the file, both from 1.

@@ -17,6 +17,7 @@ use crate::cluster::names::Uid;
 use crate::config::{Confirmation, OnFailure};
 use crate::journal::{Record, Write};
 use crate::plugins::manifest;
+use crate::plugins::witness::Witness;
 use crate::plugins::{Plugin, Report, Request};
 use crate::safety::budget::{Account, Allowance, Budget, Trip};
 use crate::safety::checks::{Check, Refusal};
@@ -280,6 +281,7 @@ impl Inner {
             reason: about.rule.audit_reason.clone(),
             alert: Arc::clone(&about.event.alert),
             log: self.log.clone(),
+            witness: self.observer.clone().map(|observer| observer as Arc<dyn Witness>),
         };
         let report = plugin.run(request, Arc::clone(&run), self.gate.clone(), about.rule.timeout).await;
         run.settle().await;
@@ -291,6 +293,9 @@ impl Inner {
         {
             self.log_waiting(about, &derived.detail);
             return None;
+        }
+        if let Some(observer) = &self.observer {
+            observer.ran(&run, &report, &derived);
         }
         let outcome = derived.outcome;
         self.conclude_run(about, plugin, &run, &report, &derived, finishes(outcome)).await;
@@ -430,6 +435,7 @@ impl Inner {
     }
 
     async fn conclude(&self, event: &Event, conclusion: Conclusion, finishes: bool) {
+        let observed = self.observer.as_ref().map(|observer| (observer, conclusion.record.clone()));
         let mut writes = vec![Write::Record(conclusion.record)];
         writes.extend(self.ships());
         writes.extend(conclusion.further);
@@ -440,6 +446,9 @@ impl Inner {
             writes.push(Write::Finish { event_id: event.id.clone() });
         }
         self.persist(writes).await;
+        if let Some((observer, record)) = observed {
+            observer.recorded(&record, &conclusion.pages);
+        }
     }
 
     /// What happened must get on record: while the journal takes no writes, this waits and tries again.

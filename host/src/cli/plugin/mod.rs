@@ -1,9 +1,14 @@
 //! `plugin`: the road of whoever writes an action, one file a subcommand.
 
 mod build;
+mod component;
 mod description;
 mod inspect;
+mod junit;
 mod new;
+mod paint;
+mod run;
+mod test;
 
 use super::Failure;
 
@@ -21,6 +26,10 @@ enum Command {
     Build(build::Arguments),
     /// Say what an action is, what it may reach, and what it needs from the operator.
     Inspect(inspect::Arguments),
+    /// Run an action as the controller would, and show what it does.
+    Run(run::Arguments),
+    /// Run the cases of an action.
+    Test(test::Arguments),
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -28,5 +37,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::New(arguments) => new::run(arguments),
         Command::Build(arguments) => build::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Run(arguments) => run::run(arguments).await,
+        Command::Test(arguments) => test::run(arguments).await,
     }
 }
