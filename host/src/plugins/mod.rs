@@ -22,6 +22,7 @@ mod sandbox;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trim;
 pub mod witness;
 
 use std::collections::BTreeMap;
