@@ -101,7 +101,8 @@ fn standalone(manifest: &str, workspace: &str) -> String {
 }
 
 fn inherited<'a>(workspace: &'a str, table: &str, key: &str) -> &'a str {
-    let mut lines = workspace.lines().skip_while(|line| *line != table).skip(1).take_while(|line| !line.starts_with('['));
+    let mut lines =
+        workspace.lines().skip_while(|line| *line != table).skip(1).take_while(|line| !line.starts_with('['));
     let value = lines.find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix("= "));
     value.unwrap_or_else(|| panic!("{table} of the workspace says nothing of `{key}` on one line"))
 }

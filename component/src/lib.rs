@@ -81,7 +81,8 @@ fn check_world(component: &[u8]) -> Result<(), String> {
         return Err("holds interfaces and no code: is it a WIT package?".to_owned());
     };
     let world = &resolve.worlds[world];
-    let names = |keys: &mut dyn Iterator<Item = _>| keys.map(|key| resolve.name_world_key(key)).collect::<Vec<String>>();
+    let names =
+        |keys: &mut dyn Iterator<Item = _>| keys.map(|key| resolve.name_world_key(key)).collect::<Vec<String>>();
     let mut foreign = names(&mut world.imports.keys());
     foreign.retain(|name| !name.starts_with(CONTRACT));
     if !foreign.is_empty() {

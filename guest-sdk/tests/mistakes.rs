@@ -38,7 +38,8 @@ fn check(programs: &[PathBuf]) -> BTreeMap<String, Vec<String>> {
     let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for message in String::from_utf8(output.stdout).unwrap().lines() {
         let message: Value = serde_json::from_str(message).expect("cargo writes JSON");
-        let is_error = message["message"]["level"] == "error" && !message["message"]["spans"].as_array().unwrap().is_empty();
+        let is_error =
+            message["message"]["level"] == "error" && !message["message"]["spans"].as_array().unwrap().is_empty();
         if message["reason"] == "compiler-message" && is_error {
             let program = message["target"]["name"].as_str().unwrap().to_owned();
             said.entry(program).or_default().push(message["message"]["rendered"].as_str().unwrap().to_owned());
@@ -66,7 +67,8 @@ fn each_mistake_is_one_message_in_plain_words() {
         if errors.len() != count {
             wrong.push(format!("{name}: {} errors instead of {count}:\n{all}", errors.len()));
         }
-        wrong.extend(expected.filter(|line| !all.contains(line)).map(|line| format!("{name}: not said: {line}\n{all}")));
+        wrong
+            .extend(expected.filter(|line| !all.contains(line)).map(|line| format!("{name}: not said: {line}\n{all}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

@@ -61,7 +61,8 @@ fn build_says_how_to_get_the_webassembly_target() {
     let (code, said) = told(&plugin(directory.path(), &["new", "kill-pod"]));
     assert_eq!(code, 0, "{said}");
     // A compiler without the target, and a rustup that cannot fetch it.
-    for (program, text) in [("rustc", format!("echo {}", directory.path().display())), ("rustup", "exit 1".to_owned())] {
+    for (program, text) in [("rustc", format!("echo {}", directory.path().display())), ("rustup", "exit 1".to_owned())]
+    {
         let file = directory.path().join(program);
         std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -114,7 +115,8 @@ fn inspect_tells_what_every_shipped_action_is() {
 fn inspect_survives_files_that_are_no_actions() {
     let directory = tempfile::tempdir().unwrap();
     let whole = std::fs::read(kill_pod()).unwrap();
-    let mut files: Vec<Vec<u8>> = vec![Vec::new(), b"#!/bin/sh\n".to_vec(), vec![0; 4096], b"\0asm\x0d\0\x01\0".to_vec()];
+    let mut files: Vec<Vec<u8>> =
+        vec![Vec::new(), b"#!/bin/sh\n".to_vec(), vec![0; 4096], b"\0asm\x0d\0\x01\0".to_vec()];
     files.extend((1..8).map(|part| whole[..whole.len() * part / 8].to_vec()));
     // Lengths that lie, all over the file.
     files.extend((0..24).map(|part| {

@@ -51,7 +51,10 @@ const fn resource(resource: &str) {
     while i < resource.len() {
         assert!(resource[i] != b'*', "a permission has no wildcards: name each resource");
         assert!(
-            resource[i].is_ascii_lowercase() || resource[i].is_ascii_digit() || resource[i] == b'/' || resource[i] == b'-',
+            resource[i].is_ascii_lowercase()
+                || resource[i].is_ascii_digit()
+                || resource[i] == b'/'
+                || resource[i] == b'-',
             "a resource is a plural as in URLs, like \"networkpolicies\" or \"pods/eviction\": not a kind, and no group"
         );
         i += 1;

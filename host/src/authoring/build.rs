@@ -110,11 +110,13 @@ fn other(folder: &Path, recipe: &Recipe, manifest: &[u8]) -> Result<Vec<u8>, Str
 mod tests {
     use super::*;
 
-    const OTHER: &str = r#"{"reason":"compiler-artifact","manifest_path":"/p/vendor/sdk/Cargo.toml","filenames":["/t/sdk.wasm"]}"#;
+    const OTHER: &str =
+        r#"{"reason":"compiler-artifact","manifest_path":"/p/vendor/sdk/Cargo.toml","filenames":["/t/sdk.wasm"]}"#;
 
     #[test]
     fn finds_the_module_of_the_crate_itself() {
-        let own = r#"{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","filenames":["/t/x.rlib","/t/x.wasm"]}"#;
+        let own =
+            r#"{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","filenames":["/t/x.rlib","/t/x.wasm"]}"#;
         let messages = [OTHER, "not JSON", own, r#"{"reason":"build-finished","success":true}"#].join("\n");
         assert_eq!(module(&messages, Path::new("/p/Cargo.toml")), Ok(PathBuf::from("/t/x.wasm")));
     }

@@ -13,9 +13,8 @@ impl ActionName {
     /// # Errors
     /// Says which names there may be, and proposes one.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let is_word = |word: &str| {
-            !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-        };
+        let is_word =
+            |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         let kebab = text.contains('-');
         let words: Vec<String> = text.split(if kebab { '-' } else { '_' }).map(str::to_owned).collect();
         let sound = text.len() <= LIMIT
@@ -29,7 +28,7 @@ impl ActionName {
             ));
         }
         let name = Self { words };
-        if RESERVED.contains(&name.snake().as_str()) {
+        if is_among(&name.snake(), RESERVED) {
             return Err(format!("`{text}` is taken, so that no crate can be called so: try {}_pod", name.snake()));
         }
         Ok(name)
@@ -49,24 +48,24 @@ impl ActionName {
     pub fn type_name(&self) -> String {
         let capital = |word: &String| word[..1].to_ascii_uppercase() + &word[1..];
         let name: String = self.words.iter().map(capital).collect();
-        if TAKEN.contains(&name.as_str()) { name + "Action" } else { name }
+        if is_among(&name, TAKEN) { name + "Action" } else { name }
     }
 }
 
+fn is_among(word: &str, words: &str) -> bool {
+    words.split_whitespace().any(|own| own == word)
+}
+
 /// Types that the template or the SDK's prelude has already.
-const TAKEN: [&str; 24] = [
-    "Action", "ClusterError", "DeleteOptions", "Failure", "Host", "Kind", "Level", "Manifest", "Mock", "ObjectRef",
-    "Operation", "Outcome", "Parameters", "Permission", "Problem", "Reason", "Request", "Scope", "Selection", "String",
-    "Target", "Value", "Vec", "Verb",
-];
+const TAKEN: &str = "\
+    Action ClusterError DeleteOptions Failure Host Kind Level Manifest Mock ObjectRef Operation Outcome \
+    Parameters Permission Problem Reason Request Scope Selection String Target Value Vec Verb";
 
 /// Words that no crate can be called.
-const RESERVED: [&str; 51] = [
-    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue", "core", "crate", "do",
-    "dyn", "else", "enum", "extern", "falco_response_sdk", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
-    "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "std", "struct", "super",
-    "test", "trait", "true", "try", "type", "unsafe", "use", "where",
-];
+const RESERVED: &str = "\
+    abstract alloc as async await become box break const continue core crate do dyn else enum extern \
+    falco_response_sdk false final fn for gen if impl in let loop macro match mod move mut override priv pub ref \
+    return self static std struct super test trait true try type unsafe use where";
 
 /// A name like the text.
 fn proposal(text: &str) -> String {
@@ -78,7 +77,8 @@ fn proposal(text: &str) -> String {
             begins = true;
             continue;
         }
-        begins |= c.is_ascii_uppercase() && words.last().is_some_and(|word| word.ends_with(|last: char| !last.is_ascii_uppercase()));
+        begins |= c.is_ascii_uppercase()
+            && words.last().is_some_and(|word| word.ends_with(|last: char| !last.is_ascii_uppercase()));
         match words.last_mut() {
             Some(word) if !begins => word.push(c),
             _ => words.push(c.to_string()),

@@ -110,8 +110,13 @@ impl Places {
         let wit = wit.ok_or_else(|| format!("--sdk {}: there is no wit/action.wit beside it", path.display()))?;
         // It ends up between quotes in TOML, JSON and YAML.
         let text = |path: &Path| match path.to_str() {
-            Some(text) if !text.contains(['"', '\\', '\'']) && !text.chars().any(char::is_control) => Ok(text.to_owned()),
-            _ => Err(format!("--sdk {}: a path with quotes or control characters cannot be written down", path.display())),
+            Some(text) if !text.contains(['"', '\\', '\'']) && !text.chars().any(char::is_control) => {
+                Ok(text.to_owned())
+            }
+            _ => Err(format!(
+                "--sdk {}: a path with quotes or control characters cannot be written down",
+                path.display()
+            )),
         };
         Ok(Self { sdk: text(&absolute)?, wit: text(&wit)? })
     }

@@ -140,7 +140,8 @@ impl Harness {
         let dry_run = config.dryrun || simulation.is_none();
         let config = Config { dryrun: dry_run, ..stage::standing_still(config) };
         let plugins = self.plugins.within(config.plugins.limits.into());
-        if let Some(parameters) = config.rules.iter().flat_map(|rule| &rule.actions).map(|action| &action.parameters).next()
+        if let Some(parameters) =
+            config.rules.iter().flat_map(|rule| &rule.actions).map(|action| &action.parameters).next()
             && let Err(problems) = self.action.validate(&parameters.to_string()).await
         {
             return Ok(Played::of(Verdict::InvalidParameters(problems), dry_run));

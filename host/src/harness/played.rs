@@ -167,7 +167,9 @@ impl Call {
             Change::Create { manifest, .. } | Change::Apply { manifest, .. } => Some(manifest),
             Change::Patch {
                 document:
-                    PatchDocument::Merge(document) | PatchDocument::Operations(document) | PatchDocument::Strategic(document),
+                    PatchDocument::Merge(document)
+                    | PatchDocument::Operations(document)
+                    | PatchDocument::Strategic(document),
                 ..
             } => Some(document),
             Change::Delete { .. } | Change::Evict { .. } => None,
@@ -226,8 +228,7 @@ fn granted_by(asked: &Asked, effective: &[Effective]) -> Vec<GrantedBy> {
         one.verb == verb
             && one.group == resource.group()
             && one.resource == rbac
-            && (one.names.is_empty()
-                || name.is_none_or(|name| one.names.iter().any(|own| own == name.as_str())))
+            && (one.names.is_empty() || name.is_none_or(|name| one.names.iter().any(|own| own == name.as_str())))
     };
     let mut found = Vec::new();
     for one in effective.iter().filter(covers) {

@@ -158,8 +158,21 @@ t: "a: b\n"
             any::<i32>().prop_map(Value::from),
             ".{0,12}".prop_map(Value::from),
             "[a-zA-Z:# '\"-]{0,8}".prop_map(Value::from),
-            prop::sample::select(vec!["yes", "No", "~", "1e3", "0x1", "-", "? a", "<<", ".inf", "inf", "NaN", "2001-01-01"])
-                .prop_map(Value::from),
+            prop::sample::select(vec![
+                "yes",
+                "No",
+                "~",
+                "1e3",
+                "0x1",
+                "-",
+                "? a",
+                "<<",
+                ".inf",
+                "inf",
+                "NaN",
+                "2001-01-01"
+            ])
+            .prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![

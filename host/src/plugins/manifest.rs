@@ -143,7 +143,8 @@ fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     if manifest.parameters.as_ref().is_some_and(|schema| !schema.is_object()) {
         return field("`parameters`", "must be a JSON Schema, which is an object; leave it out when there are none");
     }
-    let calls = |one: &Permission| one.api_groups.len().saturating_mul(one.resources.len()).saturating_mul(one.verbs.len());
+    let calls =
+        |one: &Permission| one.api_groups.len().saturating_mul(one.resources.len()).saturating_mul(one.verbs.len());
     if manifest.permissions.iter().map(calls).fold(0, usize::saturating_add) > CALLS_LIMIT {
         return field("`permissions`", "name more than 1000 combinations of group, resource and verb");
     }

@@ -142,9 +142,11 @@ mod tests {
 
     #[test]
     fn a_wider_scope_is_granted_as_far_as_the_narrower_one_reaches() {
-        let permission = r#"{"apiGroups": [""], "resources": ["pods"], "verbs": ["delete", "list"], "scope": "namespace"}"#;
+        let permission =
+            r#"{"apiGroups": [""], "resources": ["pods"], "verbs": ["delete", "list"], "scope": "namespace"}"#;
         assert_eq!(standing(permission), [part("of the target"), part("metadata only")]);
-        let permission = r#"{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"], "scope": "cluster"}"#;
+        let permission =
+            r#"{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"], "scope": "cluster"}"#;
         assert_eq!(standing(permission), [part("of its owners")]);
     }
 
@@ -168,8 +170,9 @@ mod tests {
     #[test]
     fn what_nobody_gets_by_default_needs_a_grant() {
         for resource in ["secrets", "pods/log", "serviceaccounts"] {
-            let permission =
-                format!(r#"{{"apiGroups": [""], "resources": ["{resource}"], "verbs": ["get"], "scope": "namespace"}}"#);
+            let permission = format!(
+                r#"{{"apiGroups": [""], "resources": ["{resource}"], "verbs": ["get"], "scope": "namespace"}}"#
+            );
             assert_eq!(standing(&permission), [Standing::Grant], "{resource}");
         }
     }

@@ -41,9 +41,7 @@ pub fn yaml(text: &str) -> String {
             c if is_treacherous(c) && u32::from(c) > 0xffff => {
                 write!(out, "\\U{:08x}", u32::from(c)).expect("a String takes what it is given")
             }
-            c if is_treacherous(c) => {
-                write!(out, "\\u{:04x}", u32::from(c)).expect("a String takes what it is given")
-            }
+            c if is_treacherous(c) => write!(out, "\\u{:04x}", u32::from(c)).expect("a String takes what it is given"),
             c => out.push(c),
         }
     }

@@ -19,13 +19,15 @@ pub fn find(named: Option<&Path>, dir: &Path) -> Result<PathBuf, Failure> {
             1 => return Ok(files.remove(0)),
             _ => {
                 let list = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-                return Err(Failure::Usage(format!("which component is meant? There are {list}; say --component FILE")));
+                return Err(Failure::Usage(format!(
+                    "which component is meant? There are {list}; say --component FILE"
+                )));
             }
         }
     }
     let dir = dir.display();
     Err(Failure::Usage(format!(
-        "no component in {dir}: build it first (`falco-response-controller plugin build {dir}`, here `cargo xtask plugins`), \
+        "no component in {dir}: build it first with `falco-response-controller plugin build {dir}`, \
          or name one with --component FILE"
     )))
 }

@@ -22,7 +22,8 @@ pub struct Test {
 
 pub fn document(suite: &str, tests: &[Test]) -> String {
     let count = |is: fn(&Went) -> bool| tests.iter().filter(|test| is(&test.went)).count();
-    let (failures, errors) = (count(|went| matches!(went, Went::Failed(_))), count(|went| matches!(went, Went::Broke(_))));
+    let (failures, errors) =
+        (count(|went| matches!(went, Went::Failed(_))), count(|went| matches!(went, Went::Broke(_))));
     let time: Duration = tests.iter().map(|test| test.took).sum();
     let counts =
         format!("tests=\"{}\" failures=\"{failures}\" errors=\"{errors}\" time=\"{}\"", tests.len(), seconds(time));

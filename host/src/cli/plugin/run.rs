@@ -69,12 +69,12 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         .map_err(|message| Failure::Usage(format!("--alert: {message}")))?;
     let wishes = input::wishes(&arguments, &action, &alert.rule)?;
     let path = arguments.grants.clone().unwrap_or_else(|| "the command line".into());
-    let config = setup::config(&path, &action, &alert, &wishes).map_err(|problems| {
-        Failure::Usage(ConfigError::Invalid { path, problems }.to_string())
-    })?;
+    let config = setup::config(&path, &action, &alert, &wishes)
+        .map_err(|problems| Failure::Usage(ConfigError::Invalid { path, problems }.to_string()))?;
     // As in a replay: at the alert's own time, so that one that was recorded is not stale.
     let received_at = alert.time;
-    let cluster = Cluster::open(&spec, &StageClock::at(received_at)).await.map_err(|error| Failure::Usage(error.to_string()))?;
+    let cluster =
+        Cluster::open(&spec, &StageClock::at(received_at)).await.map_err(|error| Failure::Usage(error.to_string()))?;
     cluster.reader().reachable().await.map_err(|error| {
         Failure::Runtime(format!("the cluster {spec} does not answer, so nothing can be told: {error}"))
     })?;

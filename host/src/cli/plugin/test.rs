@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::component;
 use super::junit::{self, Test, Went};
 use super::paint::Paint;
-use super::component;
 use crate::cli::Failure;
 use crate::harness::case::{self, Case, Judged, Verdict};
 use crate::harness::merged::Line;

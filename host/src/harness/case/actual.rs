@@ -59,7 +59,8 @@ fn run(told: &mut Map<String, Value>, ran: &Ran, expected: Option<&Value>) {
     if asked("says").is_some() {
         put(told, "says", sentence(&ran.report.end).unwrap_or_default());
     }
-    let calls = ran.calls.iter().enumerate().map(|(at, call)| one_call(call, asked("calls").and_then(|calls| calls.get(at))));
+    let calls =
+        ran.calls.iter().enumerate().map(|(at, call)| one_call(call, asked("calls").and_then(|calls| calls.get(at))));
     put_list(told, "calls", calls.collect());
 }
 

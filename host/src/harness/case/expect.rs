@@ -133,7 +133,8 @@ fn call(item: &Section<'_>, problems: &mut Problems) -> Map<String, Value> {
     put(&mut found, "check", item.text("check", problems).map(Value::from));
     if let Some(options) = item.section("options", OPTIONS, problems) {
         let whole = item.get("options").map(Node::to_json).unwrap_or_default();
-        let (seconds, force) = (options.number("gracePeriodSeconds", 0..=u64::MAX, problems), options.bool("force", problems));
+        let (seconds, force) =
+            (options.number("gracePeriodSeconds", 0..=u64::MAX, problems), options.bool("force", problems));
         let policy = word(&options, "propagationPolicy", &["Background", "Foreground", "Orphan"], problems);
         if seconds.is_some() || force.is_some() || policy.is_some() {
             found.insert("options".to_owned(), yaml::in_order(&whole));

@@ -51,7 +51,8 @@ impl Case {
     /// # Errors
     /// As [`Self::read`].
     pub fn parse(file: &Path, action: &str, text: String) -> Result<Self, ConfigError> {
-        let invalid = |problems| ConfigError::Invalid { path: file.to_owned(), problems: crate::config::in_order(problems) };
+        let invalid =
+            |problems| ConfigError::Invalid { path: file.to_owned(), problems: crate::config::in_order(problems) };
         let root = Node::parse(text.as_bytes()).map_err(|problem| invalid(vec![problem]))?;
         let mut problems = Problems::default();
         let case = resolve(file, action, text, &root, &mut problems);
@@ -256,7 +257,8 @@ fn answer(section: &Section<'_>, problems: &mut Problems) -> Option<FaultKind> {
         _ => None,
     };
     if kind.is_none() {
-        let message = format!("`faults[].answer` is a status from 400 to 599, `lost` or `hang`, not {}", node.describe());
+        let message =
+            format!("`faults[].answer` is a status from 400 to 599, `lost` or `hang`, not {}", node.describe());
         problems.add(node.location, message);
     }
     kind

@@ -57,7 +57,9 @@ fn rewritten(text: &str, at: Option<Location>, actual: &Value) -> Result<String,
 
 /// Whether a line at the top begins another key, or ends the document.
 fn begins_a_key(line: &str) -> bool {
-    line.starts_with(|c: char| c.is_alphabetic() || "\"'_".contains(c)) || line.starts_with("---") || line.starts_with("...")
+    line.starts_with(|c: char| c.is_alphabetic() || "\"'_".contains(c))
+        || line.starts_with("---")
+        || line.starts_with("...")
 }
 
 fn expected(text: &str) -> Option<Value> {

@@ -33,8 +33,12 @@ fn says_what_is_granted_what_is_not_and_what_to_write() {
 fn the_lines_to_grant_are_ones_that_the_configuration_takes() {
     let text = text(&scale_down());
     let start = text.find("\n  plugins:").unwrap();
-    let block: String =
-        text[start..].lines().skip(1).take_while(|line| !line.is_empty()).map(|line| format!("{}\n", &line[2..])).collect();
+    let block: String = text[start..]
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .map(|line| format!("{}\n", &line[2..]))
+        .collect();
     let whole = format!("rules: []\n{block}");
     let config = crate::config::Config::parse(std::path::Path::new("config.yaml"), whole.as_bytes());
     let config = config.unwrap_or_else(|error| panic!("{error}\n{block}"));
@@ -44,7 +48,10 @@ fn the_lines_to_grant_are_ones_that_the_configuration_takes() {
 #[test]
 fn programs_get_the_same() {
     let value: Value = serde_json::from_str(&json(&scale_down())).unwrap();
-    assert_eq!(value["grants"][0], json!({"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"], "scope": "owners"}));
+    assert_eq!(
+        value["grants"][0],
+        json!({"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"], "scope": "owners"})
+    );
     assert_eq!(value["access"][1]["granted"], "part");
     assert_eq!(value["parameters"]["properties"]["replicas"]["minimum"], 0);
 }
@@ -52,17 +59,17 @@ fn programs_get_the_same() {
 #[test]
 fn a_hostile_manifest_cannot_forge_a_line() {
     let evil = "\u{1b}[31m\nDRY_RUN kill_pod\u{202e}";
-    let described = described(json!({
+    let evils = described(json!({
         "contract": "0.1", "name": "evil", "summary": "DRY_RUN \u{202e}nothing.", "target": "none",
         "parameters": {"properties": {evil: {"description": evil, "type": evil}}},
     }));
-    for text in [text(&described), json(&described)] {
+    for text in [text(&evils), json(&evils)] {
         assert!(!text.contains("DRY_RUN"), "{text}");
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
     }
-    assert_eq!(text(&described).lines().filter(|line| line.contains("[31m")).count(), 1);
+    assert_eq!(text(&evils).lines().filter(|line| line.contains("[31m")).count(), 1);
     // A schema of another shape is shown, too.
-    let odd = super::tests::described(json!({
+    let odd = described(json!({
         "contract": "0.1", "name": "odd", "summary": "Odd.", "target": "none", "parameters": {"oneOf": [evil]},
     }));
     assert!(!text(&odd).contains(['\u{1b}', '\u{202e}']));

@@ -29,8 +29,8 @@ pub fn wishes(arguments: &Arguments, action: &str, rule: &str) -> Result<Wishes,
 }
 
 fn read(path: &Path) -> Result<Node, Failure> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
     Node::parse(&bytes).map_err(|problem| {
         let Location { line, column } = problem.location;
         Failure::Usage(format!("{}:{line}:{column}: {}", path.display(), problem.message))

@@ -17,7 +17,10 @@ pub fn document(told: &Told<'_>) -> String {
     let action = harness.action();
     let mut body = Map::new();
     let mut put = |key: &str, value: Value| drop(body.insert(key.to_owned(), value));
-    put("action", json!({"name": action.manifest.name, "file": action.file.display().to_string(), "sha256": action.sha256}));
+    put(
+        "action",
+        json!({"name": action.manifest.name, "file": action.file.display().to_string(), "sha256": action.sha256}),
+    );
     put("alert", json!({"rule": setup.rule, "time": setup.time}));
     put("cluster", json!(setup.cluster));
     put("dry_run", json!(played.dry_run));
@@ -33,7 +36,10 @@ pub fn document(told: &Told<'_>) -> String {
         Verdict::Ran(ran) => put("run", run(ran)),
     }
     let changed = played.difference.0.iter();
-    put("changes", changed.map(|one| json!({"object": one.object, "before": one.before, "after": one.after})).collect());
+    put(
+        "changes",
+        changed.map(|one| json!({"object": one.object, "before": one.before, "after": one.after})).collect(),
+    );
     put("changed_although_dry", json!(played.changed_although_dry));
     put("pages", json!(played.pages));
     let line = |line: &Line| json!({"level": line.level.word(), "message": line.message});
