@@ -86,8 +86,7 @@ fn evidence_a_mark_an_isolation_and_the_kill_need_no_more_than_rbac_prints() {
     house.post(&alert);
     let found = house.records_of(&alert, 4);
     let outcomes: Vec<_> = found.iter().map(|record| (record["action"].as_str(), record["outcome"].as_str())).collect();
-    let expected =
-        [("keep_evidence", "skipped"), ("label_pod", "done"), ("isolate_pod", "done"), ("kill_pod", "done")];
+    let expected = [("keep_evidence", "skipped"), ("label_pod", "done"), ("isolate_pod", "done"), ("kill_pod", "done")];
     assert_eq!(outcomes, expected.map(|(action, outcome)| (Some(action), Some(outcome))), "{found:#?}");
     let kept: Vec<_> = found[0]["attachments"].as_array().unwrap().iter().map(|one| one["name"].as_str()).collect();
     assert_eq!(kept, [Some("manifest.json"), Some("events.json")], "{}", found[0]);
@@ -127,7 +126,8 @@ fn an_isolated_pod_stays_with_its_owner_and_is_let_go_by_the_command_of_the_page
 #[test]
 fn exceptions_pass_both_fences_where_they_are_granted_and_nothing_else_opens() {
     let Some(cluster) = cluster() else { return };
-    let rule = "    action: isolate_pod\n    parameters: {allow_cidrs: [192.0.2.0/24], allow_namespaces: [forensics]}\n";
+    let rule =
+        "    action: isolate_pod\n    parameters: {allow_cidrs: [192.0.2.0/24], allow_namespaces: [forensics]}\n";
     let grant = "    isolate_pod:
       - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [create, patch], scope: namespace, resourceNames: [falco-pod-isolation-egress-exceptions], fields: [metadata.labels, spec]}
 ";

@@ -97,8 +97,7 @@ fn evidence_a_mark_an_isolation_and_the_kill_follow_one_another() {
     house.post(&alert);
     let found = house.records_of(&alert, 4);
     let outcomes: Vec<_> = found.iter().map(|record| (record["action"].as_str(), record["outcome"].as_str())).collect();
-    let expected =
-        [("keep_evidence", "skipped"), ("label_pod", "done"), ("isolate_pod", "done"), ("kill_pod", "done")];
+    let expected = [("keep_evidence", "skipped"), ("label_pod", "done"), ("isolate_pod", "done"), ("kill_pod", "done")];
     assert_eq!(outcomes, expected.map(|(action, outcome)| (Some(action), Some(outcome))), "{found:#?}");
     assert_eq!(found[0]["detail"], "the plugin changed nothing, and kept attachments: 3");
     assert_eq!(found[2]["isolation"], "full");
@@ -127,7 +126,8 @@ fn a_dry_run_of_all_of_it_changes_nothing_and_keeps_the_evidence() {
     let alert = alerts::about(MINER, "production", "checkout-7d9f4b-q8r5t");
     house.post(&alert);
     let found = house.records_of(&alert, 4);
-    let outcomes: Vec<_> = found.iter().map(|record| (record["dry_run"].as_bool(), record["outcome"].as_str())).collect();
+    let outcomes: Vec<_> =
+        found.iter().map(|record| (record["dry_run"].as_bool(), record["outcome"].as_str())).collect();
     let expected = ["skipped", "done", "done", "done"].map(|outcome| (Some(true), Some(outcome)));
     assert_eq!(outcomes, expected, "{found:#?}");
     assert_eq!(found[0]["attachments"].as_array().map(Vec::len), Some(3), "{}", found[0]);

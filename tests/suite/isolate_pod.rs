@@ -38,7 +38,8 @@ fn cuts_one_pod_off_and_the_next_one_under_the_same_policy() {
 #[test]
 fn the_page_undoes_it_for_this_pod_alone() {
     let pager = Receiver::start(200).unwrap();
-    let house = plan("ingress: true").and(&format!("paging: {{alertmanager: {{url: \"http://{}\"}}}}", pager.address)).start();
+    let house =
+        plan("ingress: true").and(&format!("paging: {{alertmanager: {{url: \"http://{}\"}}}}", pager.address)).start();
     for pod in ["debug", "checkout-7d9f4b-q8r5t"] {
         assert_eq!(isolate(&house, pod)["outcome"], "done");
         let undo = format!(

@@ -8,8 +8,13 @@ use integration_tests::root;
 use tempfile::TempDir;
 
 /// The shipped actions: their directory, and how many cases they have at least.
-const SHIPPED: [(&str, &str, usize); 2] =
-    [("plugins/kill-pod", "kill_pod.wasm", 8), ("plugins/isolate-namespace", "isolate_namespace.wasm", 8)];
+const SHIPPED: [(&str, &str, usize); 5] = [
+    ("plugins/kill-pod", "kill_pod.wasm", 8),
+    ("plugins/isolate-namespace", "isolate_namespace.wasm", 8),
+    ("plugins/isolate-pod", "isolate_pod.wasm", 12),
+    ("plugins/label-pod", "label_pod.wasm", 6),
+    ("plugins/keep-evidence", "keep_evidence.wasm", 4),
+];
 
 const GOOD: &str = "
 # A pod that nobody would bring back.

@@ -100,8 +100,8 @@ impl Directory {
         let mut text = String::new();
         for part in ["tests/fixtures/config/runbook-b.yaml", "deploy/demo/rules.yaml", "deploy/demo/plugins.yaml"] {
             let file = self.root.join(part);
-            text += &std::fs::read_to_string(&file)
-                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            text +=
+                &std::fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
             text.push('\n');
         }
         if !replace.is_empty() {

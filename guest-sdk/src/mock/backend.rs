@@ -177,8 +177,11 @@ impl Mock {
     pub(crate) fn logs(&self, pod: &ObjectRef, options: &LogOptions) -> Result<String, ClusterError> {
         self.call(Call::to(Operation::Logs, pod), |state| {
             state.store.identified(pod)?;
-            let mut of_pod =
-                state.logs.iter().filter(|(of, ..)| (&of.namespace, &of.name) == (&pod.namespace, &pod.name)).peekable();
+            let mut of_pod = state
+                .logs
+                .iter()
+                .filter(|(of, ..)| (&of.namespace, &of.name) == (&pod.namespace, &pod.name))
+                .peekable();
             let some = of_pod.peek().is_some();
             let asked = |of: &Option<String>| of.is_none() || *of == options.container;
             let text = match of_pod.find(|(_, container, _)| asked(container)) {

@@ -293,8 +293,7 @@ fn annotations(report: &Report, redaction: &Redaction) -> (Map<String, Value>, u
 /// was as wished already; else the target's; else its name. So two replicas of which one comes too late say the same.
 fn changed_object(calls: &[CallRecord], cleared: Option<&Cleared>) -> String {
     let changed = || calls.iter().filter(|call| matches!(call.effect, Effect::Changed | Effect::Unknown));
-    let changed =
-        changed().filter(|call| call.is_target).chain(changed()).find_map(|call| call.uid.as_ref());
+    let changed = changed().filter(|call| call.is_target).chain(changed()).find_map(|call| call.uid.as_ref());
     let other = || {
         let wanted = calls.iter().filter(|call| call.mutating).find_map(|call| call.uid.as_ref());
         wanted.or_else(|| calls.iter().filter(|call| !call.mutating).find_map(|call| call.uid.as_ref()))

@@ -39,7 +39,9 @@ pub(super) fn of(planned: &Planned) -> Option<Undo> {
             let is_policy = object.resource.is("networking.k8s.io", "networkpolicies");
             // What was there before an apply is not gone with it; of a policy, what it closed is.
             (planned.before.is_none() || is_policy)
-                .then(|| made(&object.resource.to_string(), object.namespace.as_ref()?.as_str(), &object.name, manifest))
+                .then(|| {
+                    made(&object.resource.to_string(), object.namespace.as_ref()?.as_str(), &object.name, manifest)
+                })
                 .flatten()
         }
         Mutation::Patch { object, document: PatchDocument::Merge(document), .. } => {

@@ -8,7 +8,8 @@ pub fn selects<'p>(selector: &Value, label: impl Fn(&str) -> Option<&'p str>) ->
     let equal = |(key, value): &(String, Value)| label(key) == value.as_str();
     let met = |expression: &Value| {
         let found = label(expression.at(&["key"]).as_str().unwrap_or_default());
-        let among = || found.is_some_and(|found| expression.at(&["values"]).items().iter().any(|v| v.as_str() == Some(found)));
+        let among =
+            || found.is_some_and(|found| expression.at(&["values"]).items().iter().any(|v| v.as_str() == Some(found)));
         match expression.at(&["operator"]).as_str() {
             Some("In") => among(),
             Some("NotIn") => !among(),
@@ -17,5 +18,6 @@ pub fn selects<'p>(selector: &Value, label: impl Fn(&str) -> Option<&'p str>) ->
             _ => true,
         }
     };
-    selector.at(&["matchLabels"]).members().iter().all(equal) && selector.at(&["matchExpressions"]).items().iter().all(met)
+    selector.at(&["matchLabels"]).members().iter().all(equal)
+        && selector.at(&["matchExpressions"]).items().iter().all(met)
 }

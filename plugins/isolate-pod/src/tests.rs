@@ -209,8 +209,20 @@ fn tells_that_it_could_not_verify_instead_of_failing() {
 #[test]
 fn refuses_exceptions_that_are_none() {
     for cidr in [
-        "10.0.0.1", "10.0.0.0/33", "fd00::/129", "10.0.0/8", "10.0.0.0/", "/8", "10.0.0.0/+8", "10.0.0.0/08", "x/8", "",
-        "10.0.0.0/8/8", " 10.0.0.0/8", "0.0.0.0/0", "::/0",
+        "10.0.0.1",
+        "10.0.0.0/33",
+        "fd00::/129",
+        "10.0.0/8",
+        "10.0.0.0/",
+        "/8",
+        "10.0.0.0/+8",
+        "10.0.0.0/08",
+        "x/8",
+        "",
+        "10.0.0.0/8/8",
+        " 10.0.0.0/8",
+        "0.0.0.0/0",
+        "::/0",
     ] {
         let mock = alert("{}").with_parameters(&object([("allow_cidrs", array([cidr.into()]))]).to_string());
         let failure = mock.run::<IsolatePod>().unwrap_err();

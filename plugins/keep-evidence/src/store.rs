@@ -21,8 +21,7 @@ pub struct Store<'a> {
 
 impl<'a> Store<'a> {
     pub fn new(host: &'a Host<'a>) -> Self {
-        let [nothing, cut, left_out, missing] = [(); 4].map(|()| Vec::new());
-        Self { host, kept: Vec::new(), nothing, cut, left_out, missing }
+        Self { host, kept: Vec::new(), nothing: Vec::new(), cut: Vec::new(), left_out: Vec::new(), missing: Vec::new() }
     }
 
     pub fn is_full(&self) -> bool {

@@ -17,7 +17,8 @@ fn puts_labels_and_annotations_on_the_pod_in_one_call() {
     assert_eq!(mock.run::<LabelPod>(), Ok(Outcome::acted("labelled pod web-1")));
     let [call] = &mock.calls()[..] else { panic!("one call is enough: {:?}", mock.calls()) };
     assert_eq!((call.operation, call.object.uid.as_deref()), (Operation::Patch, Some("uid-of-web-1")));
-    let expected = r#"{"metadata":{"labels":{"quarantine":"yes","example.com/by":""},"annotations":{"note":"a miner!"}}}"#;
+    let expected =
+        r#"{"metadata":{"labels":{"quarantine":"yes","example.com/by":""},"annotations":{"note":"a miner!"}}}"#;
     assert_eq!(call.document, Value::parse(expected).unwrap());
 }
 
@@ -65,6 +66,7 @@ fn refuses_what_kubernetes_would_when_the_configuration_is_loaded() {
         assert!(failure.message.contains(place), "{parameters:.80}: {}", failure.message);
         assert_eq!(mock.calls(), []);
     }
-    let fine = r#"{"labels": {"a": "", "A_b.c-1": "x", "a.b-c.example/x": "1.2_3"}, "annotations": {"a": "any text\n"}}"#;
+    let fine =
+        r#"{"labels": {"a": "", "A_b.c-1": "x", "a.b-c.example/x": "1.2_3"}, "annotations": {"a": "any text\n"}}"#;
     assert!(alert(fine).run::<LabelPod>().is_ok());
 }

@@ -276,13 +276,7 @@ fn fill_pod_status(pod: &mut Value) {
 }
 
 /// The UIDs of owners, and of what an event is about.
-fn fill_references(
-    key: &Key,
-    kind: &Kind,
-    object: &mut Value,
-    uids: &[(Key, String, Value)],
-    kinds: &Kinds,
-) {
+fn fill_references(key: &Key, kind: &Kind, object: &mut Value, uids: &[(Key, String, Value)], kinds: &Kinds) {
     if let Some(owners) = object["metadata"].get_mut("ownerReferences").and_then(Value::as_array_mut) {
         owners.iter_mut().for_each(|owner| fill_reference(key, owner, uids, kinds));
     }

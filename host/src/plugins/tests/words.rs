@@ -320,9 +320,8 @@ fn caps_notes() {
 fn keeps_no_evidence_that_the_journal_has_no_room_for() {
     let outside = Arc::new(Noted { room: 10, ..Arc::into_inner(Noted::new()).unwrap() });
     let mut sandbox = sandbox(Limits::default(), &outside);
-    let mut attach = |name: &str, length: usize| {
-        sandbox.attach(name.to_owned(), "text/plain".to_owned(), vec![0; length]).unwrap()
-    };
+    let mut attach =
+        |name: &str, length: usize| sandbox.attach(name.to_owned(), "text/plain".to_owned(), vec![0; length]).unwrap();
     assert_eq!(attach("a", 6), Ok(()));
     assert!(attach("b", 5).unwrap_err().contains("no room for attachments"), "what is there already counts");
     assert_eq!(attach("c", 4), Ok(()));
