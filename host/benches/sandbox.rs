@@ -61,7 +61,7 @@ async fn main() {
         parameters,
         runs,
     };
-    let labels = r#"{"labels":{"quarantine":"yes"}}"#;
+    let labels = r#"{"labels":{"falco-response/quarantine":"yes"}}"#;
     let all = [
         case("rust", "target/test-plugins/hostile.wasm", "hostile", r#"{"behaviour":"lie"}"#, RUNS),
         case("rust", "target/plugins/kill_pod.wasm", "kill_pod", "{}", RUNS),

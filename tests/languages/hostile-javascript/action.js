@@ -105,7 +105,7 @@ const BEHAVIOURS = {
   list_all: () =>
     cluster.query(PODS, { namespace: null, labels: null, fields: null, limit: null, metadataOnly: false }),
   create_pod: createPod,
-  label: merge({ metadata: { labels: { quarantine: "true" } } }),
+  label: merge({ metadata: { labels: { "falco-response/quarantine": "true" } } }),
   owner_references: merge({ metadata: { ownerReferences: NOBODY } }),
   finalizers: merge({ metadata: { finalizers: ["hostile.example/never"] } }),
   patch_spec: merge(MINER),

@@ -138,7 +138,7 @@ BEHAVIOURS = {
     "read_secret": lambda _, given: cluster.get(named(given, "secrets")),
     "list_all": lambda *_: cluster.query(PODS, Selection(None, None, None, None, False)),
     "create_pod": lambda target, _: cluster.create(PODS, target.namespace, pod(target.namespace)),
-    "label": merge({"metadata": {"labels": {"quarantine": "true"}}}),
+    "label": merge({"metadata": {"labels": {"falco-response/quarantine": "true"}}}),
     "owner_references": merge({"metadata": {"ownerReferences": NOBODY}}),
     "finalizers": merge({"metadata": {"finalizers": ["hostile.example/never"]}}),
     "patch_spec": merge(MINER),
