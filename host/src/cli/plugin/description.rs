@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::cluster::names::qualified;
 use crate::plugins::described::Described;
 use crate::plugins::manifest::{CONTRACT, Manifest, Target};
+use crate::safety::denials;
 use crate::safety::permissions::{Permission, Verb};
 use crate::safety::standing::Standing;
 use crate::telemetry::escape;
@@ -191,7 +192,7 @@ fn yaml(name: &str, why: &str, grants: &[Permission]) -> String {
     let mut text = format!("\n{why}\n\n  plugins:\n    grants:\n      {name}:\n");
     for grant in grants {
         let list = |texts: &[String]| {
-            texts.iter().map(|text| Value::from(text.as_str()).to_string()).collect::<Vec<_>>().join(", ")
+            texts.iter().map(|text| denials::yaml(text)).collect::<Vec<_>>().join(", ")
         };
         let verbs: Vec<_> = grant.verbs.iter().map(|verb| verb.as_str()).collect();
         let mut one = format!(
