@@ -191,9 +191,7 @@ fn yaml(name: &str, why: &str, grants: &[Permission]) -> String {
     }
     let mut text = format!("\n{why}\n\n  plugins:\n    grants:\n      {name}:\n");
     for grant in grants {
-        let list = |texts: &[String]| {
-            texts.iter().map(|text| denials::yaml(text)).collect::<Vec<_>>().join(", ")
-        };
+        let list = |texts: &[String]| texts.iter().map(|text| denials::yaml(text)).collect::<Vec<_>>().join(", ");
         let verbs: Vec<_> = grant.verbs.iter().map(|verb| verb.as_str()).collect();
         let mut one = format!(
             "{{apiGroups: [{}], resources: [{}], verbs: [{}], scope: {}",
