@@ -26,15 +26,17 @@ use crate::{ApiResource, Backend, ObjectRef};
 /// | `Denied` | `failed` (`denied`) | no retry |
 /// | `Conflict`, `AlreadyExists` | `failed` (`conflict`) | no retry |
 /// | `NotFound` of a delete or eviction | `already_gone` | no retry |
-/// | `NotFound` of anything else, `Invalid`, `TooLarge`, `Other` | `failed` (`api`) | no retry |
+/// | `NotFound` of anything else, `Invalid`, `Other` | `failed` (`api`) | no retry |
+/// | `TooLarge` | `unknown`: it may have been made | no retry |
 /// | `Blocked` | `failed` (`api`) | worth a retry |
 /// | `Unavailable` | `failed` (`not_sent`, `api`), or `unknown` where the change may have been made | worth a retry |
 /// | none of them, and something changed | `done` | |
 /// | none of them, and nothing changed | `skipped` | |
 ///
 /// A read that fails fails the run only if the action gives up: then `failure` is `denied`, `conflict` or `api` like that of a
-/// change, and `plugin` where no call failed. A retry is one only of an action that is
-/// [`repeatable`](crate::Manifest::repeatable), and of a run that sent nothing.
+/// change, and `plugin` where no call failed. What was refused stands in the record in any case. `retry` is the action's word
+/// that running again is safe; the controller runs again only where the cluster did not answer and nothing was sent, or, after
+/// a crash of its own, an action that is [`repeatable`](crate::Manifest::repeatable).
 ///
 /// ```no_run
 /// # use falco_response_sdk::prelude::*;

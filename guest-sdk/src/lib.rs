@@ -38,6 +38,7 @@
 //! What the action asks of the cluster is checked by the controller against the manifest and against what the operator
 //! granted; nothing in this crate is a safeguard.
 #![no_std]
+#![warn(missing_docs)]
 
 #[doc(hidden)]
 pub extern crate alloc;
@@ -71,6 +72,7 @@ mod request;
 /// Generated from `wit/`; the typed methods of this crate are what to use.
 #[doc(hidden)]
 #[allow(unsafe_code, reason = "the generated glue passes pointers between component and host")]
+#[allow(missing_docs, reason = "what is public of it says so in `wit/`")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../wit",

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::document::Form;
+use super::document::{Form, Path};
 use super::fields::{self, LIFE_AND_DEATH, STRATEGIC};
 use super::free;
 use super::permissions::{Call, Verb, is_directive};
@@ -14,6 +14,7 @@ use super::permissions::{Call, Verb, is_directive};
 /// A line with more fields, or a longer one, is not read before it is pasted, and a record would cut it.
 const MOST_FIELDS: usize = 32;
 const LONGEST_LINE: usize = 2 << 10;
+const LONGEST_NAME: usize = 128;
 
 /// A manifest is its author's: no grant adds to it.
 pub(super) fn undeclared(action: &str, call: &Call) -> String {
@@ -51,11 +52,14 @@ fn named(call: &Call) -> String {
 /// Some of what is written, for a person.
 fn written(call: &Call) -> String {
     let paths = call.touched.map(|touched| touched.paths.as_slice()).unwrap_or_default();
-    let mut names: Vec<_> = paths
-        .iter()
-        .take(4)
-        .map(|path| fields::name(path).unwrap_or_else(|| if path.is_empty() { "all of it" } else { "an odd key" }.to_owned()))
-        .collect();
+    let name = |path: &Path| match fields::name(path) {
+        // Keys are as long as their author likes, and every refusal is kept until the run is over.
+        Some(name) if name.len() <= LONGEST_NAME => name,
+        Some(name) => format!("{}…", &name[..name.floor_char_boundary(LONGEST_NAME)]),
+        None if path.is_empty() => "all of it".to_owned(),
+        None => "an odd key".to_owned(),
+    };
+    let mut names: Vec<_> = paths.iter().take(4).map(name).collect();
     if paths.len() > names.len() {
         names.push(format!("{} more", paths.len() - names.len()));
     }

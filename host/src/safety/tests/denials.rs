@@ -213,9 +213,11 @@ fn says_so_where_no_line_can_allow_it() {
         (PatchDocument::Strategic(json!({"spec": {"$patch": "replace"}})), "directive"),
         (PatchDocument::Merge(json!({"data": {"it's": "x"}})), "a key that no field can name"),
         (PatchDocument::Merge(json!({ "data": many })), "more fields"),
+        (PatchDocument::Merge(json!({"data": {"k".repeat(100_000): 1}})), "too long"),
     ] {
         let said = asked(document).permit(&bare).expect_err("denied");
         assert!(said.contains("no grant allows it") && said.contains(why), "{said}");
+        assert!(said.len() < 1000, "kept for each call: {} bytes", said.len());
     }
     let undeclared = asked(PatchDocument::Merge(json!({"spec": {"a": 1}}))).permit(&Permissions::default());
     let said = undeclared.expect_err("not declared");
