@@ -30,7 +30,11 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Cluster,
     ),
     Permission::new(&["networking.k8s.io"], &["networkpolicies"], ALL, Scope::Cluster),
-    Permission::new(&["networking.k8s.io"], &["networkpolicies"], ALL, Scope::Namespace).named(&[POLICY]),
+    // By hand, since `named` refuses a list, which has no name.
+    Permission {
+        resource_names: &[POLICY],
+        ..Permission::new(&["networking.k8s.io"], &["networkpolicies"], ALL, Scope::Namespace)
+    },
 ];
 
 pub fn out(behaviour: &str, request: &Request, parameters: &Parameters, host: &Host) -> Result<(), Failure> {
