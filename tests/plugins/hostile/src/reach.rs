@@ -6,6 +6,8 @@ use falco_response_sdk::{LogOptions, PatchDocument};
 use crate::{Parameters, burn, changes, climb, documents};
 
 const ALL: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Patch, Verb::Delete];
+/// A list has no name.
+const NAMED: &[Verb] = &[Verb::Get, Verb::Create, Verb::Patch, Verb::Delete];
 pub const POLICY: &str = "falco-emergency-isolation";
 
 pub const PERMISSIONS: &[Permission] = &[
@@ -30,11 +32,7 @@ pub const PERMISSIONS: &[Permission] = &[
         Scope::Cluster,
     ),
     Permission::new(&["networking.k8s.io"], &["networkpolicies"], ALL, Scope::Cluster),
-    // By hand, since `named` refuses a list, which has no name.
-    Permission {
-        resource_names: &[POLICY],
-        ..Permission::new(&["networking.k8s.io"], &["networkpolicies"], ALL, Scope::Namespace)
-    },
+    Permission::new(&["networking.k8s.io"], &["networkpolicies"], NAMED, Scope::Namespace).named(&[POLICY]),
 ];
 
 pub fn out(behaviour: &str, request: &Request, parameters: &Parameters, host: &Host) -> Result<(), Failure> {
