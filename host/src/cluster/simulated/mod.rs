@@ -51,7 +51,7 @@ struct Inner {
 struct State {
     store: Store,
     seen: Vec<Seen>,
-    faults: Vec<Fault>,
+    faults: Vec<Waiting>,
 }
 
 /// A request as it arrived.
@@ -62,6 +62,13 @@ pub struct Seen {
     /// Null where there was none, or none that is JSON.
     pub body: Value,
     pub user_agent: String,
+}
+
+/// A fault that has not met all its requests.
+struct Waiting {
+    fault: Fault,
+    /// Whether it is for that path alone, and not for what is below.
+    whole: bool,
 }
 
 /// What goes wrong with the next `times` requests of that method below that path.
@@ -185,7 +192,12 @@ impl Simulation {
     }
 
     pub fn inject(&self, fault: Fault) {
-        self.state().faults.push(fault);
+        self.state().faults.push(Waiting { fault, whole: false });
+    }
+
+    /// As [`Self::inject`], for requests to that path alone: a list and not what is in it, a pod and not its log.
+    pub fn inject_at(&self, fault: Fault) {
+        self.state().faults.push(Waiting { fault, whole: true });
     }
 
     /// From now on nothing goes wrong any more.
@@ -219,11 +231,13 @@ impl Simulation {
         };
         let mut state = self.state();
         state.seen.push(seen);
-        let fault = state.faults.iter_mut().find(|fault| {
-            fault.times > 0 && fault.method == *request.method() && request.uri().path().starts_with(&fault.path_prefix)
+        let path = request.uri().path();
+        let found = state.faults.iter_mut().find(|Waiting { fault, whole }| {
+            let there = if *whole { path == fault.path_prefix } else { path.starts_with(&fault.path_prefix) };
+            there && fault.times > 0 && fault.method == *request.method()
         })?;
-        fault.times -= 1;
-        Some(fault.kind)
+        found.fault.times -= 1;
+        Some(found.fault.kind)
     }
 
     fn carry_out(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
