@@ -250,6 +250,9 @@ fn kind(schema: &Value, depth: usize) -> String {
     }
     match schema["type"].as_str() {
         Some("array") => format!("list of {}", kind(&schema["items"], depth + 1)),
+        Some("object") if schema["additionalProperties"].is_object() => {
+            format!("map to {}", kind(&schema["additionalProperties"], depth + 1))
+        }
         Some("integer") if schema["minimum"] == 0 => "integer of at least 0".to_owned(),
         Some(name) => name.to_owned(),
         None => "any".to_owned(),
