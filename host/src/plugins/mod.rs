@@ -23,6 +23,7 @@ mod sandbox;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trim;
 pub mod witness;
 
 use std::collections::BTreeMap;
