@@ -11,10 +11,11 @@ mod keeping;
 mod limits;
 mod load;
 mod owners;
+mod places;
 mod plugins;
 mod rules;
 mod section;
-mod suggest;
+pub(crate) mod suggest;
 mod tree;
 pub mod watch;
 
@@ -33,6 +34,7 @@ use crate::safety::budget::Limits;
 use crate::safety::permissions::Permission;
 
 pub use load::{Brake, brake};
+pub use places::Places;
 
 /// A place in the file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -240,6 +242,8 @@ pub struct ActionRef {
     pub location: Location,
     /// Where `parameters` stand, or the action where there are none.
     pub parameters_location: Location,
+    /// Where each of them stands; empty where there are none.
+    pub places: Places,
     pub action: String,
     /// An object; `{}` when absent.
     pub parameters: Value,

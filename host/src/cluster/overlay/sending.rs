@@ -3,7 +3,7 @@
 use super::super::names::{ApiResource, ObjectRef, Subresource, Uid};
 use super::super::review::Access;
 use super::super::{Answer, ApiError, Mutation, PatchDocument, Sending};
-use super::{Key, Overlay, Reader, Scratch, Writer, absent, created, difference, plain, uid_str};
+use super::{Key, Overlay, Reader, Scratch, Writer, absent, created, difference, uid_str};
 use crate::ambient::Ambient;
 use serde_json::Value;
 
