@@ -94,6 +94,7 @@ async fn measure(root: &Path, directory: &str, action: &str, parameters: &str) -
             reason: "a benchmark".to_owned(),
             alert: Arc::clone(&alert),
             log: log.clone(),
+            witness: None,
         };
         let started = Instant::now();
         let report = plugin.run(request, run, gate.clone(), None).await;

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 mod faults;
+pub mod harness;
 mod hex;
 pub mod intake;
 pub mod journal;

@@ -25,6 +25,8 @@ mod kill;
 mod metrics;
 mod overload;
 mod paging;
+mod plugin_run;
+mod plugin_test;
 mod rbac;
 mod reload;
 mod replay;

@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod check;
 mod delivery;
+mod plugin;
 mod rbac;
 mod replay;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Rbac(rbac::Arguments),
     /// Rehearse recorded alerts: what a configuration would have done about them.
     Replay(replay::Arguments),
+    /// Try out and test actions.
+    Plugin(plugin::Arguments),
 }
 
 /// Why a command ended early; each has its exit code.
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
             Command::Audit(arguments) => audit::run(arguments),
             Command::Rbac(arguments) => rbac::run(arguments).await,
             Command::Replay(arguments) => replay::run(arguments).await,
+            Command::Plugin(arguments) => plugin::run(arguments).await,
         }
     });
     // A request that hangs must not keep the process alive.

@@ -14,9 +14,9 @@ mod owners;
 mod places;
 mod plugins;
 mod rules;
-mod section;
+pub(crate) mod section;
 pub(crate) mod suggest;
-mod tree;
+pub(crate) mod tree;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ use crate::alert::Priority;
 use crate::safety::budget::Limits;
 use crate::safety::permissions::Permission;
 
+pub(crate) use load::in_order;
 pub use load::{Brake, brake};
 pub use places::Places;
 

@@ -93,8 +93,7 @@ impl Store {
         })
     }
 
-    /// For a simulation, in which only the program crashes and never the machine.
-    #[cfg(test)]
+    /// For what nobody will miss if the machine crashes: a simulation, a file that goes with the program.
     pub(super) fn waits_for_no_disk(&self) -> Result<(), JournalError> {
         self.connection.pragma_update(None, "synchronous", "OFF").map_err(|error| write_error(&error))
     }

@@ -126,6 +126,20 @@ impl Journal {
     pub fn open_within(path: &Path, ambient: &Ambient, bounds: Bounds) -> Result<Self, JournalError> {
         let mut store = Store::open(path, ambient)?;
         store.keep_within(bounds)?;
+        Self::start(path, store)
+    }
+
+    /// [`Self::open`] for a file that nobody will read after a crash of the machine: nothing waits for the disk.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_scratch(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
+        let store = Store::open(path, ambient)?;
+        store.waits_for_no_disk()?;
+        Self::start(path, store)
+    }
+
+    fn start(path: &Path, mut store: Store) -> Result<Self, JournalError> {
         let lock = lock_for_good(path)?;
         // Readiness speaks of writes: find out now whether the file takes one.
         store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;

@@ -36,6 +36,11 @@ struct Candidate {
 }
 
 pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadError> {
+    load_files(engine, source, files(&source.dir)?)
+}
+
+/// These files and no others of the directory.
+pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<PathBuf>) -> Result<Plugins, LoadError> {
     let mut plugins = Plugins::default();
     if let Some(reason) = engine.on_demand_because() {
         plugins.warnings.push(format!("actions run without a pool of instances, and so more slowly: {reason}"));
@@ -50,7 +55,7 @@ pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadErro
     let linker = linker(engine)?;
 
     let mut candidates = Vec::new();
-    for file in files(&source.dir)? {
+    for file in files {
         match read(&file) {
             Ok(candidate) => candidates.push(candidate),
             Err((name, reason)) => plugins.unusable.push(Unusable { file, name, reason }),
@@ -71,7 +76,7 @@ pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadErro
         match ready {
             Ok(pre) => {
                 let name = manifest.name.clone();
-                let code = Code::Component(Box::new(Compiled { pre, engine: engine.clone() }));
+                let code = Code::Component(Arc::new(Compiled { pre, engine: engine.clone() }));
                 let plugin = Plugin { manifest, file, sha256, limits: source.limits, code };
                 plugins.by_name.insert(name, Arc::new(plugin));
             }

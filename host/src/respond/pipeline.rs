@@ -18,6 +18,7 @@ use crate::cluster::overlay::Overlay;
 use crate::config::{Confirmation, OnFailure};
 use crate::journal::{Record, Write};
 use crate::plugins::manifest;
+use crate::plugins::witness::Witness;
 use crate::plugins::{Plugin, Report, Request};
 use crate::safety::budget::{Account, Allowance, Budget, Trip};
 use crate::safety::checks::{Check, Refusal};
@@ -303,6 +304,7 @@ impl Inner {
             reason: about.rule.audit_reason.clone(),
             alert: Arc::clone(&about.event.alert),
             log: self.log.clone(),
+            witness: self.observer.clone().map(|observer| observer as Arc<dyn Witness>),
         };
         let report = plugin.run(request, Arc::clone(&run), self.gate.clone(), about.rule.timeout).await;
         run.settle().await;
@@ -314,6 +316,9 @@ impl Inner {
         {
             self.log_waiting(about, &derived.detail);
             return None;
+        }
+        if let Some(observer) = &self.observer {
+            observer.ran(&run, &report, &derived);
         }
         let outcome = derived.outcome;
         self.conclude_run(about, plugin, &run, &report, &derived, finishes(outcome)).await;
@@ -453,6 +458,7 @@ impl Inner {
     }
 
     async fn conclude(&self, event: &Event, conclusion: Conclusion, finishes: bool) {
+        let observed = self.observer.as_ref().map(|observer| (observer, conclusion.record.clone()));
         let mut writes = vec![Write::Record(conclusion.record)];
         writes.extend(self.ships());
         writes.extend(conclusion.further);
@@ -463,6 +469,9 @@ impl Inner {
             writes.push(Write::Finish { event_id: event.id.clone() });
         }
         self.persist(writes).await;
+        if let Some((observer, record)) = observed {
+            observer.recorded(&record, &conclusion.pages);
+        }
     }
 
     /// What happened must get on record: while the journal takes no writes, this waits and tries again.

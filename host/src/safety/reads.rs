@@ -19,10 +19,9 @@ impl Gate {
             .map_err(|refusal| deny(run, &record, refusal))?;
         let found = self.reader_of(run).get(object).await.map_err(|error| fail(run, &record, &error))?;
         still_the_one(run, object, &found).map_err(|refusal| deny(run, &record, refusal))?;
-        if !record.is_target {
-            // What an action found to be as it wants it is what it was about.
-            run.push(CallRecord { uid: clearance::uid_of(&found).ok().filter(|uid| !run.made_up(uid)), ..record });
-        }
+        // What an action found to be as it wants it is what it was about; that the target is, goes without saying.
+        let uid = if record.is_target { None } else { clearance::uid_of(&found).ok().filter(|uid| !run.made_up(uid)) };
+        run.push(CallRecord { uid, ..record });
         Ok(for_plugin(found))
     }
 
@@ -39,6 +38,7 @@ impl Gate {
         permit_read(run, Verb::List, resource, namespace, None, selection.metadata_only)
             .map_err(|refusal| deny(run, &record, refusal))?;
         let found = self.reader_of(run).list(resource, selection).await.map_err(|error| fail(run, &record, &error))?;
+        run.push(record);
         Ok(found.into_iter().map(for_plugin).collect())
     }
 
@@ -54,6 +54,7 @@ impl Gate {
         let plain = ObjectRef { resource: ApiResource::pods(), ..pod.clone() };
         let found = self.reader_of(run).get(&plain).await.map_err(|error| fail(run, &record, &error))?;
         still_the_one(run, &plain, &found).map_err(|refusal| deny(run, &record, refusal))?;
+        run.push(record);
         Ok(text)
     }
 }

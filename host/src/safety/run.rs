@@ -84,6 +84,11 @@ impl Run {
         lock(&self.calls).clone()
     }
 
+    /// How many calls that is.
+    pub fn made(&self) -> usize {
+        lock(&self.calls).len()
+    }
+
     /// Waits for requests that were under way when the plugin was stopped, so that their results are in the record.
     pub async fn settle(&self) {
         loop {

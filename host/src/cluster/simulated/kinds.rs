@@ -79,7 +79,7 @@ impl Kind {
     }
 }
 
-fn qualified(name: &str, group: &str) -> String {
+pub fn qualified(name: &str, group: &str) -> String {
     if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }
 
@@ -141,6 +141,11 @@ impl Kinds {
 
     pub fn by_kind(&self, api_version: &str, kind: &str) -> Option<&Kind> {
         self.0.iter().find(|known| known.kind == kind && known.api_version() == api_version)
+    }
+
+    /// By what RBAC and people call it: `pods`, `deployments.apps`.
+    pub fn by_resource(&self, resource: &str) -> Option<&Kind> {
+        self.0.iter().find(|known| known.resource() == resource)
     }
 
     pub fn by_path(&self, group: &str, version: &str, plural: &str) -> Option<&Kind> {

@@ -39,8 +39,40 @@ impl Document {
     }
 }
 
+/// Where objects come from.
+pub enum Source<'a> {
+    /// A file, or every `*.yaml` of a directory.
+    Path(&'a Path),
+    /// One object that stands elsewhere, in that line of that file.
+    Object { file: &'a str, line: u64, object: Value },
+}
+
+pub fn sources(sources: &[Source<'_>], now: Timestamp) -> Result<Store, LoadError> {
+    let mut found = Vec::new();
+    for source in sources {
+        match source {
+            Source::Path(path) if path.is_dir() => found.append(&mut documents(path)?),
+            Source::Path(path) => found.append(&mut read(path)?),
+            Source::Object { file, line, object } => {
+                found.push(Document { file: (*file).to_owned(), line: *line, object: object.clone() });
+            }
+        }
+    }
+    store(found, now)
+}
+
 /// Every `*.yaml` of the directory, by name.
 pub fn directory(dir: &Path, now: Timestamp) -> Result<Store, LoadError> {
+    store(documents(dir)?, now)
+}
+
+fn read(path: &Path) -> Result<Vec<Document>, LoadError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| LoadError::Read { path: path.into(), message: error.to_string() })?;
+    split(&path.display().to_string(), &text)
+}
+
+fn documents(dir: &Path) -> Result<Vec<Document>, LoadError> {
     let unread =
         |path: &Path, error: &std::io::Error| LoadError::Read { path: path.into(), message: error.to_string() };
     let mut files = Vec::new();
@@ -56,10 +88,9 @@ pub fn directory(dir: &Path, now: Timestamp) -> Result<Store, LoadError> {
     files.sort();
     let mut documents = Vec::new();
     for path in files {
-        let text = std::fs::read_to_string(&path).map_err(|error| unread(&path, &error))?;
-        documents.append(&mut split(&path.display().to_string(), &text)?);
+        documents.append(&mut read(&path)?);
     }
-    store(documents, now)
+    Ok(documents)
 }
 
 pub fn text(text: &str, now: Timestamp) -> Result<Store, LoadError> {

@@ -21,6 +21,7 @@ mod store;
 mod tests;
 mod write;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -28,10 +29,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use ::http::{Method, Request, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
 use serde_json::{Value, json};
 
-pub use load::LoadError;
+pub use load::{LoadError, Source};
 use status::Failure;
 use store::Store;
 
@@ -98,6 +100,14 @@ impl Simulation {
         Ok(Self::new(load::text(text, ambient.now())?, ambient))
     }
 
+    /// As [`Self::load`], of manifests from several places.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn gather(sources: &[Source<'_>], ambient: &Ambient) -> Result<Self, LoadError> {
+        Ok(Self::new(load::sources(sources, ambient.now())?, ambient))
+    }
+
     fn new(store: Store, ambient: &Ambient) -> Self {
         let state = Mutex::new(State { store, seen: Vec::new(), faults: Vec::new() });
         Self(Arc::new(Inner { ambient: ambient.clone(), state }))
@@ -115,6 +125,43 @@ impl Simulation {
         let mut state = self.state();
         state.store.sweep(self.0.ambient.now());
         state.store.iter().map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Every object by what it is called in a call: `networkpolicies.networking.k8s.io production/x`.
+    pub fn snapshot(&self) -> BTreeMap<String, Value> {
+        let mut state = self.state();
+        state.store.sweep(self.0.ambient.now());
+        state.store.iter().map(|(key, object)| (key.qualified(), object.clone())).collect()
+    }
+
+    /// Takes away what will have served its grace period by then.
+    pub fn pass_time(&self, time: SignedDuration) {
+        let then = self.0.ambient.now().saturating_add(time).unwrap_or(Timestamp::MAX);
+        self.state().store.sweep(then);
+    }
+
+    /// The URL path of what a call names: `pods production/x`, `pods in production`, `nodes y`, `nodes`; none where no
+    /// such resource is served.
+    pub fn path_of(&self, named: &str) -> Option<String> {
+        let mut words = named.split_whitespace();
+        let (resource, place) = (words.next()?, words.collect::<Vec<_>>());
+        let state = self.state();
+        let kind = state.store.kinds.by_resource(resource)?;
+        let root = match kind.group.as_str() {
+            "" => format!("/api/{}", kind.version),
+            group => format!("/apis/{group}/{}", kind.version),
+        };
+        let plural = &kind.plural;
+        match place.as_slice() {
+            [] => Some(format!("{root}/{plural}")),
+            ["in", namespace] if kind.namespaced => Some(format!("{root}/namespaces/{namespace}/{plural}")),
+            [name] if !kind.namespaced && !name.contains('/') => Some(format!("{root}/{plural}/{name}")),
+            [both] if kind.namespaced => {
+                let (namespace, name) = both.split_once('/')?;
+                Some(format!("{root}/namespaces/{namespace}/{plural}/{name}"))
+            }
+            _ => None,
+        }
     }
 
     /// Puts an object in place, whoever would have made it and whatever its status: complete as [`Self::load`] would
@@ -167,6 +214,11 @@ impl Simulation {
 
     pub fn inject(&self, fault: Fault) {
         self.state().faults.push(fault);
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub fn forget_faults(&self) {
+        self.state().faults.clear();
     }
 
     /// # Errors

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::kinds::{Kind, Kinds};
+use super::kinds::{Kind, Kinds, qualified};
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -34,6 +34,14 @@ impl Key {
         } else {
             format!("{} {}/{}", self.plural, self.namespace, self.name)
         }
+    }
+}
+
+impl Key {
+    /// As a call names it, with the resource's group: `networkpolicies.networking.k8s.io production/x`.
+    pub fn qualified(&self) -> String {
+        let resource = qualified(&self.plural, &self.group);
+        Self { plural: resource, ..self.clone() }.describe()
     }
 }
 
