@@ -13,7 +13,7 @@ use serde_json::Value;
 use tower::{BoxError, Layer, Service};
 
 use super::redacted::Redactor;
-use super::{Exchange, Returned, Sent};
+use super::{EVENT_ID, Exchange, Returned, Sent};
 
 /// Where what was exchanged is kept, in the order in which it was sent; cheap to clone.
 #[derive(Clone, Default)]
@@ -75,13 +75,14 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let body = at_once(body);
+        let event_id = event_id(&parts);
         let number = self.recorder.sent(sent(&parts, &body));
         let answering = self.inner.call(Request::from_parts(parts, Body::from(body.to_vec())));
         let recorder = self.recorder.clone();
         Box::pin(async move {
             let (parts, body) = answering.await.map_err(Into::into)?.into_parts();
             let body = body.collect().await.map_err(Into::into)?.to_bytes();
-            let document = Redactor::default().document(document(&body));
+            let document = masked(Redactor::default().document(document(&body)), event_id.as_deref());
             recorder.answered(number, Returned { status: parts.status.as_u16(), document });
             Ok(Response::from_parts(parts, Body::from(body.to_vec())))
         })
@@ -93,7 +94,31 @@ pub(super) fn sent(parts: &http::request::Parts, body: &Bytes) -> Sent {
     Sent {
         method: parts.method.to_string(),
         path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-        body: Redactor::default().document(document(body)),
+        body: masked(Redactor::default().document(document(body)), event_id(parts).as_deref()),
+    }
+}
+
+/// The event that a change is sent for, as its User-Agent has it.
+pub(super) fn event_id(parts: &http::request::Parts) -> Option<String> {
+    let agent = parts.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
+    agent.split_whitespace().find_map(|word| word.strip_prefix("event=")).filter(|id| !id.is_empty()).map(str::to_owned)
+}
+
+/// Another one each time, and known to be by its place: the same text stands for it in every session.
+fn masked(document: Value, event_id: Option<&str>) -> Value {
+    match event_id {
+        Some(event_id) => replaced(document, event_id, EVENT_ID),
+        None => document,
+    }
+}
+
+/// With one text in the place of the other, wherever it stands.
+pub(super) fn replaced(value: Value, from: &str, to: &str) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace(from, to)),
+        Value::Array(items) => items.into_iter().map(|item| replaced(item, from, to)).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, replaced(value, from, to))).collect(),
+        other => other,
     }
 }
 

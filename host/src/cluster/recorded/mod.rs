@@ -21,6 +21,9 @@ pub use layer::Recorder;
 pub use playback::{Departure, Playback};
 pub use redacted::Redactor;
 
+/// Stands for the event's id, which an action may write into what it makes, and which is another one each time.
+const EVENT_ID: &str = "EVENT_ID";
+
 /// One request and what came back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exchange {

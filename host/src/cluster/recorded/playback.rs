@@ -11,8 +11,8 @@ use kube::client::Body;
 use serde_json::Value;
 use tower::{BoxError, Service};
 
-use super::layer::{at_once, sent};
-use super::{Exchange, Returned, Sent};
+use super::layer::{at_once, event_id, replaced, sent};
+use super::{EVENT_ID, Exchange, Returned, Sent};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -86,8 +86,12 @@ impl Service<Request<Body>> for Playback {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let answer = self.next(sent(&parts, &at_once(body)));
+        let own = event_id(&parts);
         Box::pin(std::future::ready(match answer {
-            Ok(Some(answer)) => response(answer),
+            Ok(Some(Returned { status, document })) => {
+                let document = own.map_or_else(|| document.clone(), |own| replaced(document.clone(), EVENT_ID, &own));
+                response(Returned { status, document })
+            }
             Ok(None) => Err("no answer came when the session was recorded".into()),
             Err(why) => Err(why.into()),
         }))
