@@ -156,11 +156,12 @@ impl Reader {
             query.push_str(&format!("&tailLines={lines}"));
         }
         let log = ObjectRef { resource: ApiResource::pods().with_subresource(Subresource::Log), ..pod.clone() };
-        let bytes = self.read(&format!("{}?{query}", log.path()), "*/*").await?;
-        if let Some(overlay) = &self.overlay {
-            overlay.is_there(pod)?;
+        let said = self.read(&format!("{}?{query}", log.path()), "*/*").await;
+        let said = said.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        match &self.overlay {
+            Some(overlay) => overlay.over_log(pod, said),
+            None => said,
         }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Whether the API server answers at all; needs no permission but that of being known.

@@ -140,7 +140,7 @@ pub async fn measure(file: &Path, setup: Setup, runs: usize) -> Result<Measured,
     let question = Question { subject: &subject, received_at, policy: &rules.policy, rule: &rule.scope };
     let cleared = clear(&question, plugin.manifest.target, &gate).await?;
     let (log, lines) = Log::memory(&ambient, Format::Json);
-    let (mut times, mut last) = (Vec::with_capacity(runs), None);
+    let (mut times, mut last, mut peak_memory) = (Vec::with_capacity(runs), None, 0);
     for number in 0..WARM_UP + runs.max(1) {
         let identity = Identity {
             event_id: "benchmark".to_owned(),
@@ -174,12 +174,13 @@ pub async fn measure(file: &Path, setup: Setup, runs: usize) -> Result<Measured,
         if number >= WARM_UP {
             times.push(time);
         }
+        peak_memory = report.peak_memory.max(peak_memory);
         last = Some((report, run.calls().len()));
         lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
     times.sort_unstable();
     let (report, calls) = last.expect("there is at least one run");
-    Ok(Measured { size, compiled_in, times, peak_memory: report.peak_memory, end: report.end, calls })
+    Ok(Measured { size, compiled_in, times, peak_memory, end: report.end, calls })
 }
 
 async fn clear(question: &Question<'_>, target: Target, gate: &Gate) -> Result<Option<Cleared>, BenchError> {

@@ -196,7 +196,7 @@ impl Stage {
 
     fn wait(&self, seconds: i64) {
         let mut now = self.clock.0.lock().expect("not poisoned");
-        *now = *now + jiff::SignedDuration::from_secs(seconds);
+        *now += jiff::SignedDuration::from_secs(seconds);
     }
 
     /// What reached the cluster that was no GET.

@@ -131,6 +131,19 @@ impl Overlay {
         scratch.simulation.object(&plain.path()).map(|_| ()).ok_or_else(|| absent(&plain))
     }
 
+    /// What the log of a pod answers, given what the cluster said. A pod that exists here alone has said nothing.
+    pub(super) fn over_log(&self, pod: &ObjectRef, said: Result<String, ApiError>) -> Result<String, ApiError> {
+        let pod = plain(pod);
+        let Some(scratch) = self.0.get().filter(|_| self.knows(&pod)) else { return said };
+        match &said {
+            Err(error) if !error.is_not_found() => return said,
+            _ => {}
+        }
+        let here = scratch.simulation.object(&pod.path()).ok_or_else(|| absent(&pod))?;
+        let was = scratch.touched().was.get(&Key::of(&pod)).cloned().unwrap_or_default();
+        if uid_str(&was) == uid_str(&here) { said } else { Ok(String::new()) }
+    }
+
     /// What the cluster is asked for in place of this selection, so that enough is left when what was rehearsed is
     /// taken out of it. None where nothing was rehearsed that a list could show.
     pub(super) fn wider(&self, resource: &ApiResource, selection: &Selection) -> Option<Selection> {

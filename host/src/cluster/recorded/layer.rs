@@ -80,8 +80,8 @@ where
         let answering = self.inner.call(Request::from_parts(parts, Body::from(body.to_vec())));
         let recorder = self.recorder.clone();
         Box::pin(async move {
-            let (parts, body) = answering.await.map_err(Into::into)?.into_parts();
-            let body = body.collect().await.map_err(Into::into)?.to_bytes();
+            let (parts, body) = answering.await.map_err(Into::<BoxError>::into)?.into_parts();
+            let body = body.collect().await.map_err(Into::<BoxError>::into)?.to_bytes();
             let document = masked(Redactor::default().document(document(&body)), event_id.as_deref());
             recorder.answered(number, Returned { status: parts.status.as_u16(), document });
             Ok(Response::from_parts(parts, Body::from(body.to_vec())))
@@ -98,10 +98,13 @@ pub(super) fn sent(parts: &http::request::Parts, body: &Bytes) -> Sent {
     }
 }
 
+/// Shorter than any event's id, and long enough not to stand anywhere by chance.
+const SHORTEST_ID: usize = 16;
+
 /// The event that a change is sent for, as its User-Agent has it.
 pub(super) fn event_id(parts: &http::request::Parts) -> Option<String> {
     let agent = parts.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
-    agent.split_whitespace().find_map(|word| word.strip_prefix("event=")).filter(|id| !id.is_empty()).map(str::to_owned)
+    agent.split_whitespace().find_map(|word| word.strip_prefix("event=")).filter(|id| id.len() >= SHORTEST_ID).map(str::to_owned)
 }
 
 /// Another one each time, and known to be by its place: the same text stands for it in every session.

@@ -89,7 +89,10 @@ impl Service<Request<Body>> for Playback {
         let own = event_id(&parts);
         Box::pin(std::future::ready(match answer {
             Ok(Some(Returned { status, document })) => {
-                let document = own.map_or_else(|| document.clone(), |own| replaced(document.clone(), EVENT_ID, &own));
+                let document = match own {
+                    Some(own) => replaced(document, EVENT_ID, &own),
+                    None => document,
+                };
                 response(Returned { status, document })
             }
             Ok(None) => Err("no answer came when the session was recorded".into()),

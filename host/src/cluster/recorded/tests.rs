@@ -45,7 +45,7 @@ fn sending() -> Sending {
     Sending {
         dry_run: true,
         field_manager: "falco-response-controller/test".to_owned(),
-        event_id: "e".to_owned(),
+        event_id: "01941f29-7c00-7000-8000-000000000000".to_owned(),
         timeout: std::time::Duration::from_secs(1),
     }
 }
