@@ -30,7 +30,12 @@ fn rehearsed(namespace: &str, actions: &str, number: usize) -> Option<Vec<String
     assert_eq!(versions(cluster, &paths), before, "a rehearsal changed the cluster");
     assert!(is_running(&cluster.get(&format!("{}/debug", pods(namespace))).unwrap()));
     let word = |record: &Value, key: &str| record[key].as_str().unwrap_or("-").to_owned();
-    Some(found.iter().map(|record| format!("{} {} {}", word(record, "action"), word(record, "outcome"), word(record, "check"))).collect())
+    Some(
+        found
+            .iter()
+            .map(|record| format!("{} {} {}", word(record, "action"), word(record, "outcome"), word(record, "check")))
+            .collect(),
+    )
 }
 
 #[test]
@@ -41,12 +46,17 @@ fn a_pod_that_was_killed_is_going_or_gone_for_the_next_action() {
              {{action: isolate_namespace}}]"
         );
         let Some(found) = rehearsed(&format!("rehearsed-{namespace}"), &actions, 3) else { return };
-        assert_eq!(found, ["kill_pod done -".to_owned(), format!("kill_pod - {check}"), "isolate_namespace done -".to_owned()]);
+        assert_eq!(
+            found,
+            ["kill_pod done -".to_owned(), format!("kill_pod - {check}"), "isolate_namespace done -".to_owned()]
+        );
     }
 }
 
 #[test]
 fn an_isolation_and_a_kill_rehearse_both() {
-    let Some(found) = rehearsed("rehearsed-both", "[{action: isolate_namespace}, {action: kill_pod}]", 2) else { return };
+    let Some(found) = rehearsed("rehearsed-both", "[{action: isolate_namespace}, {action: kill_pod}]", 2) else {
+        return;
+    };
     assert_eq!(found, ["isolate_namespace done -", "kill_pod done -"]);
 }

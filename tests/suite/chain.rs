@@ -112,7 +112,8 @@ fn a_dry_chain_is_told_what_a_live_one_would_be_told() {
         ("{action: isolate_namespace}", "kill_pod done - -"),
     ] {
         let actions = format!("    actions: [{first}, {again}, {{action: isolate_namespace}}]\n");
-        let plan = |dry: &str| Plan::new().replace("    action: kill_pod\n", &actions).replace("dryrun: false", dry).start();
+        let plan =
+            |dry: &str| Plan::new().replace("    action: kill_pod\n", &actions).replace("dryrun: false", dry).start();
         let (live, dry) = (plan("dryrun: false"), plan("dryrun: true"));
         let number = if first.contains("isolate") { 2 } else { 3 };
         let (live_words, dry_words) = (words(&live, number), words(&dry, number));

@@ -73,7 +73,13 @@ fn what_was_recorded_plays_back_and_what_departs_from_it_fails() {
     let output = author.record(MINER, "checkout-7d9f4b-xkp2m", &["--parameters", "{grace_period_seconds: 7}"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let session = std::fs::read_to_string(author.session()).unwrap();
-    for expected in ["version: 1\n", "action: kill_pod\n", "grace_period_seconds: 7\n", "dry_run: true\n", "gracePeriodSeconds: 7\n"] {
+    for expected in [
+        "version: 1\n",
+        "action: kill_pod\n",
+        "grace_period_seconds: 7\n",
+        "dry_run: true\n",
+        "gracePeriodSeconds: 7\n",
+    ] {
         assert!(session.contains(expected), "{expected:?} in\n{session}");
     }
     assert!(!session.contains("hunter2") && !session.contains("managedFields"), "{session}");
@@ -91,8 +97,7 @@ fn what_was_recorded_plays_back_and_what_departs_from_it_fails() {
     more.push(parts[0].clone());
     let mut reordered = parts.clone();
     reordered.swap(1, 2);
-    for (parts, expected) in
-        [(last, "was sent"), (more, "nothing more was sent"), (reordered, "after 1 exchanges GET")]
+    for (parts, expected) in [(last, "was sent"), (more, "nothing more was sent"), (reordered, "after 1 exchanges GET")]
     {
         let (code, said) = author.altered(|_| of(&parts));
         assert_eq!(code, Some(1), "{said}");

@@ -212,7 +212,9 @@ async fn rehearse(stage: &Stage, overlay: &overlay::Overlay, mutation: &Mutation
     let reader = stage.reader.rehearsing(overlay);
     let object = match mutation {
         Mutation::Create { name, resource, .. } => stage.object(resource.clone(), name.as_str()),
-        Mutation::Apply { object, .. } | Mutation::Patch { object, .. } | Mutation::Delete { object, .. } => object.clone(),
+        Mutation::Apply { object, .. } | Mutation::Patch { object, .. } | Mutation::Delete { object, .. } => {
+            object.clone()
+        }
         Mutation::Evict { pod, .. } => pod.clone(),
     };
     let before = reader.get(&object).await.ok();

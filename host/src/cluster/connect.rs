@@ -104,8 +104,11 @@ enum Way<'a> {
 }
 
 /// What kube puts around a connection: credentials, base URL, timeouts.
-type GenericService =
-    tower::util::BoxService<http::Request<kube::client::Body>, http::Response<Box<kube::client::DynBody>>, tower::BoxError>;
+type GenericService = tower::util::BoxService<
+    http::Request<kube::client::Body>,
+    http::Response<Box<kube::client::DynBody>>,
+    tower::BoxError,
+>;
 
 fn simulation(dir: &Path, ambient: &Ambient) -> Result<Simulation, ConnectError> {
     Simulation::load(dir, ambient)

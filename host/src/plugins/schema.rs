@@ -133,14 +133,7 @@ fn add(found: &mut Vec<ParameterProblem>, at: &str, message: String) {
     found.push(ParameterProblem { at: at.to_owned(), message });
 }
 
-fn size(
-    size: usize,
-    schema: &Value,
-    [least, most]: [&str; 2],
-    of: &str,
-    at: &str,
-    found: &mut Vec<ParameterProblem>,
-) {
+fn size(size: usize, schema: &Value, [least, most]: [&str; 2], of: &str, at: &str, found: &mut Vec<ParameterProblem>) {
     let bound = |key: &str| schema[key].as_u64().and_then(|bound| usize::try_from(bound).ok());
     if let Some(least) = bound(least).filter(|least| size < *least) {
         add(found, at, format!("must have at least {least} {of}, not {size}"));

@@ -26,8 +26,8 @@ use super::plan::Stop;
 use super::run::{CallRecord, Effect, Run};
 use super::{CallError, Reason, send};
 use crate::ambient::Ambient;
-use crate::cluster::overlay::Overlay;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef};
+use crate::cluster::overlay::Overlay;
 use crate::cluster::{ApiError, PatchDocument, Propagation, Reader, Writer};
 use crate::telemetry::metrics::Metrics;
 

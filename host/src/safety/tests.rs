@@ -15,7 +15,6 @@ use http::Method;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{CallError, Reason};
 use super::checks::fixtures;
 use super::clearance::{Cleared, NotCleared, Question};
 use super::gate::{Change, Gate};
@@ -23,6 +22,7 @@ use super::identity::Subject;
 use super::permissions::{Permission, Permissions, Scope, Verb};
 use super::policy::{Policy, RuleScope};
 use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Recorded, Recorder, Run};
+use super::{CallError, Reason};
 use crate::ambient::{Ambient, fixed};
 use crate::cluster::Reader;
 use crate::cluster::connect::connect_simulated;

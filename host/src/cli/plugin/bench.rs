@@ -69,7 +69,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     match measured.end {
         End::Acted(_) | End::Skipped(_) => Ok(()),
-        _ => Err(Failure::Runtime("the action did not come to its end, so the numbers are those of a failure".to_owned())),
+        _ => Err(Failure::Runtime(
+            "the action did not come to its end, so the numbers are those of a failure".to_owned(),
+        )),
     }
 }
 

@@ -27,7 +27,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let file = arguments.session.display();
     if *name != session.action {
         let component = arguments.component.display();
-        return Err(Failure::Usage(format!("{file} is a session of `{}`, and {component} is `{name}`", session.action)));
+        return Err(Failure::Usage(format!(
+            "{file} is a session of `{}`, and {component} is `{name}`",
+            session.action
+        )));
     }
     let replayed = session.replay(&harness, &arguments.session).await.map_err(|error| match error {
         ReplayError::Harness(error) => Failure::Runtime(error.to_string()),

@@ -9,15 +9,15 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::paint::Paint;
-pub(super) use input::parameters;
-use crate::cli::{Failure, settings};
 use crate::alert::Alert;
+use crate::cli::{Failure, settings};
 use crate::cluster::ClusterSpec;
 use crate::config::{Config, ConfigError};
 use crate::harness::setup::Wishes;
 use crate::harness::stage::StageClock;
 use crate::harness::{Cluster, Harness, Played, Setup, Verdict, case, setup};
 use crate::respond::outcome::Outcome;
+pub(super) use input::parameters;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -104,7 +104,11 @@ const SHORTEST_ID: usize = 16;
 /// The event that a change is sent for, as its User-Agent has it.
 pub(super) fn event_id(parts: &http::request::Parts) -> Option<String> {
     let agent = parts.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
-    agent.split_whitespace().find_map(|word| word.strip_prefix("event=")).filter(|id| id.len() >= SHORTEST_ID).map(str::to_owned)
+    agent
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("event="))
+        .filter(|id| id.len() >= SHORTEST_ID)
+        .map(str::to_owned)
 }
 
 /// Another one each time, and known to be by its place: the same text stands for it in every session.

@@ -54,7 +54,8 @@ impl Sent {
     fn is_dry(&self) -> bool {
         let options = ["/dryRun/0", "/deleteOptions/dryRun/0"];
         self.path.contains("dryRun=All")
-            || self.method == "DELETE" && options.iter().any(|at| self.body.pointer(at).is_some_and(|said| said == "All"))
+            || self.method == "DELETE"
+                && options.iter().any(|at| self.body.pointer(at).is_some_and(|said| said == "All"))
     }
 }
 

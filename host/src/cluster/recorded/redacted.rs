@@ -39,7 +39,9 @@ impl Redactor {
             Value::Object(map) => {
                 let kind = map.get("kind").and_then(Value::as_str);
                 let secret = secret || matches!(kind, Some("Secret" | "SecretList"));
-                map.into_iter().filter_map(|(key, value)| Some((key.clone(), self.entry(&key, value, secret)?))).collect()
+                map.into_iter()
+                    .filter_map(|(key, value)| Some((key.clone(), self.entry(&key, value, secret)?)))
+                    .collect()
             }
             other => other,
         }
