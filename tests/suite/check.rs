@@ -111,7 +111,7 @@ fn a_wrong_parameter_is_named_with_the_line_and_column_of_the_very_key_or_value(
     let actions = "actions:\n      - {action: kill_pod, parameters: {a: 1}}\n      - action: kill_pod\n        parameters: {b: 1}";
     let output = check(&Plan::new().replace("    action: kill_pod\n", &format!("    {actions}\n")));
     let said = errors(&output);
-    assert!(said.contains("config.yaml:20:42: ") && said.contains("config.yaml:22:22: "), "{said}");
+    assert!(said.contains("config.yaml:20:41: ") && said.contains("config.yaml:22:22: "), "{said}");
 }
 
 #[test]

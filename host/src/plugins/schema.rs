@@ -95,17 +95,15 @@ fn check(schema: &Value, value: &Value, at: &mut String, found: &mut Vec<Paramet
         Value::String(text) => size(text.chars().count(), schema, ["minLength", "maxLength"], "characters", at, found),
         Value::Number(number) => {
             let number = number.as_f64().unwrap_or(0.0);
-            let outside = |key: &str, no: fn(f64, f64) -> bool| {
-                schema[key].as_f64().is_some_and(|bound| no(number, bound)).then(|| schema[key].clone())
-            };
-            for (key, words, no) in [
-                ("minimum", "at least", (|n, bound| n < bound) as fn(f64, f64) -> bool),
-                ("exclusiveMinimum", "more than", |n, bound| n <= bound),
-                ("maximum", "at most", |n, bound| n > bound),
-                ("exclusiveMaximum", "less than", |n, bound| n >= bound),
+            let outside = |key: &str, no: &dyn Fn(f64) -> bool| schema[key].as_f64().is_some_and(no);
+            for (key, words, wrong) in [
+                ("minimum", "at least", outside("minimum", &|bound| number < bound)),
+                ("exclusiveMinimum", "more than", outside("exclusiveMinimum", &|bound| number <= bound)),
+                ("maximum", "at most", outside("maximum", &|bound| number > bound)),
+                ("exclusiveMaximum", "less than", outside("exclusiveMaximum", &|bound| number >= bound)),
             ] {
-                if let Some(bound) = outside(key, no) {
-                    add(found, at, format!("must be {words} {bound}, not {}", told(value)));
+                if wrong {
+                    add(found, at, format!("must be {words} {}, not {}", schema[key], told(value)));
                 }
             }
         }

@@ -27,10 +27,6 @@ impl Redactor {
         self.value(value, false)
     }
 
-    pub fn text(&self, text: &str) -> String {
-        self.0.text(text)
-    }
-
     /// `secret`: whether the document is, or lists, Secrets. The items of a list do not say what they are.
     fn value(&self, value: Value, secret: bool) -> Value {
         match value {

@@ -56,7 +56,7 @@ async fn session((reader, writer): (Reader, Writer), pods: usize) -> Vec<String>
     let mut uid = String::new();
     for _ in 0..pods {
         let pod = reader.get(&object(ApiResource::pods(), "x")).await;
-        told.push(format!("{}", pod.is_ok()));
+        told.push(pod.is_ok().to_string());
         uid = pod.as_ref().ok().and_then(uid_str).unwrap_or("none").to_owned();
     }
     let selection = Selection { namespace: Namespace::parse("production").ok(), ..Selection::default() };
