@@ -25,4 +25,5 @@ mod lane;
 mod leaving;
 mod owners;
 mod rbac;
+mod rehearsal;
 mod webhooks;

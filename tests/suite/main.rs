@@ -31,6 +31,7 @@ mod metrics;
 mod overload;
 mod paging;
 mod pod;
+mod plugin_record;
 mod plugin_run;
 mod plugin_test;
 mod rbac;
