@@ -53,6 +53,23 @@ fn a_page_is_tried_again_until_it_is_taken() {
 }
 
 #[test]
+fn a_killed_pod_that_is_still_there_after_ten_seconds_is_recorded_and_paged() {
+    let alertmanager = Receiver::start(200).unwrap();
+    let held = "apiVersion: v1\nkind: Pod\nmetadata: {name: held, namespace: production, finalizers: [example.com/hold]}\nspec: {nodeName: node-1, containers: [{name: c, image: d}]}\n";
+    let house = Plan::new()
+        .manifests(held)
+        .and(&format!("paging: {{alertmanager: {{url: \"http://{}\"}}}}", alertmanager.address))
+        .start();
+    let sent = std::time::Instant::now();
+    let entry = house.record_of(&alerts::about(MINER, "production", "held"));
+    assert_eq!(entry["outcome"], "done", "the DELETE was accepted: {entry}");
+    let page = alertmanager.wait_for("pod production/held is not confirmed dead on node node-1").expect("it is paged");
+    assert!(sent.elapsed() >= Duration::from_secs(10), "not before its time");
+    assert_eq!(page[0]["annotations"]["event_id"], entry["event_id"]);
+    assert_eq!(house.journal("falco-response-followup")[0]["followup"], "not_confirmed");
+}
+
+#[test]
 fn a_conflict_pages_though_the_action_did_nothing() {
     let alertmanager = Receiver::start(200).unwrap();
     let foreign = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: falco-emergency-isolation, namespace: production}\nspec: {podSelector: {}}\n";

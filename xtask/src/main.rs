@@ -8,6 +8,7 @@ mod crash;
 mod demo;
 mod deploy;
 mod image;
+mod load;
 mod plugins;
 mod simulate;
 mod test;
@@ -30,6 +31,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   cluster    keeps a real control plane running until Ctrl-C, and says how to reach it
   simulate   runs the controller on seeded schedules and checks its rules: --seeds N (1000) [--from N], or --seed N with the
              whole schedule; --mutant NAME breaks a rule on purpose (gate_off, drop_uid, act_before_intent, …)
+  load       measures how many alerts a second are on disk and answered, over 64 connections and over one; of the debug build,
+             or with --release of the release build
   deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
              nothing and says which files differ
   image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         ["crash", ref arguments @ ..] => crash::run(&root, arguments),
         ["cluster"] => control_plane::keep(),
         ["simulate", ref arguments @ ..] => simulate::run(&root, arguments),
+        ["load", ref arguments @ ..] => load::run(&root, arguments),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
         ["image", "--release", directory] => image::lay_out(&root, true, Path::new(directory)),

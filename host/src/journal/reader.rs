@@ -9,7 +9,7 @@ use super::chain::{Head, Row};
 use super::schema::{self, Found};
 use super::store::{read_error, rows_after};
 use super::verify::{self, Ends, Finding, Verified};
-use super::{JournalError, LogType, soundness};
+use super::{JournalError, LogType, soundness, wal};
 
 /// How many records are in memory at once.
 const PAGE: i64 = 512;
@@ -68,6 +68,9 @@ impl Reader {
         if verified.findings.is_empty() {
             verified.findings.extend(verify::attachments(&self.connection)?);
         }
+        let log = wal::damage(&self.path)
+            .map_err(|error| JournalError::Read(format!("cannot read the write-ahead log: {error}")))?;
+        verified.findings.extend(log.map(|what| Finding::File(format!("{what} cannot be read"))));
         let mut statement = self.connection.prepare("PRAGMA integrity_check(10)").map_err(read_error)?;
         let said = statement.query_map([], |row| row.get::<_, String>(0)).map_err(read_error)?;
         for line in said {

@@ -81,7 +81,8 @@ CREATE INDEX attachments_entry ON attachments (entry_id, id);
 ";
 
 /// Each makes a file of one version a file of the next; the first, of version 1. Never changed once released.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 -- The last record that retention removed, and the record that says so; 0 and null while it has removed none.
 ALTER TABLE meta ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN pruned_hash TEXT;
@@ -93,7 +94,15 @@ CREATE TABLE due (
     reminded INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX due_deadline ON due (deadline, reminded);
-"];
+",
+    "
+-- An alert that is delivered again under another id is known by it.
+ALTER TABLE inbox ADD COLUMN fingerprint TEXT;
+CREATE UNIQUE INDEX inbox_fingerprint ON inbox (fingerprint) WHERE fingerprint IS NOT NULL;
+-- What was last in force, for the next start to compare itself with.
+ALTER TABLE meta ADD COLUMN configuration TEXT;
+",
+];
 
 /// Opens the journal for writing, and creates it where nothing is.
 pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, JournalError> {
