@@ -95,6 +95,22 @@ fn a_plugin_that_gives_up_is_not_quoted_in_the_page() {
 }
 
 #[test]
+fn a_route_by_rule_holds_for_every_page_about_that_rule() {
+    let (alertmanager, webhook) = (Receiver::start(200).unwrap(), Receiver::start(204).unwrap());
+    let paging = format!(
+        "paging:\n  alertmanager: {{url: \"http://{}\"}}\n  webhook: {{url: \"http://{}/hook\"}}\n  routes: [{{rule: \"{POOL}\", to: [alertmanager]}}]\n",
+        alertmanager.address, webhook.address
+    );
+    let foreign = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: falco-emergency-isolation, namespace: production}\nspec: {podSelector: {}}\n";
+    let house = Plan::new().manifests(foreign).and(&paging).start();
+    house.record_of(&alerts::about(POOL, "staging", "web"));
+    alertmanager.wait_for("kubectl delete networkpolicy").expect("what it did");
+    house.record_of(&alerts::about(POOL, "production", "web"));
+    alertmanager.wait_for("isolate_namespace/production/failed").expect("and where it failed");
+    assert!(webhook.taken().is_empty(), "{:?}", webhook.taken());
+}
+
+#[test]
 fn a_route_narrows_where_a_page_goes_and_the_rest_goes_everywhere() {
     let (alertmanager, webhook) = (Receiver::start(200).unwrap(), Receiver::start(204).unwrap());
     let paging = format!(

@@ -30,7 +30,7 @@ pub(super) fn since(
     let mut found = Vec::new();
     for number in 0..MOST {
         let Some(row) = rows.next().map_err(read_error)? else { break };
-        let text = |index| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
+        let text = |index: usize| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
         let (kind, body) = (log_type(text(0).map_err(read_error)?)?, text(3).map_err(read_error)?);
         let wanted = wanted(kind, body);
         if !wanted && !number.is_multiple_of(STRIDE) {
