@@ -6,7 +6,7 @@
 //! committed would be lost.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,38 +19,43 @@ const MAGIC: u32 = 0x377f_0682;
 /// SQLite's.
 const PAGES: std::ops::RangeInclusive<u32> = 512..=65_536;
 
-/// A log that is begun anew while it is read is read again.
+/// What another program writes to while it is read may look damaged; damage looks the same twice.
 const LOOKS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What is wrong with the log, in words; none where it is whole, or ends as a crash may have left it.
 pub(super) fn damage(journal: &Path) -> io::Result<Option<String>> {
     let wal = soundness::beside(journal, "-wal");
+    let mut before = None;
     for _ in 0..LOOKS {
-        let mut file = match File::open(&wal) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        let mut start = [0; HEADER];
-        // One that is shorter was never used.
-        if !fill(&mut file, &mut start)? {
-            return Ok(None);
+        let look = look(&wal)?;
+        if look.is_none() || look == before {
+            return Ok(look.map(|(_, found)| found));
         }
-        let found = match Header::read(&start) {
-            Some(header) => first_lost(&header, BufReader::new(&file))?
-                .map(|number| format!("frame {number} of its write-ahead log, and others come after it")),
-            None if fill(&mut file, &mut [0; FRAME_HEADER])? => Some("the header of its write-ahead log".to_owned()),
-            None => None,
-        };
-        let mut again = [0; HEADER];
-        file.seek(SeekFrom::Start(0))?;
-        if fill(&mut file, &mut again)? && again == start {
-            return Ok(found);
-        }
+        before = look;
         std::thread::sleep(PAUSE);
     }
-    // Another program works with it, and would have been told.
     Ok(None)
+}
+
+/// The log's header and what is wrong with it, if anything is.
+fn look(wal: &Path) -> io::Result<Option<([u8; HEADER], String)>> {
+    let mut file = match File::open(wal) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => BufReader::new(opened?),
+    };
+    let mut start = [0; HEADER];
+    // One that is shorter was never used.
+    if !fill(&mut file, &mut start)? {
+        return Ok(None);
+    }
+    let found = match Header::read(&start) {
+        Some(header) => first_lost(&header, file)?
+            .map(|number| format!("frame {number} of its write-ahead log, and others come after it")),
+        None if fill(&mut file, &mut [0; FRAME_HEADER])? => Some("the header of its write-ahead log".to_owned()),
+        None => None,
+    };
+    Ok(found.map(|found| (start, found)))
 }
 
 struct Header {
@@ -87,7 +92,7 @@ impl Header {
 
 /// The first frame that is not what was written, where a later transaction shows that it was committed.
 fn first_lost(header: &Header, mut frames: impl Read) -> io::Result<Option<u64>> {
-    let mut frame = vec![0; FRAME_HEADER + header.page];
+    let mut frame = vec![0_u8; FRAME_HEADER + header.page];
     let mut sum = header.sum;
     let (mut lost, mut ends_one) = (None, false);
     for number in 1_u64.. {
