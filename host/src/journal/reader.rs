@@ -70,7 +70,7 @@ impl Reader {
         }
         let log = wal::damage(&self.path)
             .map_err(|error| JournalError::Read(format!("cannot read the write-ahead log: {error}")))?;
-        verified.findings.extend(log.map(|what| Finding::File(format!("{what} cannot be read"))));
+        verified.findings.extend(log.map(Finding::File));
         let mut statement = self.connection.prepare("PRAGMA integrity_check(10)").map_err(read_error)?;
         let said = statement.query_map([], |row| row.get::<_, String>(0)).map_err(read_error)?;
         for line in said {

@@ -33,7 +33,7 @@ pub(super) fn check(path: &Path, created: bool) -> Result<(), JournalError> {
     // Before SQLite reads it, and takes what it cannot read for the traces of a crash.
     match wal::damage(path) {
         Ok(None) => {}
-        Ok(Some(what)) => return Err(damaged(path, format!("{what} cannot be read"))),
+        Ok(Some(what)) => return Err(damaged(path, what)),
         Err(error) => return Err(opening_failed(path, format!("cannot read its write-ahead log: {error}"))),
     }
     let connection = read_only(path).map_err(sqlite)?;

@@ -51,8 +51,10 @@ fn look(wal: &Path) -> io::Result<Option<([u8; HEADER], String)>> {
     }
     let found = match Header::read(&start) {
         Some(header) => first_lost(&header, file)?
-            .map(|number| format!("frame {number} of its write-ahead log, and others come after it")),
-        None if fill(&mut file, &mut [0; FRAME_HEADER])? => Some("the header of its write-ahead log".to_owned()),
+            .map(|number| format!("frame {number} of its write-ahead log cannot be read, and others come after it")),
+        None if fill(&mut file, &mut [0; FRAME_HEADER])? => {
+            Some("the header of its write-ahead log cannot be read".to_owned())
+        }
         None => None,
     };
     Ok(found.map(|found| (start, found)))
