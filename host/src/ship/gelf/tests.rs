@@ -145,7 +145,7 @@ fn what_the_gelf_crate_says_of_a_message_we_say_as_well() {
             let theirs = if key == "timestamp" { json!(theirs.as_f64()) } else { theirs.clone() };
             assert_eq!(ours, theirs, "{key} of {given}");
         }
-        let alone: Vec<_> = ours.keys().filter(|key| said.get(key).is_none()).collect();
+        let alone: Vec<_> = ours.keys().filter(|key| said.get(key).is_none()).cloned().collect();
         let of_the_chain = ["chain_id", "seq", "hash", "prev_hash", "event_id", "entry_id"];
         let expected = ["source_system", "replica", "log_type"].into_iter().chain(of_the_chain);
         assert_eq!(
