@@ -28,7 +28,7 @@ fn every_point_of_the_binary_is_crashed_at() {
     let (_, points) = text.split_once("crash:after:… of ").expect("it names them");
     let has: BTreeSet<_> = points.trim().split(", ").collect();
     let crashed_at = POINTS.iter().filter_map(|point| point.strip_prefix("before:"));
-    assert_eq!(has, crashed_at.chain(STEPS).collect());
+    assert_eq!(has, crashed_at.chain(STEPS).collect::<BTreeSet<_>>());
 }
 
 fn around(step: &str, crash: impl Fn(&str) + Sync) {

@@ -101,8 +101,9 @@ fn a_route_by_rule_holds_for_every_page_about_that_rule() {
         "paging:\n  alertmanager: {{url: \"http://{}\"}}\n  webhook: {{url: \"http://{}/hook\"}}\n  routes: [{{rule: \"{POOL}\", to: [alertmanager]}}]\n",
         alertmanager.address, webhook.address
     );
+    let namespaces = "apiVersion: v1\nkind: Namespace\nmetadata: {name: staging}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: production}\n---\n";
     let foreign = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: falco-emergency-isolation, namespace: production}\nspec: {podSelector: {}}\n";
-    let house = Plan::new().manifests(foreign).and(&paging).start();
+    let house = Plan::new().manifests(&format!("{namespaces}{foreign}")).and(&paging).start();
     house.record_of(&alerts::about(POOL, "staging", "web"));
     alertmanager.wait_for("kubectl delete networkpolicy").expect("what it did");
     house.record_of(&alerts::about(POOL, "production", "web"));

@@ -135,6 +135,7 @@ fn a_configuration_swapped_to_nonsense_holds_the_change_of_an_action_under_way()
     // The action is at its first change, and waits for Graylog to accept its intent.
     let house = Plan::new()
         .and(&format!("audit: {{require: graylog, graylog: {{url: \"http://{}/gelf\"}}}}", graylog.address))
+        .and("plugins: {limits: {timeout: 30s}}")
         .start();
     let alert = alerts::about(MINER, "production", "debug");
     house.post(&alert);
