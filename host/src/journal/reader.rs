@@ -38,7 +38,12 @@ impl Reader {
         let sqlite = |error: rusqlite::Error| soundness::opening(path, &error);
         let connection = soundness::read_only(path).map_err(sqlite)?;
         let version = match schema::identify(&connection, path)? {
-            Found::Nothing => return Err(failed("it is empty: nothing was ever written to it".to_owned())),
+            // Or what was written cannot be read.
+            Found::Nothing => {
+                let nothing = || failed("it is empty: nothing was ever written to it".to_owned());
+                let damage = wal::damage(path).ok().flatten();
+                return Err(damage.map_or_else(nothing, |what| soundness::damaged(path, what)));
+            }
             Found::Journal { version } => version,
         };
         // One moment for everything that is read, however long a controller writes beside us.

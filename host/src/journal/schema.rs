@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{JournalError, chain, soundness};
 use crate::ambient::Ambient;
@@ -132,7 +132,13 @@ pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, Journal
     };
     let steps = usize::try_from(from - 1).map_or(&[][..], |done| &MIGRATIONS[done.min(MIGRATIONS.len())..]);
     for migration in steps {
-        transaction.execute_batch(migration).map_err(sqlite)?;
+        transaction.execute_batch(migration).map_err(|error| match error.sqlite_error_code() {
+            // A statement that does not fit: the tables are not those of the version that the file names.
+            None | Some(ErrorCode::Unknown) => {
+                soundness::damaged(path, format!("its tables are not those of schema version {from}: {error}"))
+            }
+            Some(_) => sqlite(error),
+        })?;
     }
     if from < VERSION {
         transaction.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
