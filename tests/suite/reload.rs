@@ -208,7 +208,7 @@ fn a_plugin_file_that_is_replaced_and_a_token_that_is_exchanged_are_taken_withou
     house.wait_for_change("token", 1);
     let alert = alerts::about(MINER, "production", "debug").to_string();
     let status = |token: &str| http::post(house.controller.address, "/alert", token, alert.as_bytes()).unwrap().status;
-    assert_eq!(status(crate::house::TOKEN), 401);
+    assert_eq!(status(house::TOKEN), 401);
     assert_eq!(status("another-token-of-more-than-16-bytes"), 204);
 }
 
