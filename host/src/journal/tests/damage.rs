@@ -159,7 +159,9 @@ fn a_write_ahead_log_that_lost_what_was_committed_is_refused() {
     let (file, log, rows, ends) = killed();
     assert_eq!(left_of(&file, &log, &rows, "whole"), Some(0));
     let (mut refused, mut harmless) = (0, 0);
-    for at in (0..log.len()).step_by(97) {
+    // All of the log's header, of one frame's header, and here and there elsewhere.
+    let frame = 32 + 30 * 4120;
+    for at in (0..32).chain(frame..frame + 24).chain((0..log.len()).step_by(4001)) {
         let mut damaged = log.clone();
         damaged[at] ^= 1 << (at % 8);
         // The last transaction may as well be one that a crash cut off, and the end of the one before it says nothing.
@@ -172,7 +174,7 @@ fn a_write_ahead_log_that_lost_what_was_committed_is_refused() {
             }
         }
     }
-    assert!(refused > 100 && refused > harmless, "{refused} refused, {harmless} harmless");
+    assert!(refused > 100 && harmless == 0, "{refused} refused, {harmless} harmless");
     let mut zeros = log.clone();
     zeros[ends[4]..ends[6]].fill(0);
     assert_eq!(left_of(&file, &zeros, &rows, "a hole"), None);
