@@ -38,7 +38,11 @@ pub(super) fn check(path: &Path, created: bool) -> Result<(), JournalError> {
     }
     let connection = read_only(path).map_err(sqlite)?;
     let version = match schema::identify(&connection, path)? {
-        // A program that stopped while it created the file.
+        // A program that stopped while it created the file; not one that had come so far as to lock it.
+        Found::Nothing if fs::metadata(beside(path, ".lock")).is_ok() => {
+            let what = "it holds nothing, and a controller has worked with it before: its write-ahead log is lost";
+            return Err(damaged(path, what.to_owned()));
+        }
         Found::Nothing => return Ok(()),
         Found::Journal { version } => version,
     };

@@ -196,6 +196,25 @@ fn a_write_ahead_log_that_ends_in_the_middle_of_a_transaction_is_what_a_crash_le
 }
 
 #[test]
+fn a_journal_whose_write_ahead_log_held_everything_and_is_gone_is_refused() {
+    let (file, ..) = killed();
+    let place = place();
+    let lock = soundness::beside(&place.path, ".lock");
+    fs::write(&lock, "").unwrap();
+    for log in [None, Some("")] {
+        fs::write(&place.path, &file).unwrap();
+        let _ = fs::remove_file(soundness::beside(&place.path, "-wal"));
+        log.map_or(Ok(()), |log| fs::write(soundness::beside(&place.path, "-wal"), log)).unwrap();
+        let error = Store::open(&place.path, &place.ambient).err().unwrap().to_string();
+        assert!(error.contains("its write-ahead log is lost"), "{error}");
+        assert!(fs::read(&place.path).unwrap() == file, "left as it was");
+    }
+    // As a program leaves it that stopped while it made the file.
+    fs::remove_file(lock).unwrap();
+    ok(&mut place.store(), vec![entry(1)]);
+}
+
+#[test]
 fn a_larger_file_is_refused_for_its_length_and_its_last_records() {
     let place = place();
     let mut store = place.store();
