@@ -62,7 +62,7 @@ fn component(wit: &Path) -> Vec<u8> {
     let mut encoder = ComponentEncoder::default().validate(true).module(&module).expect("a module of it");
     let mut component = encoder.encode().expect("a component");
     let section = [&[SECTION.len() as u8], SECTION.as_bytes(), MANIFEST.as_bytes()].concat();
-    assert!((128..1 << 14).contains(&section.len()), "a length of two bytes");
+    assert!(section.len() < 1 << 14, "a length of two bytes");
     component.extend([0, section.len() as u8 & 0x7f | 0x80, (section.len() >> 7) as u8]);
     component.extend(section);
     component
