@@ -175,7 +175,8 @@ fn permitted() -> BTreeSet<String> {
                     let (touched, manifest) = (Some(&document.touched), document.manifest.as_ref());
                     let writes = Call { touched, manifest, force: document.force, ..call.clone() };
                     ask(document.called.to_owned(), Call { verb: Verb::Patch, ..writes.clone() });
-                    if manifest.is_some() {
+                    // Of a subresource nothing is created by a manifest: the gate refuses that before it asks.
+                    if manifest.is_some() && resource.subresource().is_none() {
                         ask(document.called.to_owned(), Call { verb: Verb::Create, ..writes });
                     }
                 }
