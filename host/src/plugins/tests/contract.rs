@@ -8,12 +8,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
 use super::component::MANIFEST;
+use super::{Arc, Asked, CallError, Noted, Outside, Reason, Sandbox, asked, run_in};
 use crate::plugins::manifest::{SECTION, VERSION};
-use crate::plugins::{Plugins, Source};
+use crate::plugins::{End, Limits, Plugins, Source};
 
 const WIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
 
@@ -154,6 +156,40 @@ fn what_is_frozen_cannot_differ() {
         assert!(reason.contains("does not fit contract 0.1.0") && reason.contains("build it anew"), "{what}: {reason}");
         assert!(reason.contains("falco-response:plugin/"), "{what}: it names the interface: {reason}");
     }
+}
+
+/// kill_pod as it was first built, on which `kill-pod-0.1.0/lib.rs` beside it is all that there is.
+const KILL_POD: &[u8] = include_bytes!("../../../../tests/fixtures/plugins/kill-pod-0.1.0.wasm");
+
+#[tokio::test]
+async fn an_action_that_was_built_for_0_1_0_is_run_as_it_is() {
+    let digest = crate::hex::hex(&Sha256::digest(KILL_POD));
+    assert_eq!(digest, "54a41cdc93ae93f722640ad509c2319cf5b6547209bc631678dd8df430c55e2b", "it is never built again");
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("kill_pod.wasm"), KILL_POD).unwrap();
+    let plugins = Plugins::load(&Source::new(dir.path())).expect("loads");
+    assert_eq!(plugins.unusable, []);
+    let kill_pod = plugins.get("kill_pod").expect("by its name");
+    assert!(kill_pod.manifest.repeatable && !kill_pod.manifest.pages);
+    assert_eq!(kill_pod.validate(r#"{"grace_period_seconds": 5}"#).await, Ok(()));
+    let problems = kill_pod.validate(r#"{"grace": 5}"#).await.expect_err("unknown");
+    assert_eq!(problems[0].at, "/grace");
+
+    let report = |outside: &Arc<Noted>| {
+        let parameters = r#"{"grace_period_seconds": 5}"#.to_owned();
+        let outside = Arc::clone(outside) as Arc<dyn Outside>;
+        let sandbox = Sandbox::new(Limits::default(), Asked { parameters, ..asked() }, outside);
+        async move { run_in(kill_pod, sandbox, None).await.end }
+    };
+    let outside = Noted::new();
+    assert_eq!(report(&outside).await, End::Acted("deleted pod checkout-1".to_owned()));
+    let calls = outside.calls();
+    assert!(calls.len() == 1 && calls[0].starts_with("Delete {"), "{calls:?}");
+    assert!(calls[0].contains("\"checkout-1\"") && calls[0].contains("\"u-1\"") && calls[0].contains("Some(5)"), "{calls:?}");
+    let answer = |reason| Noted::answering(Err(CallError { reason, message: "why".to_owned() }));
+    assert_eq!(report(&answer(Reason::NotFound)).await, End::Skipped("already gone".to_owned()));
+    assert_eq!(report(&answer(Reason::Denied)).await, End::Failed { message: "why".to_owned(), retry: false });
+    assert_eq!(report(&answer(Reason::Unavailable)).await, End::Failed { message: "why".to_owned(), retry: true });
 }
 
 /// The contract as `interface: item`, one a line, without comments and line breaks.
