@@ -60,7 +60,7 @@ pub enum Schema {
 #[diagnostic::on_unimplemented(
     message = "a parameter cannot be a `{Self}`",
     label = "not a type for a parameter",
-    note = "there are bool, u8 to u64, i8 to i64, f64, String, and Vec and Option of these"
+    note = "there are bool, u8 to u64, i8 to i64, f64, String, and of these Vec, Option and BTreeMap<String, _>"
 )]
 pub trait Parameter {
     /// As the manifest describes it.

@@ -1,6 +1,6 @@
 //! label_pod in each language: one manifest, and the same cases as in Rust.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use integration_tests::controller::binary;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::component;
 
-fn rust() -> std::path::PathBuf {
+fn rust() -> PathBuf {
     root().join("target/plugins/label_pod.wasm")
 }
 
@@ -48,6 +48,17 @@ fn pass_the_same_cases() {
         let (good, text) = plugin(&["test", cases, "--component"], &file);
         println!("{text}");
         assert!(good, "{}: {text}", file.display());
+    }
+}
+
+#[test]
+fn a_new_project_passes_its_tests_as_it_is() {
+    for language in ALL {
+        let project = language.components().join("new/quarantine-pod");
+        let (good, text) =
+            plugin(&["test", project.to_str().unwrap(), "--component"], &component(language, "new.wasm"));
+        assert!(good, "{language:?}: {text}");
+        assert_eq!(inspected(&component(language, "new.wasm"))["name"], "quarantine_pod", "{language:?}");
     }
 }
 

@@ -114,8 +114,15 @@ impl Plan {
             .expect("target/plugins is not built: run cargo xtask test")
             .map(|entry| entry.unwrap().path())
             .collect();
+        // Each start compiles what is there: only the runbook's, and what else the configuration names.
+        let wanted = |file: &PathBuf| {
+            let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            file.extension().is_some_and(|extension| extension == "wasm")
+                && (["kill_pod", "isolate_namespace"].contains(&name) || self.config.contains(name))
+        };
+        files.retain(wanted);
         files.extend_from_slice(&self.further);
-        for file in files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
+        for file in files {
             std::fs::copy(&file, dir.join(file.file_name().unwrap())).unwrap();
         }
         dir

@@ -29,6 +29,8 @@ mod kill;
 mod metrics;
 mod overload;
 mod paging;
+mod pod;
+mod plugin_record;
 mod plugin_run;
 mod plugin_test;
 mod rbac;

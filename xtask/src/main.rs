@@ -8,6 +8,7 @@ mod demo;
 mod deploy;
 mod fuzz;
 mod image;
+mod kept;
 mod languages;
 mod plugins;
 mod simulate;

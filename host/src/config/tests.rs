@@ -345,6 +345,38 @@ fn warns_of_what_loads_and_does_not_work() {
     );
 }
 
+/// The same texts are put to the policy itself (tests/real/admission.rs).
+#[test]
+fn warns_where_the_admission_policy_would_not_read_it_as_live() {
+    let is_warned = |text: &str| {
+        let config = parse(&format!("{text}\nallowed_namespaces: [a]\nrules: []\n")).unwrap();
+        assert!(!config.dryrun, "{text:?}");
+        let warnings = warnings(&config);
+        warnings.iter().any(|warning| warning.contains("knows no other spelling than one line `dryrun: false`"))
+    };
+    for plain in [
+        "dryrun: false",
+        "dryrun: false # since Monday",
+        "---\ndryrun:   false\r",
+        "# dryrun: true\ndryrun: false",
+        "identity: name\ndryrun:\tfalse \t",
+    ] {
+        assert!(!is_warned(plain), "{plain:?}");
+    }
+    for other in [
+        "dryrun: False",
+        "dryrun : false",
+        "\"dryrun\": false",
+        "'dryrun': false",
+        "? dryrun\n: false",
+        "dryrun: !!bool false",
+        "dryrun:\n  false",
+        "cluster_name: 'x\n\n  y'\ndryrun: FALSE",
+    ] {
+        assert!(is_warned(other), "{other:?}");
+    }
+}
+
 #[test]
 fn bytes_that_are_no_text_are_placed() {
     let error = Config::parse(Path::new("c.yaml"), b"dryrun: true\n# \xc3\xa4\xff\n").unwrap_err();

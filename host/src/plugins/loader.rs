@@ -163,9 +163,17 @@ fn compile(
     }
     let component = Component::from_binary(engine.wasm(), &content)
         .map_err(|error| format!("cannot be compiled: {}", one_line(&format!("{error:#}"), 512)))?;
-    if let Some(Err(error)) = cache.map(|cache| cache.store(sha256, &component)) {
-        warnings.push(error.to_string());
-    }
+    let kept = match cache.map(|cache| cache.store(sha256, &component).map(|()| cache.load(sha256))) {
+        Some(Ok(kept)) => kept,
+        Some(Err(error)) => {
+            warnings.push(error.to_string());
+            None
+        }
+        None => None,
+    };
+    // Mapped from the file it takes memory only as far as it is used, and none that could not be had again.
+    let component = kept.unwrap_or(component);
+    super::trim::freed_memory();
     Ok(component)
 }
 

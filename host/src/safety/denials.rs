@@ -116,7 +116,7 @@ fn missing_fields(call: &Call) -> Result<Vec<String>, &'static str> {
 }
 
 /// A text that YAML reads back as the same text, inside a list in brackets.
-fn yaml(text: &str) -> String {
+pub(crate) fn yaml(text: &str) -> String {
     let plain = text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'/' | b'_'))
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());

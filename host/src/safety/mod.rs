@@ -5,7 +5,7 @@ pub mod budget;
 pub mod checks;
 pub mod clearance;
 pub mod defaults;
-mod denials;
+pub(crate) mod denials;
 mod dependents;
 pub(crate) mod document;
 pub mod effective;

@@ -83,11 +83,11 @@ impl Action for IsolatePod {
 fn missing<'l>(manifest: &Value, labels: &[&'l str]) -> Result<Vec<&'l str>, Failure> {
     let mut missing = Vec::new();
     for label in labels {
-        match manifest.at(&["metadata", "labels", label]).as_str() {
+        match manifest.at(&["metadata", "labels", *label]).as_str() {
             None => missing.push(*label),
             Some(policy::ON) => {}
             Some(other) => {
-                let found = ["the pod bears the label ", label, "=", other, ", which the action did not put there"];
+                let found = ["the pod bears the label ", *label, "=", other, ", which the action did not put there"];
                 return Err(Failure::new(found.concat()));
             }
         }
@@ -130,7 +130,7 @@ fn mark(host: &Host, pod: &ObjectRef, labels: &[&str]) -> Result<(), Failure> {
         .cluster()
         .merge(pod, &object([("metadata", object([("labels", change)]))]))
         .map_err(|error| Failure::from(error).context("the policies are in place, but the pod bears no label"))?;
-    let stayed = |label: &&str| marked.at(&["metadata", "labels", label]).as_str() == Some(policy::ON);
+    let stayed = |label: &&str| marked.at(&["metadata", "labels", *label]).as_str() == Some(policy::ON);
     if labels.iter().all(stayed) {
         Ok(())
     } else {

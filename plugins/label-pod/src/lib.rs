@@ -39,7 +39,7 @@ impl Action for LabelPod {
             let there = manifest.at(&["metadata", kind]);
             // What the pod has already need not be permitted.
             let missing: Vec<_> =
-                wanted.into_iter().filter(|(key, value)| there.at(&[key]).as_str() != Some(value)).collect();
+                wanted.into_iter().filter(|(key, value)| there.at(&[key]).as_str() != Some(value.as_str())).collect();
             if !missing.is_empty() {
                 metadata.push((kind, object(missing.into_iter().map(|(key, value)| (key, Value::from(value))))));
             }

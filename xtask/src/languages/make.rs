@@ -14,7 +14,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 const STUB: &str = "--stub-wasi";
-/// The project that `plugin new` makes; the component of another name than its folder tells that names are put in.
+/// What `plugin new` is asked for.
 const NEW: &str = "quarantine-pod";
 /// What building leaves in a project.
 const LEFT: [&str; 3] = ["build", "__pycache__", "node_modules"];
