@@ -119,7 +119,8 @@ fn log_options() -> &'static str {
 fn an_action_that_needs_a_newer_contract_is_told_both_versions_and_what_to_do() {
     let newer = (AT_0_1_0, "package falco-response:plugin@0.1.7");
     let page = ("    note: func(", "    page: func(text: string);\n    note: func(");
-    let http = ("http.wit", "package falco-response:plugin@0.1.7;\ninterface http { get: func(url: string) -> string; }\n");
+    let http =
+        ("http.wit", "package falco-response:plugin@0.1.7;\ninterface http { get: func(url: string) -> string; }\n");
     for (what, component) in [
         ("page", action(&[newer, page], &[])),
         ("http", action(&[newer, ("    import audit;\n", "    import audit;\n    import http;\n")], &[http])),
@@ -138,16 +139,28 @@ fn an_action_that_needs_a_newer_contract_is_told_both_versions_and_what_to_do() 
 #[test]
 fn what_is_frozen_cannot_differ() {
     for (what, change) in [
-        ("a field of an imported record", ("        name: string,\n", "        name: string,\n        scope: string,\n")),
+        (
+            "a field of an imported record",
+            ("        name: string,\n", "        name: string,\n        scope: string,\n"),
+        ),
         ("a field taken away", ("        uid: option<string>,\n", "")),
-        ("a field of an options record", ("        previous: bool,\n", "        previous: bool,\n        since: u32,\n")),
+        (
+            "a field of an options record",
+            ("        previous: bool,\n", "        previous: bool,\n        since: u32,\n"),
+        ),
         ("a case of an imported enum", ("        not-found,\n", "        not-found,\n        gone,\n")),
         ("a level", ("enum level { error,", "enum level { trace, error,")),
         ("a priority", ("informational, debug }", "informational, debug, none }")),
         ("a case of an imported variant", ("        merge(json),\n", "        merge(json),\n        apply(json),\n")),
-        ("an argument", ("note: func(key: string, value: string)", "note: func(key: string, value: string, page: bool)")),
+        (
+            "an argument",
+            ("note: func(key: string, value: string)", "note: func(key: string, value: string, page: bool)"),
+        ),
         ("an answer", ("attempt: func() -> u32;", "attempt: func() -> u64;")),
-        ("a case of the outcome", ("        skipped(string),\n", "        skipped(string),\n        waiting(string),\n")),
+        (
+            "a case of the outcome",
+            ("        skipped(string),\n", "        skipped(string),\n        waiting(string),\n"),
+        ),
         ("a field of the failure", ("        retry: bool,\n", "        retry: bool,\n        code: u32,\n")),
         ("an export that is missing", ("    validate: func(parameters: json) -> result<_, list<problem>>;\n", "")),
         ("what an export answers", ("run: func() -> result<outcome, failure>", "run: func() -> result<_, failure>")),
@@ -185,7 +198,10 @@ async fn an_action_that_was_built_for_0_1_0_is_run_as_it_is() {
     assert_eq!(report(&outside).await, End::Acted("deleted pod checkout-1".to_owned()));
     let calls = outside.calls();
     assert!(calls.len() == 1 && calls[0].starts_with("Delete {"), "{calls:?}");
-    assert!(calls[0].contains("\"checkout-1\"") && calls[0].contains("\"u-1\"") && calls[0].contains("Some(5)"), "{calls:?}");
+    assert!(
+        calls[0].contains("\"checkout-1\"") && calls[0].contains("\"u-1\"") && calls[0].contains("Some(5)"),
+        "{calls:?}"
+    );
     let answer = |reason| Noted::answering(Err(CallError { reason, message: "why".to_owned() }));
     assert_eq!(report(&answer(Reason::NotFound)).await, End::Skipped("already gone".to_owned()));
     assert_eq!(report(&answer(Reason::Denied)).await, End::Failed { message: "why".to_owned(), retry: false });
