@@ -11,7 +11,6 @@ mod budgets;
 mod chain;
 mod check;
 mod confirm;
-mod contract;
 mod delivery;
 mod deploy;
 mod docs;
