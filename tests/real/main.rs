@@ -19,5 +19,6 @@ mod isolation;
 mod kill;
 mod lane;
 mod leaving;
+mod plugin_run;
 mod rbac;
 mod webhooks;
