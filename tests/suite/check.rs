@@ -6,7 +6,7 @@ use integration_tests::controller::binary;
 
 use crate::house::Plan;
 
-fn check(plan: &Plan) -> Output {
+pub fn check(plan: &Plan) -> Output {
     let setup = plan.setup();
     Command::new(binary().unwrap())
         .arg("check")
@@ -18,7 +18,7 @@ fn check(plan: &Plan) -> Output {
         .unwrap()
 }
 
-fn errors(output: &Output) -> String {
+pub fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

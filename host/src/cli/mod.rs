@@ -35,10 +35,10 @@ enum Command {
     Audit(audit::Arguments),
     /// Print the Roles that the configuration needs, or the admission policies that fence it in.
     Rbac(rbac::Arguments),
+    /// Write actions: make, build, look at, run and test plugins.
+    Plugin(plugin::Arguments),
     /// Rehearse recorded alerts: what a configuration would have done about them.
     Replay(replay::Arguments),
-    /// Try out and test actions.
-    Plugin(plugin::Arguments),
 }
 
 /// Why a command ended early; each has its exit code.
@@ -74,8 +74,8 @@ pub fn main() -> ExitCode {
             Command::Check(arguments) => check::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments),
             Command::Rbac(arguments) => rbac::run(arguments).await,
-            Command::Replay(arguments) => replay::run(arguments).await,
             Command::Plugin(arguments) => plugin::run(arguments).await,
+            Command::Replay(arguments) => replay::run(arguments).await,
         }
     });
     // A request that hangs must not keep the process alive.

@@ -5,7 +5,10 @@
 
 mod bindings;
 mod cache;
+pub mod described;
 pub mod engine;
+mod exports;
+pub mod file;
 mod host;
 mod limits;
 mod loader;

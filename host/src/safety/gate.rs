@@ -40,6 +40,20 @@ pub enum Change {
     Evict { pod: ObjectRef, grace_period_seconds: Option<u32> },
 }
 
+/// Where a call is made; no name where it is in the document.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub resource: &'a ApiResource,
+    pub namespace: Option<&'a Namespace>,
+    pub name: Option<&'a ObjectName>,
+}
+
+impl<'a> From<&'a ObjectRef> for Place<'a> {
+    fn from(object: &'a ObjectRef) -> Self {
+        Self { resource: &object.resource, namespace: object.namespace.as_ref(), name: Some(&object.name) }
+    }
+}
+
 #[derive(Clone)]
 pub struct Gate {
     pub(super) inner: Arc<Inner>,
@@ -147,6 +161,13 @@ impl Gate {
         let mut call = record(function, &ApiResource::core("unknown"), None, None, true, run);
         call.resource = "invalid name".to_owned();
         deny(run, &call, Refusal::new(Check::InvalidName, error.to_string()))
+    }
+
+    /// Records that a plugin's call brought a document that is none, and gives the error it gets.
+    pub fn refuse_document(&self, run: &Run, function: &'static str, place: Place<'_>, message: String) -> CallError {
+        let Place { resource, namespace, name } = place;
+        let call = record(function, resource, namespace, name, true, run);
+        CallError { reason: Reason::Invalid, ..deny(run, &call, Refusal::new(Check::Document, message)) }
     }
 }
 

@@ -1,7 +1,11 @@
-//! `plugin`: what the author of an action works with. One file a subcommand.
+//! `plugin`: the road of whoever writes an action, one file a subcommand.
 
+mod build;
 mod component;
+mod description;
+mod inspect;
 mod junit;
+mod new;
 mod paint;
 mod run;
 mod test;
@@ -16,6 +20,12 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Make a project that builds and passes its tests as it is.
+    New(new::Arguments),
+    /// Build a project to a component, or stamp a manifest into one.
+    Build(build::Arguments),
+    /// Say what an action is, what it may reach, and what it needs from the operator.
+    Inspect(inspect::Arguments),
     /// Run an action as the controller would, and show what it does.
     Run(run::Arguments),
     /// Run the cases of an action.
@@ -24,6 +34,9 @@ enum Command {
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
+        Command::New(arguments) => new::run(arguments),
+        Command::Build(arguments) => build::run(arguments),
+        Command::Inspect(arguments) => inspect::run(arguments),
         Command::Run(arguments) => run::run(arguments).await,
         Command::Test(arguments) => test::run(arguments).await,
     }
