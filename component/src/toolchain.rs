@@ -66,7 +66,7 @@ fn sysroot(root: &Path) -> Result<PathBuf, String> {
         .args(["--print", "sysroot"])
         .current_dir(root)
         .output()
-        .map_err(|error| format!("cannot run rustc: {error}"))?;
+        .map_err(|error| format!("cannot run rustc: {error}; install Rust with rustup (https://rustup.rs)"))?;
     if !output.status.success() {
         return Err(format!("rustc --print sysroot: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }

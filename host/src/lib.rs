@@ -13,6 +13,8 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 mod faults;
+#[cfg(test)]
+mod fuzz;
 pub mod harness;
 mod hex;
 pub mod intake;

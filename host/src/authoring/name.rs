@@ -13,25 +13,25 @@ impl ActionName {
     /// # Errors
     /// Says which names there may be, and proposes one.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let is_word =
-            |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        let kebab = text.contains('-');
-        let words: Vec<String> = text.split(if kebab { '-' } else { '_' }).map(str::to_owned).collect();
-        let sound = text.len() <= LIMIT
-            && text.starts_with(|first: char| first.is_ascii_lowercase())
-            && words.iter().all(|word| is_word(word));
-        if !sound {
+        let Some(name) = Self::sound(text) else {
             return Err(format!(
                 "a name is lower-case words of letters and digits, joined by `_` or by `-`, the first beginning with a \
-                 letter, of at most {LIMIT} bytes: {}",
+                 letter, of at most {LIMIT} bytes: try {}",
                 proposal(text)
             ));
-        }
-        let name = Self { words };
+        };
         if is_among(&name.snake(), RESERVED) {
             return Err(format!("`{text}` is taken, so that no crate can be called so: try {}_pod", name.snake()));
         }
         Ok(name)
+    }
+
+    fn sound(text: &str) -> Option<Self> {
+        let words: Vec<String> = text.split(if text.contains('-') { '-' } else { '_' }).map(str::to_owned).collect();
+        let is_word =
+            |word: &String| !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let begins = text.starts_with(|first: char| first.is_ascii_lowercase());
+        (begins && text.len() <= LIMIT && words.iter().all(is_word)).then_some(Self { words })
     }
 
     /// As the manifest and rules have it: `quarantine_pod`.
@@ -87,7 +87,7 @@ fn proposal(text: &str) -> String {
     }
     let name = words.join("_").to_ascii_lowercase();
     let name = name.trim_start_matches(|c: char| !c.is_ascii_lowercase());
-    if ActionName::parse(name).is_ok() { format!("try {name}") } else { "try quarantine_pod".to_owned() }
+    ActionName::sound(name).map_or_else(|| "quarantine_pod".to_owned(), |name| name.snake())
 }
 
 #[cfg(test)]

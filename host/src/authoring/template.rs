@@ -165,6 +165,21 @@ mod tests {
         assert!(!manifest.contains("proptest"));
     }
 
+    /// So that a project is built from what the tests of this workspace were built from.
+    #[test]
+    fn a_project_in_rust_starts_with_the_versions_of_this_workspace() {
+        let workspace = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap();
+        let (_, lock) = embedded::RUST.iter().find(|(path, _)| *path == "Cargo.lock").unwrap();
+        // Name, version, source and checksum of each; what it depends on is a matter of features.
+        let head = |package: &str| package.split("dependencies").next().unwrap_or_default().trim().to_owned();
+        let known: Vec<String> = workspace.split("[[package]]").map(head).collect();
+        let own: Vec<String> = lock.split("[[package]]").skip(1).map(head).collect();
+        assert!(own.len() > 20, "{own:?}");
+        for package in own.iter().filter(|package| package.contains("source")) {
+            assert!(known.contains(package), "host/templates/rust/Cargo.lock is not up to date:\n{package}");
+        }
+    }
+
     #[test]
     fn refuses_a_folder_in_which_there_is_something() {
         let folder = tempfile::tempdir().unwrap();

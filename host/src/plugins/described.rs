@@ -30,7 +30,7 @@ impl Described {
     pub fn of(component: &[u8]) -> Result<Self, String> {
         let outline = Outline::read(component).map_err(|error| error.to_string())?;
         // What it imports shows how it was built, and that is what has to change first.
-        outline.check_imports().map_err(|error| error.to_string())?;
+        outline.check_contract().map_err(|error| error.to_string())?;
         let manifest = manifest::of_outline(&outline).map_err(|error| match manifest::name_in(&outline) {
             Some(name) => format!("calls itself {name}, but {error}"),
             None => error.to_string(),

@@ -13,8 +13,9 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use super::bindings::{ActionPlugin, ActionPluginPre};
 use super::cache::CodeCache;
 use super::engine::Engine;
+use super::exports;
 use super::file::{COMPONENT_LIMIT, content, digest};
-use super::manifest::{self, CONTRACT, Manifest};
+use super::manifest::{self, Manifest, VERSION};
 use super::outline::Outline;
 use super::sandbox::Sandbox;
 use super::text::one_line;
@@ -26,6 +27,8 @@ struct Candidate {
     file: PathBuf,
     sha256: String,
     manifest: Manifest,
+    /// Of the contract that it was built against, where it is newer than ours.
+    newer_contract: Option<String>,
     /// What was found wrong with it beside the manifest.
     problem: Option<String>,
 }
@@ -60,12 +63,12 @@ pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<PathBuf>) 
         candidates[index].problem = Some(reason);
     }
     for candidate in candidates {
-        let Candidate { file, sha256, manifest, problem } = candidate;
+        let Candidate { file, sha256, manifest, newer_contract, problem } = candidate;
         let ready = match problem {
             Some(problem) => Err(problem),
             None => check_pin(source, &manifest.name, &sha256).and_then(|()| {
                 let component = compile(engine, cache.as_ref(), &file, &sha256, &mut plugins.warnings)?;
-                link(&linker, &component)
+                link(&linker, &component, newer_contract.as_deref())
             }),
         };
         match ready {
@@ -106,14 +109,15 @@ pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
 fn read(file: &Path) -> Result<Candidate, (Option<String>, String)> {
     let content = content(file, COMPONENT_LIMIT).map_err(|problem| (None, problem))?;
     let outline = Outline::read(&content).map_err(|error| (None, error.to_string()))?;
-    let imports = outline.check_imports();
+    let imports = outline.check_contract();
     let (manifest, problem) = match (manifest::of_outline(&outline), imports) {
         (Ok(manifest), imports) => (manifest, imports.err().map(|error| error.to_string())),
         // What it imports shows how it was built, and that is what has to change first.
         (Err(_), Err(error)) => return Err((manifest::name_in(&outline), error.to_string())),
         (Err(error), Ok(())) => return Err((manifest::name_in(&outline), error.to_string())),
     };
-    Ok(Candidate { file: file.to_owned(), sha256: digest(&content), manifest, problem })
+    let newer_contract = outline.newer_contract().map(|version| one_line(version, 32));
+    Ok(Candidate { file: file.to_owned(), sha256: digest(&content), manifest, newer_contract, problem })
 }
 
 /// Which candidates share their name with another, each with the sentence that says so.
@@ -180,10 +184,24 @@ fn linker(engine: &Engine) -> Result<Linker<Sandbox>, LoadError> {
     Ok(linker)
 }
 
-/// Ties the imports to the host functions and finds the exports.
-fn link(linker: &Linker<Sandbox>, component: &Component) -> Result<ActionPluginPre<Sandbox>, String> {
-    linker
-        .instantiate_pre(component)
-        .and_then(ActionPluginPre::new)
-        .map_err(|error| format!("does not fit contract {CONTRACT}: {}", one_line(&format!("{error:#}"), 512)))
+/// Ties the imports to the host functions and finds the exports. One that was built against a newer contract is welcome as
+/// long as it uses nothing new.
+fn link(
+    linker: &Linker<Sandbox>,
+    component: &Component,
+    newer_contract: Option<&str>,
+) -> Result<ActionPluginPre<Sandbox>, String> {
+    let linked = linker.instantiate_pre(component).and_then(ActionPluginPre::new);
+    let linked = linked.map_err(|error| one_line(&format!("{error:#}"), 512));
+    linked.and_then(|pre| exports::check(linker.engine(), component).map(|()| pre)).map_err(|detail| {
+        match newer_contract {
+            Some(newer) => format!(
+                "needs contract {newer}, and this controller offers {VERSION}: run a controller that offers {newer}, or \
+                 build it against {VERSION}: {detail}"
+            ),
+            None => format!(
+                "does not fit contract {VERSION}, which this controller offers: build it anew against that one: {detail}"
+            ),
+        }
+    })
 }

@@ -10,7 +10,10 @@ use crate::cluster::names::{ApiResource, ObjectName};
 use crate::safety::permissions::Permission;
 
 pub const SECTION: &str = "falco-response:manifest";
+/// What a manifest names: actions for it run on every version that begins so.
 pub const CONTRACT: &str = "0.1";
+/// The whole version of the contract in `wit/`.
+pub const VERSION: &str = "0.1.0";
 /// A manifest is a few hundred bytes; with a generous parameter schema a few thousand.
 pub const SIZE_LIMIT: usize = 64 << 10;
 const NAME_LIMIT: usize = 63;

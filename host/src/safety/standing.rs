@@ -90,7 +90,7 @@ impl Only {
             Self::Metadata => limits.push("metadata only".to_owned()),
             Self::OwnNameClosing => limits.push("without force, and allowing nothing".to_owned()),
             Self::FreeMetadata => {
-                limits.push("merge patches that add labels and annotations".to_owned());
+                limits.push("merge patches that add labels and annotations nobody else lives by".to_owned());
             }
         }
         Some(limits)
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_patch_is_granted_as_far_as_it_adds_labels() {
         let permission = r#"{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"], "scope": "target"}"#;
-        assert_eq!(standing(permission), [part("merge patches that add labels and annotations")]);
+        assert_eq!(standing(permission), [part("merge patches that add labels and annotations nobody else lives by")]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::cluster::names::qualified;
 use crate::plugins::described::Described;
 use crate::plugins::manifest::{CONTRACT, Manifest, Target};
+use crate::safety::denials;
 use crate::safety::permissions::{Permission, Verb};
 use crate::safety::standing::Standing;
 use crate::telemetry::escape;
@@ -28,11 +29,22 @@ pub fn text(described: &Described) -> String {
     ] {
         line(&mut text, key, &value);
     }
-    text + &reach(described) + &parameters(manifest)
+    text.push_str(&parameters(manifest));
+    text.push_str(&permissions(described));
+    let (needed, wider) = grants(manifest);
+    text.push_str(&yaml(&manifest.name, "to grant what is not granted by default:", &needed));
+    text.push_str(&yaml(&manifest.name, "to let it do more than is granted by default:", &wider));
+    text + fields(needed.iter().chain(&wider))
 }
 
 /// What it may reach, and what an operator has to grant.
 pub fn reach(described: &Described) -> String {
+    let (needed, _) = grants(&described.manifest);
+    let lines = yaml(&described.manifest.name, "to grant what is not granted by default:", &needed);
+    permissions(described) + &lines + fields(&needed)
+}
+
+fn permissions(described: &Described) -> String {
     let mut text = String::new();
     let imports: Vec<_> = described.imports.iter().map(|import| interface(import)).collect();
     line(&mut text, "imports", &if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") });
@@ -45,9 +57,6 @@ pub fn reach(described: &Described) -> String {
         let padded = format!("{what:<width$}  {}", sentence(standing));
         line(&mut text, if index == 0 { "permissions" } else { "" }, &padded);
     }
-    let (needed, wider) = grants(&described.manifest);
-    text.push_str(&yaml(&described.manifest.name, "to grant what is not granted by default:", &needed));
-    text.push_str(&yaml(&described.manifest.name, "to let it do more than is granted by default:", &wider));
     text
 }
 
@@ -182,9 +191,7 @@ fn yaml(name: &str, why: &str, grants: &[Permission]) -> String {
     }
     let mut text = format!("\n{why}\n\n  plugins:\n    grants:\n      {name}:\n");
     for grant in grants {
-        let list = |texts: &[String]| {
-            texts.iter().map(|text| Value::from(text.as_str()).to_string()).collect::<Vec<_>>().join(", ")
-        };
+        let list = |texts: &[String]| texts.iter().map(|text| denials::yaml(text)).collect::<Vec<_>>().join(", ");
         let verbs: Vec<_> = grant.verbs.iter().map(|verb| verb.as_str()).collect();
         let mut one = format!(
             "{{apiGroups: [{}], resources: [{}], verbs: [{}], scope: {}",
@@ -198,12 +205,17 @@ fn yaml(name: &str, why: &str, grants: &[Permission]) -> String {
         }
         writeln!(text, "        - {}}}", escape::text(&one)).expect("a String takes what it is given");
     }
-    if grants.iter().any(|grant| grant.verbs.iter().any(|verb| matches!(verb, Verb::Patch | Verb::Create))) {
-        text.push_str(
-            "\n  What it may write beyond labels and annotations is named in `fields`, as in fields: [spec.replicas].\n",
-        );
+    text
+}
+
+/// What no manifest says, and a grant has to.
+fn fields<'a>(grants: impl IntoIterator<Item = &'a Permission>) -> &'static str {
+    let writes = |grant: &Permission| grant.verbs.iter().any(|verb| matches!(verb, Verb::Patch | Verb::Create));
+    if grants.into_iter().any(writes) {
+        "\nwhat it may write beyond labels and annotations is named in `fields`, as in fields: [spec.replicas]\n"
+    } else {
+        ""
     }
-    text + "\n"
 }
 
 /// From the schema, as far as it has the shape that the SDK writes; any other is shown as it is.
@@ -238,6 +250,9 @@ fn kind(schema: &Value, depth: usize) -> String {
     }
     match schema["type"].as_str() {
         Some("array") => format!("list of {}", kind(&schema["items"], depth + 1)),
+        Some("object") if schema["additionalProperties"].is_object() => {
+            format!("map to {}", kind(&schema["additionalProperties"], depth + 1))
+        }
         Some("integer") if schema["minimum"] == 0 => "integer of at least 0".to_owned(),
         Some(name) => name.to_owned(),
         None => "any".to_owned(),

@@ -1,5 +1,6 @@
 //! `plugin`: the road of whoever writes an action, one file a subcommand.
 
+mod bench;
 mod build;
 mod component;
 mod description;
@@ -7,6 +8,8 @@ mod inspect;
 mod junit;
 mod new;
 mod paint;
+mod record;
+mod replay;
 mod run;
 mod test;
 
@@ -30,6 +33,12 @@ enum Command {
     Run(run::Arguments),
     /// Run the cases of an action.
     Test(test::Arguments),
+    /// Run an action dry, and save what it exchanged with the cluster as a session.
+    Record(record::Arguments),
+    /// Play a session back with an action: whether it still sends the same and ends the same.
+    Replay(replay::Arguments),
+    /// Measure what one run of an action costs.
+    Bench(bench::Arguments),
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -39,5 +48,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Run(arguments) => run::run(arguments).await,
         Command::Test(arguments) => test::run(arguments).await,
+        Command::Record(arguments) => record::run(arguments).await,
+        Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments).await,
     }
 }

@@ -20,6 +20,7 @@ fn scale_down() -> Described {
         "parameters": {"type": "object", "additionalProperties": false, "properties": {
             "replicas": {"description": " How many are left.", "type": "integer", "minimum": 0},
             "names": {"type": "array", "items": {"anyOf": [{"type": "null"}, {"type": "string"}]}},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
         }},
     }))
 }
