@@ -2,6 +2,7 @@
 //! in Rust.
 
 mod make;
+mod table;
 mod tools;
 
 use std::path::Path;
@@ -35,8 +36,7 @@ pub fn run(root: &Path) -> Result<Outcome, String> {
     let tests = ["test", "--workspace", "--test", "languages", "--", "--nocapture", "--test-threads=2"];
     let status = Command::new(env!("CARGO")).args(tests).current_dir(root).status();
     let status = status.map_err(|error| format!("cannot run cargo: {error}"))?;
-    println!("\nWhat each costs here (the controller is a debug build: for its own share see cargo bench)");
-    build::cargo(root, &["bench", "--quiet", "--profile", "dev", "--workspace", "--bench", "sandbox"])?;
+    table::print(root)?;
     Ok(if status.success() { Outcome::Good } else { Outcome::Bad })
 }
 
