@@ -7,11 +7,13 @@
 //! [`case`]'s. Against a simulated cluster an action acts live on the simulation, unless it is asked not to; against any
 //! other, [`Cluster`] hands out a writer that sends nothing but dry runs.
 
+pub mod bench;
 pub mod case;
 pub mod difference;
 pub mod merged;
 pub mod played;
 pub mod seen;
+pub mod session;
 pub mod setup;
 pub mod stage;
 #[cfg(test)]
@@ -140,11 +142,13 @@ impl Harness {
         let dry_run = config.dryrun || simulation.is_none();
         let config = Config { dryrun: dry_run, ..stage::standing_still(config) };
         let plugins = self.plugins.within(config.plugins.limits.into());
-        if let Some(parameters) =
-            config.rules.iter().flat_map(|rule| &rule.actions).map(|action| &action.parameters).next()
-            && let Err(problems) = self.action.validate(&parameters.to_string()).await
-        {
-            return Ok(Played::of(Verdict::InvalidParameters(problems), dry_run));
+        // Within the limits that the run has: an action that cannot even check its parameters in them does not load.
+        let action = plugins.get(&self.action.manifest.name).unwrap_or(&self.action);
+        let parameters = config.rules.iter().flat_map(|rule| &rule.actions).map(|action| action.parameters.to_string());
+        for parameters in parameters {
+            if let Err(problems) = action.validate(&parameters).await {
+                return Ok(Played::of(Verdict::InvalidParameters(problems), dry_run));
+            }
         }
         let (rules, problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
         if let Some(problem) = problems.first() {

@@ -49,12 +49,19 @@ pub struct Wishes {
     pub dry_run: bool,
 }
 
+impl Wishes {
+    /// Only parameters, and a dry run.
+    pub fn dry(parameters: &Value) -> Self {
+        Self { parameters: Some(node(parameters)), dry_run: true, ..Self::default() }
+    }
+}
+
 /// # Errors
 /// Every problem found, at the places that the wishes name.
 pub fn config(path: &Path, action: &str, alert: &Alert, wishes: &Wishes) -> Result<Config, Vec<Problem>> {
     let mut problems = Problems::default();
     check(wishes, &mut problems);
-    let mut top = entries(wishes.config.as_ref());
+    let mut top = known(wishes.config.as_ref(), CONFIG);
     let namespace = alert.text("k8s.ns.name").filter(|name| Namespace::parse(name).is_ok());
     default(&mut top, "allowed_namespaces", json!(namespace.as_slice()));
     default(&mut top, "minimum_priority", json!("debug"));
@@ -62,7 +69,7 @@ pub fn config(path: &Path, action: &str, alert: &Alert, wishes: &Wishes) -> Resu
     let mut plugins = top
         .iter()
         .position(|(key, _)| key.name == "plugins")
-        .map(|at| entries(Some(&top.remove(at).1)))
+        .map(|at| known(Some(&top.remove(at).1), PLUGINS))
         .unwrap_or_default();
     if let Some(grants) = &wishes.grants {
         plugins.push((key("grants"), map(grants.location, vec![(key(action), grants.clone())])));
@@ -70,7 +77,7 @@ pub fn config(path: &Path, action: &str, alert: &Alert, wishes: &Wishes) -> Resu
     if !plugins.is_empty() {
         top.push((key("plugins"), map(Location::default(), plugins)));
     }
-    let mut rule = entries(wishes.rule.as_ref());
+    let mut rule = known(wishes.rule.as_ref(), RULE);
     rule.push((key("name"), node(&json!(alert.rule))));
     rule.push((key("action"), node(&json!(action))));
     default(&mut rule, "audit_reason", json!(REASON));
@@ -86,7 +93,7 @@ pub fn config(path: &Path, action: &str, alert: &Alert, wishes: &Wishes) -> Resu
         Ok(config) if problems.0.is_empty() => Ok(config),
         Ok(_) => Err(problems.0),
         Err(further) => {
-            // Of a key that is not ours to take, what is said first is enough.
+            // Of one place, what is said first is enough.
             let known: Vec<_> = problems.0.iter().map(|problem| problem.location).collect();
             problems.0.extend(further.into_iter().filter(|problem| !known.contains(&problem.location)));
             Err(problems.0)
@@ -106,9 +113,12 @@ fn check(wishes: &Wishes, problems: &mut Problems) {
     }
 }
 
-fn entries(node: Option<&Node>) -> Vec<(Key, Node)> {
+/// What is not known was named by [`check`].
+fn known(node: Option<&Node>, known: &[&str]) -> Vec<(Key, Node)> {
     match node.map(|node| &node.value) {
-        Some(Content::Map(entries)) => entries.clone(),
+        Some(Content::Map(entries)) => {
+            entries.iter().filter(|(key, _)| known.contains(&key.name.as_str())).cloned().collect()
+        }
         _ => Vec::new(),
     }
 }

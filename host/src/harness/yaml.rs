@@ -100,10 +100,12 @@ fn inline(value: &Value) -> String {
 
 fn is_plain(text: &str) -> bool {
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
-    let known = |c: char| c.is_ascii_alphanumeric() || "_-./@%+()=, ;'".contains(c);
+    let known = |c: char| c.is_ascii_alphanumeric() || "_-./@%+()=, ;':".contains(c);
     starts
         && !text.ends_with(' ')
         && text.chars().all(known)
+        && !text.contains(": ")
+        && !text.ends_with(':')
         && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
         && !text.contains(MARKER)
 }

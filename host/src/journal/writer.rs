@@ -136,8 +136,7 @@ impl Journal {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_scratch(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
-        let store = Store::open(path, ambient)?;
-        store.waits_for_no_disk()?;
+        let store = Store::open_scratch(path, ambient)?;
         Self::start(path, store)
     }
 
@@ -163,8 +162,7 @@ impl Journal {
     /// As [`Self::open`].
     #[cfg(test)]
     pub fn inline(path: &Path, ambient: &Ambient, disk: Arc<dyn super::Disk>) -> Result<Self, JournalError> {
-        let mut store = Store::open(path, ambient)?;
-        store.waits_for_no_disk()?;
+        let mut store = Store::open_scratch(path, ambient)?;
         store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
         let reader = Arc::new(Mutex::new(Some(schema::open_reader(path)?)));
         let driver = Driver::Inline(super::inline::Inline::new(store, disk));

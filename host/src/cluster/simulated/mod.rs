@@ -32,12 +32,13 @@ use std::task::{Context, Poll};
 use ::http::{Method, Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use load::{LoadError, Source};
 use status::Failure;
 use store::Store;
 
+use super::names::{Namespace, ObjectRef};
 use crate::ambient::Ambient;
 
 #[derive(Clone)]
@@ -51,7 +52,7 @@ struct Inner {
 struct State {
     store: Store,
     seen: Vec<Seen>,
-    faults: Vec<Fault>,
+    faults: Vec<Waiting>,
 }
 
 /// A request as it arrived.
@@ -62,6 +63,13 @@ pub struct Seen {
     /// Null where there was none, or none that is JSON.
     pub body: Value,
     pub user_agent: String,
+}
+
+/// A fault that has not met all its requests.
+struct Waiting {
+    fault: Fault,
+    /// Whether it is for that path alone, and not for what is below.
+    whole: bool,
 }
 
 /// What goes wrong with the next `times` requests of that method below that path.
@@ -179,13 +187,46 @@ impl Simulation {
         Self::new(Store::new(kinds::Kinds::built_in()), ambient)
     }
 
+    /// Nothing yet, and nobody is told of what becomes of it: what [`super::overlay`] rehearses on.
+    pub(super) fn scratch(ambient: &Ambient) -> Self {
+        Self::new(Store::quiet(kinds::Kinds::built_in()), ambient)
+    }
+
+    /// Puts an object of a namespace in place as another cluster returned it, and that namespace.
+    pub(super) fn lay(&self, object: &ObjectRef, manifest: Value) -> Value {
+        let mut state = self.state();
+        let (resource, namespace) = (&object.resource, object.namespace.as_ref().map_or("", Namespace::as_str));
+        let kind = kinds::Kind {
+            group: resource.group().to_owned(),
+            version: resource.version().to_owned(),
+            kind: manifest["kind"].as_str().unwrap_or_default().to_owned(),
+            plural: resource.plural().to_owned(),
+            namespaced: object.namespace.is_some(),
+            custom: true,
+        };
+        let key = store::Key::new(&kind, namespace, object.name.as_str());
+        state.store.kinds.learn(kind);
+        if state.store.namespace(namespace).is_none() {
+            let place = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+            let (group, plural) = (String::new(), "namespaces".to_owned());
+            let key = store::Key { group, plural, namespace: String::new(), name: namespace.to_owned() };
+            state.store.put(&key, place);
+        }
+        state.store.put(&key, manifest)
+    }
+
     /// Every request so far, those that met a fault included.
     pub fn requests(&self) -> Vec<Seen> {
         self.state().seen.clone()
     }
 
     pub fn inject(&self, fault: Fault) {
-        self.state().faults.push(fault);
+        self.state().faults.push(Waiting { fault, whole: false });
+    }
+
+    /// As [`Self::inject`], for requests to that path alone: a list and not what is in it, a pod and not its log.
+    pub fn inject_at(&self, fault: Fault) {
+        self.state().faults.push(Waiting { fault, whole: true });
     }
 
     /// From now on nothing goes wrong any more.
@@ -219,11 +260,13 @@ impl Simulation {
         };
         let mut state = self.state();
         state.seen.push(seen);
-        let fault = state.faults.iter_mut().find(|fault| {
-            fault.times > 0 && fault.method == *request.method() && request.uri().path().starts_with(&fault.path_prefix)
+        let path = request.uri().path();
+        let found = state.faults.iter_mut().find(|Waiting { fault, whole }| {
+            let there = if *whole { path == fault.path_prefix } else { path.starts_with(&fault.path_prefix) };
+            there && fault.times > 0 && fault.method == *request.method()
         })?;
-        fault.times -= 1;
-        Some(fault.kind)
+        found.fault.times -= 1;
+        Some(found.fault.kind)
     }
 
     fn carry_out(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {

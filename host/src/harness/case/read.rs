@@ -88,8 +88,10 @@ fn resolve(file: &Path, action: &str, text: String, root: &Node, problems: &mut 
     let config = setup::config(file, action, &alert, &wishes).map_err(|further| problems.0.extend(further)).ok();
     let simulation = cluster(file, &top, received_at, problems)?;
     for fault in top.list("faults", problems).unwrap_or_default() {
-        if let Some(fault) = read_fault(fault, &simulation, problems) {
-            simulation.inject(fault);
+        match read_fault(fault, &simulation, problems) {
+            Some((fault, Place::Object)) => simulation.inject_at(fault),
+            Some((fault, Place::Below)) => simulation.inject(fault),
+            None => {}
         }
     }
     Some(Case { file: file.to_owned(), name, alert, received_at, config: config?, simulation, expect, text, expect_at })
@@ -190,7 +192,16 @@ fn cluster(file: &Path, top: &Section<'_>, now: Timestamp, problems: &mut Proble
     }
 }
 
-fn read_fault(node: &Node, simulation: &Simulation, problems: &mut Problems) -> Option<Fault> {
+/// Which requests a fault meets.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Those for what the case names, and nothing else.
+    Object,
+    /// All whose path begins so.
+    Below,
+}
+
+fn read_fault(node: &Node, simulation: &Simulation, problems: &mut Problems) -> Option<(Fault, Place)> {
     let section = Section::open(node, "faults[]", FAULT, problems)?;
     if section.get("verb").is_none() {
         section.missing("verb", "`verb: delete`", problems);
@@ -207,9 +218,9 @@ fn read_fault(node: &Node, simulation: &Simulation, problems: &mut Problems) -> 
                 );
                 problems.add(section.get("object").map_or(section.location, |node| node.location), message);
             }
-            path
+            path.map(|path| (path, Place::Object))
         }
-        (None, Some(path)) => Some(path.to_owned()),
+        (None, Some(path)) => Some((path.to_owned(), Place::Below)),
         (Some(_), Some(_)) => {
             problems.add(section.location, "`faults[]` has both `object` and `path`, keep one of them");
             None
@@ -221,7 +232,7 @@ fn read_fault(node: &Node, simulation: &Simulation, problems: &mut Problems) -> 
     };
     let times = section.number("times", 1..=u64::from(u32::MAX), problems);
     let kind = answer(&section, problems)?;
-    let (verb, path) = (verb?, path?);
+    let (verb, (path, place)) = (verb?, path?);
     let below = match verb {
         "evict" => "/eviction",
         "logs" => "/log",
@@ -229,7 +240,7 @@ fn read_fault(node: &Node, simulation: &Simulation, problems: &mut Problems) -> 
     };
     let path_prefix = if path.ends_with(below) { path } else { path + below };
     let times = times.and_then(|times| u32::try_from(times).ok()).unwrap_or(u32::MAX);
-    Some(Fault { method: method(verb), path_prefix, times, kind })
+    Some((Fault { method: method(verb), path_prefix, times, kind }, place))
 }
 
 fn method(verb: &str) -> Method {

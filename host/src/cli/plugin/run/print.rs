@@ -102,12 +102,12 @@ impl Account<'_> {
             self.line("attached", &format!("{} ({}, {bytes} bytes, sha256:{})", one.name, one.media_type, one.sha256));
         }
         if let Some(said) = sentence(&ran.report.end).filter(|said| !said.is_empty()) {
-            self.line("it says", &format!("{said:?}"));
+            self.line("it says", &format!("{:?}", without_remedy(said)));
         }
         let outcome = ran.derived.outcome;
         let failure = outcome.failure().map(|failure| format!(" ({failure})")).unwrap_or_default();
         let well = matches!(outcome, Outcome::Done | Outcome::AlreadyGone | Outcome::Skipped);
-        self.ends(&format!("{}{failure}: {}", outcome.as_str(), ran.derived.detail), well);
+        self.ends(&format!("{}{failure}: {}", outcome.as_str(), without_remedy(&ran.derived.detail)), well);
         let micros = ran.report.duration.as_micros();
         self.line("took", &format!("{micros} µs, with {} KiB of memory", ran.report.peak_memory >> 10));
     }
@@ -149,6 +149,8 @@ impl Account<'_> {
         let effect = match record.effect {
             Effect::Changed => self.paint.green(&effect),
             Effect::Unchanged | Effect::Gone => effect,
+            // A 404 is an answer, too.
+            Effect::Api if !record.mutating => effect,
             _ => self.paint.red(&effect),
         };
         self.put("", &effect);
@@ -186,7 +188,7 @@ impl Account<'_> {
             self.line("page", &format!("{severity}: {summary}"));
             for key in ["detail", "undo"] {
                 if let Some(text) = details.get(key).and_then(serde_json::Value::as_str) {
-                    self.more(&format!("{key}: {text}"));
+                    self.more(&format!("{key}: {}", without_remedy(text)));
                 }
             }
         }
@@ -204,10 +206,15 @@ impl Account<'_> {
     }
 }
 
+/// The line that would allow a call stands beside the call.
+fn without_remedy(text: &str) -> &str {
+    text.split_once(REMEDY).map_or(text, |(why, _)| why)
+}
+
 /// What came of a call, as a person says it.
 fn word(call: &Call) -> &'static str {
     match call.record.effect {
-        Effect::Unchanged if !call.record.mutating => "answered",
+        Effect::Unchanged | Effect::Api if !call.record.mutating => "answered",
         Effect::Gone => "gone already",
         Effect::NotSent => "not sent",
         Effect::NoAnswer => "not answered",
