@@ -20,4 +20,5 @@ mod kill;
 mod lane;
 mod leaving;
 mod rbac;
+mod rehearsal;
 mod webhooks;

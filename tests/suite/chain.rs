@@ -133,3 +133,44 @@ fn a_dry_run_of_all_of_it_changes_nothing_and_keeps_the_evidence() {
     assert_eq!(found[0]["attachments"].as_array().map(Vec::len), Some(3), "{}", found[0]);
     assert!(house.changes().is_empty(), "{:?}", house.changes());
 }
+
+/// What became of each action, in the words that a dry and a live run share.
+fn words(house: &House, number: usize) -> Vec<String> {
+    let alert = alerts::about(MINER, "production", "debug");
+    house.post(&alert);
+    let told = |record: &Value| {
+        let word = |key: &str| record[key].as_str().unwrap_or("-").to_owned();
+        format!("{} {} {} {}", word("action"), word("outcome"), word("decision"), word("check"))
+    };
+    house.records_of(&alert, number).iter().map(told).collect()
+}
+
+#[test]
+fn a_dry_chain_is_told_what_a_live_one_would_be_told() {
+    let again = "{action: kill_pod, parameters: {grace_period_seconds: 2}, on_failure: continue}";
+    for (first, expected) in [
+        // The pod is going, and then it is gone.
+        ("{action: kill_pod}", "kill_pod - refused already_deleting"),
+        ("{action: kill_pod, parameters: {grace_period_seconds: 0}}", "kill_pod - refused pod_absent"),
+        ("{action: isolate_namespace}", "kill_pod done - -"),
+        ("{action: label_pod, parameters: {labels: {falco-response/suspect: \"true\"}}}", "kill_pod done - -"),
+    ] {
+        let actions = format!("    actions: [{first}, {again}, {{action: isolate_namespace}}]\n");
+        let plan =
+            |dry: &str| Plan::new().replace("    action: kill_pod\n", &actions).replace("dryrun: false", dry).start();
+        let (live, dry) = (plan("dryrun: false"), plan("dryrun: true"));
+        let number = if first.contains("isolate") { 2 } else { 3 };
+        let (live_words, dry_words) = (words(&live, number), words(&dry, number));
+        assert_eq!(dry_words, live_words, "{first}");
+        assert_eq!(dry_words[1], expected);
+        assert!(dry.changes().is_empty(), "{:?}", dry.changes());
+    }
+}
+
+#[test]
+fn what_one_alert_rehearsed_another_does_not_see() {
+    let house = Plan::new().replace("dryrun: false", "dryrun: true").start();
+    for _ in 0..2 {
+        assert_eq!(house.kill("debug")["outcome"], "done");
+    }
+}

@@ -10,6 +10,7 @@ mod client;
 pub mod connect;
 pub mod names;
 mod outermost;
+pub mod overlay;
 pub mod owners;
 mod request;
 pub mod review;

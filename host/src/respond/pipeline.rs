@@ -14,6 +14,7 @@ use super::rules::{Match, Rule, Rules, Step};
 use super::{Event, Inner, customers, pages};
 use crate::cluster::ApiError;
 use crate::cluster::names::Uid;
+use crate::cluster::overlay::Overlay;
 use crate::config::{Confirmation, OnFailure};
 use crate::journal::{Record, Write};
 use crate::plugins::manifest;
@@ -42,11 +43,22 @@ pub(super) struct Job {
     confirmed: Option<usize>,
     /// What another alert was found at.
     behind: Option<RunningKey>,
+    /// What the steps so far have rehearsed.
+    rehearsed: Overlay,
 }
 
 impl Job {
     pub fn new(event: Event, next_step: usize) -> Self {
-        Self { event, next_step, attempts: 0, runs: 0, pinned: None, confirmed: None, behind: None }
+        Self {
+            event,
+            next_step,
+            attempts: 0,
+            runs: 0,
+            pinned: None,
+            confirmed: None,
+            behind: None,
+            rehearsed: Overlay::default(),
+        }
     }
 }
 
@@ -69,9 +81,10 @@ enum Stepped {
 }
 
 /// What a run is let loose on.
-struct Target {
+struct Target<'a> {
     cleared: Option<Cleared>,
     allowance: Option<Allowance>,
+    rehearsed: &'a Overlay,
 }
 
 /// What a concluded step leaves behind, in one transaction.
@@ -144,7 +157,12 @@ impl Inner {
                 None => {}
             }
         }
-        let cleared = match self.clear(&about, plugin.manifest.target).await {
+        if !dry_run {
+            // Whatever was rehearsed before the switch was thrown is not what this step leaves behind.
+            job.rehearsed = Overlay::default();
+        }
+        let rehearsed = dry_run.then_some(&job.rehearsed);
+        let cleared = match self.clear(&about, plugin.manifest.target, rehearsed).await {
             Ok(cleared) => cleared,
             Err(NotCleared::Refused(refusal)) => {
                 self.decide(&about, "refused", refusal.check.id(), &refusal.detail, None, last || stops).await;
@@ -195,7 +213,7 @@ impl Inner {
             }
         };
         let finishes = |outcome| last || (stops && is_bad(outcome));
-        let target = Target { cleared, allowance };
+        let target = Target { cleared, allowance, rehearsed: &job.rehearsed };
         let Some(outcome) = self.act(&about, &plugin, step, target, job.runs + 1, finishes).await else {
             job.runs += 1;
             return Stepped::Later;
@@ -223,7 +241,12 @@ impl Inner {
         Stepped::Well
     }
 
-    async fn clear(&self, about: &About<'_>, target: manifest::Target) -> Result<Option<Cleared>, NotCleared> {
+    async fn clear(
+        &self,
+        about: &About<'_>,
+        target: manifest::Target,
+        rehearsed: Option<&Overlay>,
+    ) -> Result<Option<Cleared>, NotCleared> {
         let subject = Subject::of(&about.event.alert);
         let question = Question {
             subject: &subject,
@@ -232,7 +255,7 @@ impl Inner {
             rule: &about.rule.scope,
         };
         match target {
-            manifest::Target::Pods => question.pod(self.gate.reader()).await.map(Some),
+            manifest::Target::Pods => question.pod(&self.gate.reader_over(rehearsed)).await.map(Some),
             manifest::Target::Namespaces => Ok(Some(question.namespace()?)),
             // An action on the alert alone still acts for an alert of some namespace, and only where it may.
             manifest::Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
@@ -253,7 +276,7 @@ impl Inner {
         about: &About<'_>,
         plugin: &Arc<Plugin>,
         step: &Step,
-        target: Target,
+        target: Target<'_>,
         attempt: u32,
         finishes: impl Fn(Outcome) -> bool,
     ) -> Option<Outcome> {
@@ -273,7 +296,7 @@ impl Inner {
             allowance: target.allowance,
         };
         let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
-        let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)));
+        let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)).after(target.rehearsed));
         let request = Request {
             event_id: about.event.id.clone(),
             attempt,

@@ -27,6 +27,7 @@ use super::run::{CallRecord, Effect, Run};
 use super::{CallError, Reason, send};
 use crate::ambient::Ambient;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef};
+use crate::cluster::overlay::Overlay;
 use crate::cluster::{ApiError, PatchDocument, Propagation, Reader, Writer};
 use crate::telemetry::metrics::Metrics;
 
@@ -91,6 +92,17 @@ impl Gate {
 
     pub fn reader(&self) -> &Reader {
         &self.inner.reader
+    }
+
+    /// What a run reads: the cluster, with what it has rehearsed where it is a dry one.
+    pub(super) fn reader_of(&self, run: &Run) -> Reader {
+        self.reader_over(run.overlay())
+    }
+
+    /// The cluster as it would be after what was rehearsed; as it is, without an overlay.
+    pub fn reader_over(&self, overlay: Option<&Overlay>) -> Reader {
+        let reader = &self.inner.reader;
+        overlay.map_or_else(|| reader.clone(), |overlay| reader.rehearsing(overlay))
     }
 
     /// Whether the brake is on.

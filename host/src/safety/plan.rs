@@ -21,7 +21,8 @@ pub(super) struct Planned {
     pub mutation: Mutation,
     pub uid: Option<Uid>,
     pub path: String,
-    /// The object before, where it was read: an apply or patch that changes nothing is told apart by it.
+    /// The object before, where it was read: an apply or patch that changes nothing is told apart by it, and a
+    /// rehearsal goes on from it.
     pub before: Option<Value>,
     pub touched: Option<Touched>,
 }
@@ -71,17 +72,17 @@ impl Gate {
             }
             Change::Delete { object, grace_period_seconds, propagation } => {
                 no_subresource(&object.resource)?;
-                let (uid, _) = self.pinned(run, &object, Verb::Delete, None).await?;
+                let (uid, before) = self.pinned(run, &object, Verb::Delete, None).await?;
                 if !owns_nothing(&object.resource) {
                     let namespace = permitted_namespace(run, &object.resource, object.namespace.as_ref())?;
-                    let (reader, policy) = (&self.inner.reader, &run.bounds.policy);
-                    dependents::no_daemon_set_goes_along(&object, &uid, &namespace, reader, policy)
+                    let (reader, policy) = (self.reader_of(run), &run.bounds.policy);
+                    dependents::no_daemon_set_goes_along(&object, &uid, &namespace, &reader, policy)
                         .await
                         .map_err(NotCleared::from)?;
                 }
                 let path = object.path();
                 let mutation = Mutation::Delete { object, uid: uid.clone(), grace_period_seconds, propagation };
-                Ok(Planned { mutation, uid: Some(uid), path, before: None, touched: None })
+                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None })
             }
             Change::Evict { pod, grace_period_seconds } => {
                 if pod.resource != ApiResource::pods() {
@@ -91,9 +92,10 @@ impl Gate {
                 }
                 let eviction =
                     ObjectRef { resource: ApiResource::pods().with_subresource(Subresource::Eviction), ..pod.clone() };
-                let (uid, _) = self.pinned(run, &eviction, Verb::Create, None).await?;
+                let (uid, before) = self.pinned(run, &eviction, Verb::Create, None).await?;
                 let mutation = Mutation::Evict { pod, uid: uid.clone(), grace_period_seconds };
-                Ok(Planned { mutation, uid: Some(uid), path: eviction.path(), before: None, touched: None })
+                let path = eviction.path();
+                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None })
             }
         }
     }
@@ -128,7 +130,8 @@ impl Gate {
             run.bounds.permissions.permit(&run.identity.action, &call)
         };
         permit(Verb::Patch, &Value::Null)?;
-        let before = match self.inner.reader.get(&ObjectRef { uid: None, ..object.clone() }).await {
+        let reader = self.reader_of(run);
+        let before = match reader.get(&ObjectRef { uid: None, ..object.clone() }).await {
             Ok(before) => Some(before),
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(Stop::Api(error)),
@@ -157,7 +160,7 @@ impl Gate {
                     return Err(Refusal::new(Check::Conflict, detail).into());
                 }
                 if !judged_by_namespace_alone(&object.resource) && !reach.is_target {
-                    clearance::clear_other(&object, &namespace, before, &self.inner.reader, &run.bounds.policy).await?;
+                    clearance::clear_other(&object, &namespace, before, &reader, &run.bounds.policy).await?;
                 }
                 Some(uid)
             }
@@ -205,13 +208,14 @@ impl Gate {
             return Ok((uid.clone(), target.manifest.clone()));
         }
         permit(&Value::Null)?;
-        let plain = ObjectRef { resource: without_subresource(&object.resource), uid: None, ..object.clone() };
-        let found = self.inner.reader.get(&plain).await.map_err(Stop::Api)?;
+        let plain = ObjectRef { resource: object.resource.without_subresource(), uid: None, ..object.clone() };
+        let reader = self.reader_of(run);
+        let found = reader.get(&plain).await.map_err(Stop::Api)?;
         permit(&found)?;
         let uid = if judged_by_namespace_alone(&plain.resource) {
             clearance::uid_of(&found)?
         } else {
-            clearance::clear_other(&plain, &namespace, &found, &self.inner.reader, &run.bounds.policy).await?
+            clearance::clear_other(&plain, &namespace, &found, &reader, &run.bounds.policy).await?
         };
         same_uid(object, &uid, run, false)?;
         Ok((uid, found))
@@ -275,11 +279,6 @@ fn no_subresource(resource: &ApiResource) -> Result<(), Refusal> {
         }
         None => Ok(()),
     }
-}
-
-fn without_subresource(resource: &ApiResource) -> ApiResource {
-    ApiResource::parse(resource.group(), resource.version(), resource.plural())
-        .expect("parts of a parsed resource parse again")
 }
 
 /// What a NetworkPolicy does, it does to its whole namespace; nobody's pod dies of it.

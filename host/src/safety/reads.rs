@@ -17,10 +17,10 @@ impl Gate {
         let record = record("get", &object.resource, object.namespace.as_ref(), Some(&object.name), false, run);
         permit_read(run, Verb::Get, &object.resource, object.namespace.as_ref(), Some(&object.name), true)
             .map_err(|refusal| deny(run, &record, refusal))?;
-        let found = self.inner.reader.get(object).await.map_err(|error| fail(run, &record, &error))?;
+        let found = self.reader_of(run).get(object).await.map_err(|error| fail(run, &record, &error))?;
         still_the_one(run, object, &found).map_err(|refusal| deny(run, &record, refusal))?;
         // What an action found to be as it wants it is what it was about; that the target is, goes without saying.
-        let uid = if record.is_target { None } else { clearance::uid_of(&found).ok() };
+        let uid = if record.is_target { None } else { clearance::uid_of(&found).ok().filter(|uid| !run.made_up(uid)) };
         run.push(CallRecord { uid, ..record });
         Ok(for_plugin(found))
     }
@@ -37,7 +37,7 @@ impl Gate {
         let record = record("list", resource, namespace, None, false, run);
         permit_read(run, Verb::List, resource, namespace, None, selection.metadata_only)
             .map_err(|refusal| deny(run, &record, refusal))?;
-        let found = self.inner.reader.list(resource, selection).await.map_err(|error| fail(run, &record, &error))?;
+        let found = self.reader_of(run).list(resource, selection).await.map_err(|error| fail(run, &record, &error))?;
         run.push(record);
         Ok(found.into_iter().map(for_plugin).collect())
     }
@@ -49,10 +49,10 @@ impl Gate {
         let record = record("logs", &log, pod.namespace.as_ref(), Some(&pod.name), false, run);
         permit_read(run, Verb::Get, &log, pod.namespace.as_ref(), Some(&pod.name), false)
             .map_err(|refusal| deny(run, &record, refusal))?;
-        let text = self.inner.reader.logs(pod, options).await.map_err(|error| fail(run, &record, &error))?;
+        let text = self.reader_of(run).logs(pod, options).await.map_err(|error| fail(run, &record, &error))?;
         // A log has no UID of its own: whose it was is asked afterwards.
         let plain = ObjectRef { resource: ApiResource::pods(), ..pod.clone() };
-        let found = self.inner.reader.get(&plain).await.map_err(|error| fail(run, &record, &error))?;
+        let found = self.reader_of(run).get(&plain).await.map_err(|error| fail(run, &record, &error))?;
         still_the_one(run, &plain, &found).map_err(|refusal| deny(run, &record, refusal))?;
         run.push(record);
         Ok(text)

@@ -17,6 +17,7 @@ use super::permissions::{Permissions, Reach};
 use super::policy::{Policy, RuleScope};
 use super::undo::Undo;
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, Uid};
+use crate::cluster::overlay::Overlay;
 
 /// What a run is, for its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,13 +49,31 @@ pub struct Run {
     pub identity: Identity,
     pub bounds: Bounds,
     pub(super) recorder: Arc<dyn Recorder>,
+    /// What was rehearsed before and in this run; only a dry run has one.
+    overlay: Option<Overlay>,
     calls: Mutex<Vec<CallRecord>>,
     sending: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Run {
     pub fn new(identity: Identity, bounds: Bounds, recorder: Arc<dyn Recorder>) -> Self {
-        Self { identity, bounds, recorder, calls: Mutex::default(), sending: Mutex::default() }
+        let overlay = bounds.dry_run.then(Overlay::default);
+        Self { identity, bounds, recorder, overlay, calls: Mutex::default(), sending: Mutex::default() }
+    }
+
+    /// Goes on from what the alert's earlier actions have rehearsed. Without meaning for a live run, which never sees it.
+    #[must_use]
+    pub fn after(self, rehearsed: &Overlay) -> Self {
+        Self { overlay: self.bounds.dry_run.then(|| rehearsed.clone()), ..self }
+    }
+
+    pub(super) fn overlay(&self) -> Option<&Overlay> {
+        self.overlay.as_ref()
+    }
+
+    /// Whether the UID is of an object that exists in the rehearsal alone. No record names it.
+    pub(super) fn made_up(&self, uid: &Uid) -> bool {
+        self.overlay().is_some_and(|overlay| overlay.made_up(uid))
     }
 
     pub fn target(&self) -> Option<&Cleared> {

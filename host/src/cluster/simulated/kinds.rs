@@ -136,6 +136,13 @@ impl Kinds {
         Ok(())
     }
 
+    /// Adds a kind of which no more is known than how it is called: it is taken as it comes.
+    pub fn learn(&mut self, kind: Kind) {
+        if self.by_path(&kind.group, &kind.version, &kind.plural).is_none() {
+            self.0.push(kind);
+        }
+    }
+
     pub fn by_kind(&self, api_version: &str, kind: &str) -> Option<&Kind> {
         self.0.iter().find(|known| known.kind == kind && known.api_version() == api_version)
     }

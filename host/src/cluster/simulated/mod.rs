@@ -32,12 +32,13 @@ use std::task::{Context, Poll};
 use ::http::{Method, Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use load::{LoadError, Source};
 use status::Failure;
 use store::Store;
 
+use super::names::{Namespace, ObjectRef};
 use crate::ambient::Ambient;
 
 #[derive(Clone)]
@@ -184,6 +185,34 @@ impl Simulation {
     #[cfg(test)]
     pub fn empty(ambient: &Ambient) -> Self {
         Self::new(Store::new(kinds::Kinds::built_in()), ambient)
+    }
+
+    /// Nothing yet, and nobody is told of what becomes of it: what [`super::overlay`] rehearses on.
+    pub(super) fn scratch(ambient: &Ambient) -> Self {
+        Self::new(Store::quiet(kinds::Kinds::built_in()), ambient)
+    }
+
+    /// Puts an object of a namespace in place as another cluster returned it, and that namespace.
+    pub(super) fn lay(&self, object: &ObjectRef, manifest: Value) -> Value {
+        let mut state = self.state();
+        let (resource, namespace) = (&object.resource, object.namespace.as_ref().map_or("", Namespace::as_str));
+        let kind = kinds::Kind {
+            group: resource.group().to_owned(),
+            version: resource.version().to_owned(),
+            kind: manifest["kind"].as_str().unwrap_or_default().to_owned(),
+            plural: resource.plural().to_owned(),
+            namespaced: object.namespace.is_some(),
+            custom: true,
+        };
+        let key = store::Key::new(&kind, namespace, object.name.as_str());
+        state.store.kinds.learn(kind);
+        if state.store.namespace(namespace).is_none() {
+            let place = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+            let (group, plural) = (String::new(), "namespaces".to_owned());
+            let key = store::Key { group, plural, namespace: String::new(), name: namespace.to_owned() };
+            state.store.put(&key, place);
+        }
+        state.store.put(&key, manifest)
     }
 
     /// Every request so far, those that met a fault included.

@@ -72,11 +72,19 @@ pub struct Store {
     /// `deletionTimestamp` is not among them: no kubelet runs, it stays.
     leaving: BTreeMap<Key, Timestamp>,
     version: u64,
+    /// Whether people are told of changes.
+    told: bool,
 }
 
 impl Store {
     pub fn new(kinds: Kinds) -> Self {
-        Self { kinds, logs: Logs::default(), objects: BTreeMap::new(), leaving: BTreeMap::new(), version: 0 }
+        let logs = Logs::default();
+        Self { kinds, logs, objects: BTreeMap::new(), leaving: BTreeMap::new(), version: 0, told: true }
+    }
+
+    /// One whose changes are nobody's business.
+    pub fn quiet(kinds: Kinds) -> Self {
+        Self { told: false, ..Self::new(kinds) }
     }
 
     pub fn version(&self) -> u64 {
@@ -143,7 +151,9 @@ impl Store {
                 Some(self.put(key, object))
             }
         };
-        tell(key, verb);
+        if self.told {
+            tell(key, verb);
+        }
         after
     }
 
