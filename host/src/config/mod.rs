@@ -11,6 +11,7 @@ mod keeping;
 mod limits;
 mod load;
 mod owners;
+mod places;
 mod plugins;
 mod rules;
 pub(crate) mod section;
@@ -34,6 +35,7 @@ use crate::safety::permissions::Permission;
 
 pub(crate) use load::in_order;
 pub use load::{Brake, brake};
+pub use places::Places;
 
 /// A place in the file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -241,6 +243,8 @@ pub struct ActionRef {
     pub location: Location,
     /// Where `parameters` stand, or the action where there are none.
     pub parameters_location: Location,
+    /// Where each of them stands; empty where there are none.
+    pub places: Places,
     pub action: String,
     /// An object; `{}` when absent.
     pub parameters: Value,

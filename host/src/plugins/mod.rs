@@ -17,6 +17,7 @@ pub mod outline;
 mod outside;
 mod run;
 mod sandbox;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -237,8 +238,16 @@ pub enum LoadError {
 }
 
 impl Plugin {
-    /// Asks the action whether `parameters` (JSON) suit it. Runs in a sandbox in which every host function traps.
+    /// Whether `parameters` (JSON) suit the action: by its schema, and if that has nothing against them, by its own
+    /// word. It runs in a sandbox in which every host function traps.
     pub async fn validate(&self, parameters: &str) -> Result<(), Vec<ParameterProblem>> {
+        if let Some(schema) = &self.manifest.parameters {
+            let parameters = serde_json::from_str(parameters).unwrap_or_default();
+            let found = schema::problems(schema, &parameters);
+            if !found.is_empty() {
+                return Err(found);
+            }
+        }
         match &self.code {
             Code::Component(compiled) => run::validate(self, compiled, parameters).await,
             #[cfg(test)]
