@@ -27,6 +27,7 @@ mod kill;
 mod metrics;
 mod overload;
 mod paging;
+mod plugin_record;
 mod plugin_run;
 mod plugin_test;
 mod rbac;

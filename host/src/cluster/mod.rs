@@ -12,6 +12,7 @@ pub mod names;
 mod outermost;
 pub mod overlay;
 pub mod owners;
+pub mod recorded;
 mod request;
 pub mod review;
 pub mod simulated;

@@ -7,11 +7,13 @@
 //! [`case`]'s. Against a simulated cluster an action acts live on the simulation, unless it is asked not to; against any
 //! other, [`Cluster`] hands out a writer that sends nothing but dry runs.
 
+pub mod bench;
 pub mod case;
 pub mod difference;
 pub mod merged;
 pub mod played;
 pub mod seen;
+pub mod session;
 pub mod setup;
 pub mod stage;
 #[cfg(test)]

@@ -49,6 +49,13 @@ pub struct Wishes {
     pub dry_run: bool,
 }
 
+impl Wishes {
+    /// Only parameters, and a dry run.
+    pub fn dry(parameters: &Value) -> Self {
+        Self { parameters: Some(node(parameters)), dry_run: true, ..Self::default() }
+    }
+}
+
 /// # Errors
 /// Every problem found, at the places that the wishes name.
 pub fn config(path: &Path, action: &str, alert: &Alert, wishes: &Wishes) -> Result<Config, Vec<Problem>> {

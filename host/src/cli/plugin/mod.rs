@@ -1,8 +1,11 @@
 //! `plugin`: what the author of an action works with. One file a subcommand.
 
+mod bench;
 mod component;
 mod junit;
 mod paint;
+mod record;
+mod replay;
 mod run;
 mod test;
 
@@ -20,11 +23,20 @@ enum Command {
     Run(run::Arguments),
     /// Run the cases of an action.
     Test(test::Arguments),
+    /// Run an action dry, and save what it exchanged with the cluster as a session.
+    Record(record::Arguments),
+    /// Play a session back with an action: whether it still sends the same and ends the same.
+    Replay(replay::Arguments),
+    /// Measure what one run of an action costs.
+    Bench(bench::Arguments),
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Test(arguments) => test::run(arguments).await,
+        Command::Record(arguments) => record::run(arguments).await,
+        Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments).await,
     }
 }

@@ -9,11 +9,15 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::paint::Paint;
+use crate::alert::Alert;
 use crate::cli::{Failure, settings};
-use crate::config::ConfigError;
+use crate::cluster::ClusterSpec;
+use crate::config::{Config, ConfigError};
+use crate::harness::setup::Wishes;
 use crate::harness::stage::StageClock;
 use crate::harness::{Cluster, Harness, Played, Setup, Verdict, case, setup};
 use crate::respond::outcome::Outcome;
+pub(super) use input::parameters;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -61,23 +65,46 @@ struct Shown {
     simulated: bool,
 }
 
+/// An action and what it is asked, read and found sound.
+pub(super) struct Prepared {
+    pub harness: Harness,
+    pub spec: ClusterSpec,
+    pub alert: Alert,
+    pub wishes: Wishes,
+    config: Config,
+}
+
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let prepared = prepare(&arguments)?;
+    // As in a replay: at the alert's own time, so that one that was recorded is not stale.
+    let clock = StageClock::at(prepared.alert.time);
+    let cluster = Cluster::open(&prepared.spec, &clock).await.map_err(|error| Failure::Usage(error.to_string()))?;
+    answers(&prepared.spec, &cluster).await?;
+    ended(&play(&prepared, cluster, &arguments).await?)
+}
+
+pub(super) fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
     let spec = settings::cluster(Some(&arguments.cluster))?;
     let harness = Harness::load(&arguments.component).map_err(|error| Failure::Usage(error.to_string()))?;
     let action = harness.action().manifest.name.clone();
     let alert = case::read::read_alert(&arguments.alert, &Timestamp::now().to_string())
         .map_err(|message| Failure::Usage(format!("--alert: {message}")))?;
-    let wishes = input::wishes(&arguments, &action, &alert.rule)?;
+    let wishes = input::wishes(arguments, &action, &alert.rule)?;
     let path = arguments.grants.clone().unwrap_or_else(|| "the command line".into());
     let config = setup::config(&path, &action, &alert, &wishes)
         .map_err(|problems| Failure::Usage(ConfigError::Invalid { path, problems }.to_string()))?;
-    // As in a replay: at the alert's own time, so that one that was recorded is not stale.
-    let received_at = alert.time;
-    let cluster =
-        Cluster::open(&spec, &StageClock::at(received_at)).await.map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(Prepared { harness, spec, alert, wishes, config })
+}
+
+pub(super) async fn answers(spec: &ClusterSpec, cluster: &Cluster) -> Result<(), Failure> {
     cluster.reader().reachable().await.map_err(|error| {
         Failure::Runtime(format!("the cluster {spec} does not answer, so nothing can be told: {error}"))
-    })?;
+    })
+}
+
+/// Plays it and shows what came of it.
+pub(super) async fn play(prepared: &Prepared, cluster: Cluster, arguments: &Arguments) -> Result<Played, Failure> {
+    let Prepared { harness, spec, alert, config, .. } = prepared;
     let place = |key: &str| alert.text(key).unwrap_or_else(|| "-".to_owned());
     let shown = Shown {
         rule: alert.rule.clone(),
@@ -86,21 +113,19 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         cluster: spec.to_string(),
         simulated: cluster.is_simulated(),
     };
-    let played = harness
-        .play(Setup { config, alert, received_at, cluster })
-        .await
-        .map_err(|error| Failure::Runtime(error.to_string()))?;
-    let told = Told { harness: &harness, setup: shown, played: &played };
+    let setup = Setup { config: config.clone(), alert: alert.clone(), received_at: alert.time, cluster };
+    let played = harness.play(setup).await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    let told = Told { harness, setup: shown, played: &played };
     if arguments.json {
         println!("{}", json::document(&told));
     } else {
         print!("{}", print::text(&told, Paint::of_stdout()));
     }
-    ended(&played)
+    Ok(played)
 }
 
 /// That the action did not do what it is for is an exit code: scripts ask.
-fn ended(played: &Played) -> Result<(), Failure> {
+pub(super) fn ended(played: &Played) -> Result<(), Failure> {
     let why = match &played.verdict {
         _ if played.changed_although_dry => "a dry run changed the cluster".to_owned(),
         Verdict::Unwanted(why) => format!("no rule takes the alert ({why})"),

@@ -37,7 +37,8 @@ fn read(path: &Path) -> Result<Node, Failure> {
     })
 }
 
-fn parameters(text: &str) -> Result<Node, Failure> {
+/// From JSON, or a file with YAML after an `@`.
+pub fn parameters(text: &str) -> Result<Node, Failure> {
     let node = match text.strip_prefix('@') {
         Some(path) => read(Path::new(path))?,
         None => Node::parse(text.as_bytes())
