@@ -7,6 +7,9 @@
 #[path = "../suite/house.rs"]
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod house;
+#[path = "../suite/pod.rs"]
+#[allow(dead_code, reason = "the suite uses all of it")]
+mod pod;
 
 mod access;
 mod admission;
@@ -15,10 +18,12 @@ mod behaviour;
 mod chain;
 mod deploy;
 mod hostile;
+mod image;
 mod isolation;
 mod kill;
 mod lane;
 mod leaving;
+mod owners;
 mod rbac;
 mod rehearsal;
 mod webhooks;

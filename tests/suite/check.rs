@@ -1,12 +1,12 @@
 //! `check`, as an operator runs it.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use integration_tests::controller::binary;
 
 use crate::house::Plan;
 
-fn check(plan: &Plan) -> Output {
+pub fn check(plan: &Plan) -> Output {
     let setup = plan.setup();
     Command::new(binary().unwrap())
         .arg("check")
@@ -18,7 +18,7 @@ fn check(plan: &Plan) -> Output {
         .unwrap()
 }
 
-fn errors(output: &Output) -> String {
+pub fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -127,4 +127,16 @@ fn a_file_that_is_not_there_or_no_arguments_are_usage_errors() {
         );
     }
     assert_eq!(Command::new(binary().unwrap()).arg("--help").output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_mistake_of_the_program() {
+    let plan = Plan::new();
+    let setup = plan.setup();
+    let mut command = Command::new(binary().unwrap());
+    command.args(["rbac", "--config"]).arg(setup.config).arg("--plugins").arg(setup.plugins);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), errors(&output).as_str()), (Some(1), ""));
 }

@@ -9,8 +9,8 @@ use integration_tests::controller::binary;
 use integration_tests::root;
 
 /// Where people read: the root's own pages, and all below these.
-const FOLDERS: [&str; 4] = ["", "docs", "deploy", "plugins"];
-const SKIPPED: [&str; 1] = ["target"];
+const FOLDERS: [&str; 5] = ["", "docs", "deploy", "examples", "plugins"];
+const SKIPPED: [&str; 3] = ["target", "node_modules", ".venv"];
 
 fn pages() -> Vec<PathBuf> {
     fn walk(dir: &Path, deep: bool, found: &mut Vec<PathBuf>) {

@@ -15,7 +15,8 @@ const RECORD_WITHIN: Duration = Duration::from_secs(15);
 pub struct Plan {
     config: String,
     cluster: String,
-    hostile: bool,
+    /// Plugins beside those that are shipped.
+    further: Vec<PathBuf>,
     fault: Option<String>,
     directory: TempDir,
 }
@@ -33,7 +34,7 @@ pub fn runbook() -> String {
 impl Plan {
     pub fn new() -> Self {
         let cluster = format!("simulated:{}", root().join("deploy/demo/cluster").display());
-        Self { config: runbook(), cluster, hostile: false, fault: None, directory: tempfile::tempdir().unwrap() }
+        Self { config: runbook(), cluster, further: Vec::new(), fault: None, directory: tempfile::tempdir().unwrap() }
     }
 
     pub fn config(mut self, text: &str) -> Self {
@@ -69,8 +70,13 @@ impl Plan {
     }
 
     /// With the hostile plugin beside the others.
-    pub fn hostile(mut self) -> Self {
-        self.hostile = true;
+    pub fn hostile(self) -> Self {
+        self.plugin(root().join("target/test-plugins/hostile.wasm"))
+    }
+
+    /// With this plugin beside the others.
+    pub fn plugin(mut self, file: PathBuf) -> Self {
+        self.further.push(file);
         self
     }
 
@@ -108,16 +114,15 @@ impl Plan {
             .expect("target/plugins is not built: run cargo xtask test")
             .map(|entry| entry.unwrap().path())
             .collect();
-        if self.hostile {
-            files.push(root().join("target/test-plugins/hostile.wasm"));
-        }
         // Each start compiles what is there: only the runbook's, and what else the configuration names.
         let wanted = |file: &PathBuf| {
             let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             file.extension().is_some_and(|extension| extension == "wasm")
-                && (["kill_pod", "isolate_namespace", "hostile"].contains(&name) || self.config.contains(name))
+                && (["kill_pod", "isolate_namespace"].contains(&name) || self.config.contains(name))
         };
-        for file in files.into_iter().filter(wanted) {
+        files.retain(wanted);
+        files.extend_from_slice(&self.further);
+        for file in files {
             std::fs::copy(&file, dir.join(file.file_name().unwrap())).unwrap();
         }
         dir

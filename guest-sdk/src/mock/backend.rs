@@ -91,8 +91,8 @@ impl Mock {
         };
         self.allowed(permissions, call.operation, &call.object, exists)?;
         let state = &mut *self.state.borrow_mut();
-        match state.failures.iter().find(|(operation, _)| *operation == call.operation) {
-            Some((_, failure)) => Err(failure.clone()),
+        match state.failure(&call) {
+            Some(failure) => Err(failure),
             None => answer(state),
         }
     }
@@ -226,6 +226,18 @@ impl Mock {
 }
 
 impl State {
+    /// What a test made of this call, if anything; one that fails a number of times has one less from then on.
+    fn failure(&mut self, call: &Call) -> Option<ClusterError> {
+        let of_call = |object: &ObjectRef| ObjectRef { uid: None, ..object.clone() } == ObjectRef { uid: None, ..call.object.clone() };
+        let failing = self.failures.iter_mut().find(|failing| {
+            failing.operation == call.operation
+                && failing.times != Some(0)
+                && failing.object.as_ref().is_none_or(of_call)
+        })?;
+        failing.times = failing.times.map(|times| times - 1);
+        Some(failing.error.clone())
+    }
+
     fn answer(&self, operation: Operation, stored: Value) -> String {
         match self.answers.iter().find(|(of, _)| *of == operation) {
             Some((_, answer)) => answer.to_string(),

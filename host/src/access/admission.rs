@@ -277,7 +277,8 @@ const VARIABLES: [(&str, &str); 8] = [
 ];
 
 /// Whether the ConfigMap says so beyond doubt: one line at the very left that begins with `dryrun:`, it says `false`,
-/// and there is one document. What is written otherwise counts as a dry run, as does a key named `stop`.
+/// and there is one document. What is written otherwise counts as a dry run, as does a key named `stop`; the loading of a
+/// configuration warns of it.
 const LIVE: &str = r#"has(params.data) && !('stop' in params.data) && (!has(params.binaryData) || !('stop' in params.binaryData)) && 'config.yaml' in params.data && params.data['config.yaml'].matches(r'(?m)^dryrun:[ \t]+false[ \t]*(?:[ \t]#[^\n]*)?\r?$') && params.data['config.yaml'].findAll(r'(?m)^["\x27]?dryrun["\x27]?[ \t]*:').size() == 1 && !params.data['config.yaml'].matches(r'\n(?:---|\.\.\.)')"#;
 
 fn untouchable(policy: &Policy) -> BTreeSet<(String, String)> {

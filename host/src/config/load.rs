@@ -106,6 +106,33 @@ pub fn brake(bytes: &[u8]) -> Option<Brake> {
     (!live).then_some(Brake::Dry)
 }
 
+/// Whether the admission policy reads `dryrun: false` in the text, as its expression in [`crate::access::admission`] does.
+fn fence_reads_live(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.split('\n').collect();
+    let blank = |c: char| c == ' ' || c == '\t';
+    let quote = |c: char| c == '"' || c == '\'';
+    let is_key = |line: &&&str| {
+        let line: &str = line;
+        let line = line.strip_prefix(quote).unwrap_or(line);
+        let rest = line.strip_prefix("dryrun").map(|rest| rest.strip_prefix(quote).unwrap_or(rest));
+        rest.is_some_and(|rest| rest.trim_start_matches(blank).starts_with(':'))
+    };
+    let says_false = |line: &&str| {
+        let rest = line.strip_prefix("dryrun:").filter(|rest| rest.starts_with(blank));
+        let rest = rest.and_then(|rest| rest.trim_start_matches(blank).strip_prefix("false"));
+        let rest = rest.map(|rest| rest.strip_suffix('\r').unwrap_or(rest));
+        rest.is_some_and(|rest| {
+            let after = rest.trim_start_matches(blank);
+            after.is_empty() || (after.starts_with('#') && after.len() < rest.len())
+        })
+    };
+    let another_document = |line: &&str| line.starts_with("---") || line.starts_with("...");
+    lines.iter().any(says_false)
+        && lines.iter().filter(is_key).count() == 1
+        && !lines.iter().skip(1).any(another_document)
+}
+
 /// Reads everything even after a problem, so that all of them are found; what it returns then is not used.
 fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> Option<Config> {
     if root.is_null() {
@@ -129,6 +156,12 @@ fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> O
     warn_about_namespaces(&top, allowed.as_deref(), denied.as_deref().unwrap_or_default(), &mut warnings);
     if dryrun.is_none() {
         warn(&mut warnings, top.location, "`dryrun` is not set and counts as true; write `dryrun: false` to act");
+    }
+    if dryrun == Some(false) && !fence_reads_live(bytes) {
+        let location = top.get("dryrun").map_or(top.location, |node| node.location);
+        let remedy = "the admission policy of `rbac --admission` knows no other spelling than one line `dryrun: false` at the very \
+                      left, in a file of one document; it takes this for a dry run, and would refuse every live change";
+        warn(&mut warnings, location, remedy);
     }
     let only_names = |list: Vec<(Location, String)>| list.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
     let allowed_namespaces = only_names(allowed.unwrap_or_default());

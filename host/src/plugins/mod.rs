@@ -5,7 +5,10 @@
 
 mod bindings;
 mod cache;
+pub mod described;
 pub mod engine;
+mod exports;
+pub mod file;
 mod host;
 mod limits;
 mod loader;
@@ -21,6 +24,7 @@ pub mod schema;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trim;
 pub mod witness;
 
 use std::collections::BTreeMap;

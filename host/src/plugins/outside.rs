@@ -13,7 +13,7 @@ use crate::cluster::names::{ApiResource, NameError, ObjectRef};
 use crate::cluster::{LogOptions, Selection};
 use crate::safety::CallError;
 use crate::safety::clearance::Cleared;
-use crate::safety::gate::{Change, Gate};
+use crate::safety::gate::{Change, Gate, Place};
 use crate::safety::run::Run;
 use crate::telemetry::log::{Level, Log};
 
@@ -26,6 +26,7 @@ pub(super) trait Outside: Send + Sync {
     fn logs<'a>(&'a self, pod: &'a ObjectRef, options: &'a LogOptions) -> Answer<'a, String>;
     fn change(&self, change: Change) -> Answer<'_, Value>;
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError;
+    fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError;
     /// Whether attachments of so many bytes in all can be kept.
     fn has_room_for_evidence(&self, bytes: u64) -> bool;
     fn log(&self, level: Level, message: &str);
@@ -120,6 +121,10 @@ impl Outside for Gated {
 
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError {
         self.gate.refuse_name(&self.run, function, error)
+    }
+
+    fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError {
+        self.gate.refuse_document(&self.run, function, place, message)
     }
 
     fn has_room_for_evidence(&self, bytes: u64) -> bool {

@@ -24,6 +24,8 @@ const MOST_OUTPUT: usize = 8 << 10;
 const CUT_MARK: &str = "… [cut]";
 /// What of a plugin's sentence is kept.
 const MOST_SAID: usize = 1 << 10;
+/// Of the host's own words about a run, of which a line for `plugins.grants` has to be whole.
+const MOST_TOLD: usize = 4 << 10;
 
 /// RFC 3339 UTC in whole seconds, as the runbook has it.
 pub fn seconds(at: Timestamp) -> String {
@@ -174,7 +176,7 @@ impl About<'_> {
             ("outcome", json!(derived.outcome.as_str())),
             ("failure", json!(derived.outcome.failure())),
             ("changed", json!(derived.changed)),
-            ("detail", json!(cut(&detail.text, MOST_SAID))),
+            ("detail", json!(cut(&detail.text, MOST_TOLD))),
             ("pod_uid", json!(pod.and_then(|pod| pod.object.uid.as_ref()).map(AsRef::<str>::as_ref))),
             ("owner", json!(cleared.and_then(|cleared| cleared.chain.top.clone()))),
             ("identity_proof", json!(cleared.and_then(|cleared| cleared.proof).map(|proof| proof.as_str()))),

@@ -41,6 +41,20 @@ pub enum Change {
     Evict { pod: ObjectRef, grace_period_seconds: Option<u32> },
 }
 
+/// Where a call is made; no name where it is in the document.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub resource: &'a ApiResource,
+    pub namespace: Option<&'a Namespace>,
+    pub name: Option<&'a ObjectName>,
+}
+
+impl<'a> From<&'a ObjectRef> for Place<'a> {
+    fn from(object: &'a ObjectRef) -> Self {
+        Self { resource: &object.resource, namespace: object.namespace.as_ref(), name: Some(&object.name) }
+    }
+}
+
 #[derive(Clone)]
 pub struct Gate {
     pub(super) inner: Arc<Inner>,
@@ -160,6 +174,13 @@ impl Gate {
         call.resource = "invalid name".to_owned();
         deny(run, &call, Refusal::new(Check::InvalidName, error.to_string()))
     }
+
+    /// Records that a plugin's call brought a document that is none, and gives the error it gets.
+    pub fn refuse_document(&self, run: &Run, function: &'static str, place: Place<'_>, message: String) -> CallError {
+        let Place { resource, namespace, name } = place;
+        let call = record(function, resource, namespace, name, true, run);
+        CallError { reason: Reason::Invalid, ..deny(run, &call, Refusal::new(Check::Document, message)) }
+    }
 }
 
 pub(super) fn record(
@@ -200,7 +221,7 @@ pub(super) fn fail(run: &Run, record: &CallRecord, error: &ApiError) -> CallErro
     let gone = error.is_not_found() && (record.verb == "delete" || record.verb == "evict");
     let effect = match error {
         _ if gone => Effect::Gone,
-        ApiError::Status { code: 403 | 401, .. } => Effect::Denied(None),
+        ApiError::Status { code: 403, .. } => Effect::Denied(None),
         // Nothing was sent yet: a change that was not sent because a read before it got no answer.
         error if error.is_transient() => {
             if record.mutating {

@@ -16,6 +16,9 @@ use crate::cluster::{ApiError, Mutation};
 /// What marks an object as made by us, and the only mark under which an apply may touch one that is there already.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "falco-response-controller");
 
+/// What any container may take to stop.
+const LONGEST_GRACE: u32 = 3600;
+
 /// A change that passed every check, with what is needed to send it and to judge the answer.
 pub(super) struct Planned {
     pub mutation: Mutation,
@@ -72,6 +75,7 @@ impl Gate {
             }
             Change::Delete { object, grace_period_seconds, propagation } => {
                 no_subresource(&object.resource)?;
+                soon_enough(grace_period_seconds)?;
                 let (uid, before) = self.pinned(run, &object, Verb::Delete, None).await?;
                 if !owns_nothing(&object.resource) {
                     let namespace = permitted_namespace(run, &object.resource, object.namespace.as_ref())?;
@@ -85,6 +89,7 @@ impl Gate {
                 Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None })
             }
             Change::Evict { pod, grace_period_seconds } => {
+                soon_enough(grace_period_seconds)?;
                 if pod.resource != ApiResource::pods() {
                     return Err(
                         Refusal::new(Check::Document, format!("only pods are evicted, not {}", pod.resource)).into()
@@ -151,7 +156,7 @@ impl Gate {
             Some(before) => {
                 permit(Verb::Patch, before)?;
                 let uid = clearance::uid_of(before)?;
-                same_uid(&object, &uid, run, reach.is_target)?;
+                same_uid(&object, &uid, run)?;
                 if !reach.is_target && !is_ours(before) {
                     let detail = format!(
                         "{object} is there already and is not ours (no label {}={})",
@@ -204,7 +209,7 @@ impl Gate {
             && let Some(uid) = &target.object.uid
         {
             permit(&target.manifest)?;
-            same_uid(object, uid, run, true)?;
+            same_uid(object, uid, run)?;
             return Ok((uid.clone(), target.manifest.clone()));
         }
         permit(&Value::Null)?;
@@ -217,7 +222,7 @@ impl Gate {
         } else {
             clearance::clear_other(&plain, &namespace, &found, &reader, &run.bounds.policy).await?
         };
-        same_uid(object, &uid, run, false)?;
+        same_uid(object, &uid, run)?;
         Ok((uid, found))
     }
 }
@@ -281,6 +286,17 @@ fn no_subresource(resource: &ApiResource) -> Result<(), Refusal> {
     }
 }
 
+/// An object that is deleted for a year from now on lives for a year, and nobody deletes it again meanwhile.
+fn soon_enough(grace_period_seconds: Option<u32>) -> Result<(), Refusal> {
+    match grace_period_seconds {
+        Some(seconds) if seconds > LONGEST_GRACE => {
+            let detail = format!("a grace period of {seconds} s keeps alive what is deleted: {LONGEST_GRACE} s at most");
+            Err(Refusal::new(Check::Document, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a NetworkPolicy does, it does to its whole namespace; nobody's pod dies of it.
 fn judged_by_namespace_alone(resource: &ApiResource) -> bool {
     resource.is("networking.k8s.io", "networkpolicies")
@@ -296,9 +312,10 @@ fn is_ours(object: &Value) -> bool {
         == Some(MANAGED_BY.1)
 }
 
-/// The UID that the plugin names, where it names one, is the one that will be pinned.
-fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run, is_target: bool) -> Result<(), Refusal> {
-    let cleared = run.target().filter(|_| is_target).and_then(|target| target.object.uid.as_ref());
+/// The UID that the plugin names, where it names one, is the one that will be pinned; and so is that of the target and its
+/// owners as they were cleared. A permission for an owner is none for what took its name since.
+fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run) -> Result<(), Refusal> {
+    let cleared = run.cleared_uid(object);
     if object.uid.as_ref().is_some_and(|own| own != uid) || cleared.is_some_and(|cleared| cleared != uid) {
         return Err(Refusal::new(Check::Conflict, format!("{object} has another UID than the one that was checked")));
     }

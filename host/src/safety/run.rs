@@ -16,7 +16,7 @@ use super::clearance::Cleared;
 use super::permissions::{Permissions, Reach};
 use super::policy::{Policy, RuleScope};
 use super::undo::Undo;
-use crate::cluster::names::{ApiResource, Namespace, ObjectName, Uid};
+use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
 use crate::cluster::overlay::Overlay;
 
 /// What a run is, for its records.
@@ -112,13 +112,7 @@ impl Run {
         name: Option<&ObjectName>,
     ) -> Reach {
         let Some(cleared) = self.target() else { return Reach::default() };
-        let is = |object: &crate::cluster::names::ObjectRef| {
-            // The version counts: of one that is not served the API server says 404, as it does of what is gone.
-            resource.is(object.resource.group(), object.resource.plural())
-                && resource.version() == object.resource.version()
-                && namespace == object.namespace.as_ref()
-                && name == Some(&object.name)
-        };
+        let is = |object: &ObjectRef| is(object, resource, namespace, name);
         let node = cleared.manifest.pointer("/spec/nodeName").and_then(serde_json::Value::as_str);
         Reach {
             is_target: is(&cleared.object),
@@ -129,6 +123,17 @@ impl Run {
                 && name.is_some()
                 && name.map(ObjectName::as_str) == node,
         }
+    }
+
+    /// The UID of the target, or of the owner, that was cleared under this name.
+    pub(super) fn cleared_uid(&self, object: &ObjectRef) -> Option<&Uid> {
+        let cleared = self.target()?;
+        let owners = cleared.chain.controllers.iter().map(|owner| &owner.object);
+        std::iter::once(&cleared.object)
+            .chain(owners)
+            .find(|known| is(known, &object.resource, object.namespace.as_ref(), Some(&object.name)))?
+            .uid
+            .as_ref()
     }
 
     /// Adds a call and answers with its number.
@@ -151,6 +156,20 @@ impl Run {
     pub(super) fn sends(&self, task: JoinHandle<()>) {
         lock(&self.sending).push(task);
     }
+}
+
+/// Whether these names are the object's; of whichever subresource.
+fn is(
+    object: &ObjectRef,
+    resource: &ApiResource,
+    namespace: Option<&Namespace>,
+    name: Option<&ObjectName>,
+) -> bool {
+    // The version counts: of one that is not served the API server says 404, as it does of what is gone.
+    resource.is(object.resource.group(), object.resource.plural())
+        && resource.version() == object.resource.version()
+        && namespace == object.namespace.as_ref()
+        && name == Some(&object.name)
 }
 
 /// The data is whole even if a thread panicked while it held the lock: every change is a single assignment or push.

@@ -320,14 +320,14 @@ pub(super) fn call_error(error: &ApiError) -> CallError {
             Reason::Denied
         }
         ApiError::Status { code, reason, .. } => match (*code, reason.as_str()) {
-            (401 | 403, _) => Reason::Denied,
+            (403, _) => Reason::Denied,
             (404, _) => Reason::NotFound,
             (409, "AlreadyExists") => Reason::AlreadyExists,
             (409, _) => Reason::Conflict,
             (400 | 415 | 422, _) => Reason::Invalid,
             (413, _) => Reason::TooLarge,
             (429, "TooManyRequests") => Reason::Blocked,
-            (429 | 500.., _) => Reason::Unavailable,
+            (401 | 429 | 500.., _) => Reason::Unavailable,
             _ => Reason::Other,
         },
     };

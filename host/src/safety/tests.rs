@@ -2,10 +2,14 @@
 //! says of calls whose answers were lost.
 
 mod answers;
+mod denials;
 mod dependents;
 mod documents;
+mod escalation;
+mod mock;
 mod properties;
 mod rehearsal;
+mod table;
 mod timing;
 
 use std::sync::{Arc, Mutex};

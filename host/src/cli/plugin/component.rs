@@ -27,7 +27,7 @@ pub fn find(named: Option<&Path>, dir: &Path) -> Result<PathBuf, Failure> {
     }
     let dir = dir.display();
     Err(Failure::Usage(format!(
-        "no component in {dir}: build it first (`falco-response-controller plugin build {dir}`, here `cargo xtask plugins`), \
+        "no component in {dir}: build it first with `falco-response-controller plugin build {dir}`, \
          or name one with --component FILE"
     )))
 }

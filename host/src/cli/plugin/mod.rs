@@ -1,8 +1,12 @@
-//! `plugin`: what the author of an action works with. One file a subcommand.
+//! `plugin`: the road of whoever writes an action, one file a subcommand.
 
 mod bench;
+mod build;
 mod component;
+mod description;
+mod inspect;
 mod junit;
+mod new;
 mod paint;
 mod record;
 mod replay;
@@ -19,6 +23,12 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Make a project that builds and passes its tests as it is.
+    New(new::Arguments),
+    /// Build a project to a component, or stamp a manifest into one.
+    Build(build::Arguments),
+    /// Say what an action is, what it may reach, and what it needs from the operator.
+    Inspect(inspect::Arguments),
     /// Run an action as the controller would, and show what it does.
     Run(run::Arguments),
     /// Run the cases of an action.
@@ -33,6 +43,9 @@ enum Command {
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
+        Command::New(arguments) => new::run(arguments),
+        Command::Build(arguments) => build::run(arguments),
+        Command::Inspect(arguments) => inspect::run(arguments),
         Command::Run(arguments) => run::run(arguments).await,
         Command::Test(arguments) => test::run(arguments).await,
         Command::Record(arguments) => record::run(arguments).await,

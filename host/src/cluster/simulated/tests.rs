@@ -7,6 +7,8 @@ mod requests;
 use http::{Method, Request};
 use serde_json::{Value, json};
 
+pub(super) use behaviour::note;
+
 use super::Simulation;
 use crate::ambient::fixed;
 
