@@ -26,4 +26,5 @@ mod leaving;
 mod owners;
 mod rbac;
 mod rehearsal;
+mod session;
 mod webhooks;
