@@ -27,4 +27,5 @@ mod owners;
 mod plugin_run;
 mod rbac;
 mod rehearsal;
+mod session;
 mod webhooks;

@@ -142,7 +142,7 @@ fn words(house: &House, number: usize) -> Vec<String> {
         let word = |key: &str| record[key].as_str().unwrap_or("-").to_owned();
         format!("{} {} {} {}", word("action"), word("outcome"), word("decision"), word("check"))
     };
-    records(house, &alert, number).iter().map(told).collect()
+    house.records_of(&alert, number).iter().map(told).collect()
 }
 
 #[test]
@@ -153,6 +153,7 @@ fn a_dry_chain_is_told_what_a_live_one_would_be_told() {
         ("{action: kill_pod}", "kill_pod - refused already_deleting"),
         ("{action: kill_pod, parameters: {grace_period_seconds: 0}}", "kill_pod - refused pod_absent"),
         ("{action: isolate_namespace}", "kill_pod done - -"),
+        ("{action: label_pod, parameters: {labels: {falco-response/suspect: \"true\"}}}", "kill_pod done - -"),
     ] {
         let actions = format!("    actions: [{first}, {again}, {{action: isolate_namespace}}]\n");
         let plan =
