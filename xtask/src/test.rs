@@ -37,7 +37,8 @@ pub fn run(root: &Path, lane: Lane, filter: &[&str]) -> Result<Outcome, String> 
     // What the real API server is given is made of the chart, and is to be what the clone holds.
     let same = real.is_err() || deploy::check(root)?;
     println!("[3/3] running the tests");
-    let mut arguments = vec!["test", "--workspace"];
+    // One failure hides no other.
+    let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
     if !filter.is_empty() {
         arguments.push("--");
         arguments.extend(filter);
