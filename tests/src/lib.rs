@@ -14,6 +14,7 @@ pub mod exposition;
 pub mod graylog;
 pub mod http;
 pub mod image;
+pub mod languages;
 pub mod manifests;
 pub mod ports;
 pub mod receiver;

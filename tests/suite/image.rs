@@ -19,8 +19,9 @@ fn the_image_is_complete() {
     let check = pod.command(&["check", "--config", &config]).output().unwrap();
     let said = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
     assert!(check.status.success(), "{said}");
-    assert!(said.contains("plugin kill_pod from /plugins/kill_pod.wasm"), "{said}");
-    assert!(said.contains("plugin isolate_namespace from /plugins/isolate_namespace.wasm"), "{said}");
+    for plugin in ["isolate_namespace", "isolate_pod", "keep_evidence", "kill_pod", "label_pod"] {
+        assert!(said.contains(&format!("plugin {plugin} from /plugins/{plugin}.wasm")), "{said}");
+    }
 
     // Plugins, journal and token are where it looks by itself.
     let arguments = ["serve", "--config", &config, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];

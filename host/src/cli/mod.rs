@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod check;
 mod delivery;
+mod plugin;
 mod rbac;
 mod replay;
 mod serve;
@@ -34,6 +35,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Print the Roles that the configuration needs, or the admission policies that fence it in.
     Rbac(rbac::Arguments),
+    /// Write actions: make, build, look at, run and test plugins.
+    Plugin(plugin::Arguments),
     /// Rehearse recorded alerts: what a configuration would have done about them.
     Replay(replay::Arguments),
 }
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
             Command::Check(arguments) => check::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments),
             Command::Rbac(arguments) => rbac::run(arguments).await,
+            Command::Plugin(arguments) => plugin::run(arguments).await,
             Command::Replay(arguments) => replay::run(arguments).await,
         }
     });

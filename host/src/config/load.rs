@@ -59,23 +59,34 @@ impl Config {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
         let invalid = |problems| ConfigError::Invalid { path: path.to_owned(), problems };
         let root = Node::parse(bytes).map_err(|problem| invalid(vec![problem]))?;
+        Self::of_tree(path, bytes, &root).map_err(|problems| invalid(in_order(problems)))
+    }
+
+    /// As [`Self::parse`], of a tree that was put together otherwise; `bytes` are what the digest is of.
+    ///
+    /// # Errors
+    /// Every problem found, at the places that the tree names.
+    pub(crate) fn of_tree(path: &Path, bytes: &[u8], root: &Node) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::default();
-        let config = resolve(path, bytes, &root, &mut problems);
-        let mut problems = problems.0;
-        problems.sort_by_key(|problem| (problem.location.line, problem.location.column));
-        if let Some(last) = problems.get(MAX_PROBLEMS).map(|problem| problem.location) {
-            let message = format!("and {} more problems from here on", problems.len() - MAX_PROBLEMS);
-            problems.truncate(MAX_PROBLEMS);
-            problems.push(Problem { location: last, message });
-        }
-        match config {
-            Some(mut config) if problems.is_empty() => {
+        match resolve(path, bytes, root, &mut problems) {
+            Some(mut config) if problems.0.is_empty() => {
                 config.warnings.sort_by_key(|warning| (warning.location.line, warning.location.column));
                 Ok(config)
             }
-            _ => Err(invalid(problems)),
+            _ => Err(problems.0),
         }
     }
+}
+
+/// By their places, and no more than anybody reads.
+pub(crate) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| (problem.location.line, problem.location.column));
+    if let Some(last) = problems.get(MAX_PROBLEMS).map(|problem| problem.location) {
+        let message = format!("and {} more problems from here on", problems.len() - MAX_PROBLEMS);
+        problems.truncate(MAX_PROBLEMS);
+        problems.push(Problem { location: last, message });
+    }
+    problems
 }
 
 /// Why a file that cannot be used stops live action all the same.

@@ -238,6 +238,12 @@ fn every_error_names_its_place_and_its_remedy() {
         ("concurrency", with("limits: {concurrency: 0}")),
         ("pin", with("plugins: {pins: {kill_pod: abc}}")),
         ("verbs and scopes", with("plugins: {grants: {x: [{resources: [pods], verbs: [gett], scope: pod}]}}")),
+        (
+            "fields",
+            with(
+                "plugins: {grants: {x: [{apiGroups: [''], resources: [pods], verbs: [patch], scope: target, fields: [spec., 'a[b]']}]}}",
+            ),
+        ),
         ("grant without its parts", with("plugins: {grants: {x: [{}], y: z}}")),
         ("URL", with("audit: {graylog: {url: 'graylog:12201'}}")),
         ("Graylog without a URL", with("audit: {graylog: {}}")),

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{JournalError, chain, soundness};
 use crate::ambient::Ambient;
@@ -81,7 +81,8 @@ CREATE INDEX attachments_entry ON attachments (entry_id, id);
 ";
 
 /// Each makes a file of one version a file of the next; the first, of version 1. Never changed once released.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 -- The last record that retention removed, and the record that says so; 0 and null while it has removed none.
 ALTER TABLE meta ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN pruned_hash TEXT;
@@ -93,10 +94,36 @@ CREATE TABLE due (
     reminded INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX due_deadline ON due (deadline, reminded);
-"];
+",
+    "
+-- An alert that is delivered again under another id is known by it.
+ALTER TABLE inbox ADD COLUMN fingerprint TEXT;
+CREATE UNIQUE INDEX inbox_fingerprint ON inbox (fingerprint) WHERE fingerprint IS NOT NULL;
+-- What was last in force, for the next start to compare itself with.
+ALTER TABLE meta ADD COLUMN configuration TEXT;
+",
+];
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// The disk: what was committed outlives a crash of the machine.
+    ForTheDisk,
+    /// Nothing: nobody will read the file after a crash.
+    ForNothing,
+}
+
+impl Waits {
+    fn synchronous(self) -> &'static str {
+        match self {
+            Self::ForTheDisk => "FULL",
+            Self::ForNothing => "OFF",
+        }
+    }
+}
 
 /// Opens the journal for writing, and creates it where nothing is.
-pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, JournalError> {
+pub(super) fn open(path: &Path, ambient: &Ambient, waits: Waits) -> Result<Connection, JournalError> {
     let failed = |message: String| JournalError::Open { path: path.to_owned(), message };
     let created = create_private(path).map_err(failed)?;
     refuse_other_formats(path).map_err(failed)?;
@@ -106,8 +133,8 @@ pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, Journal
     let mut connection = connect(path).map_err(sqlite)?;
     // Before anything is set: switching to WAL would already change another program's file.
     identify(&connection, path)?;
+    connection.pragma_update(None, "synchronous", waits.synchronous()).map_err(sqlite)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(sqlite)?;
     // An alert that is done with is blanked, and what it said must not stay in the file's unused corners.
     connection.pragma_update(None, "secure_delete", true).map_err(sqlite)?;
@@ -123,7 +150,13 @@ pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, Journal
     };
     let steps = usize::try_from(from - 1).map_or(&[][..], |done| &MIGRATIONS[done.min(MIGRATIONS.len())..]);
     for migration in steps {
-        transaction.execute_batch(migration).map_err(sqlite)?;
+        transaction.execute_batch(migration).map_err(|error| match error.sqlite_error_code() {
+            // A statement that does not fit: the tables are not those of the version that the file names.
+            None | Some(ErrorCode::Unknown) => {
+                soundness::damaged(path, format!("its tables are not those of schema version {from}: {error}"))
+            }
+            Some(_) => sqlite(error),
+        })?;
     }
     if from < VERSION {
         transaction.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;

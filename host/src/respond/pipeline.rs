@@ -14,9 +14,11 @@ use super::rules::{Match, Rule, Rules, Step};
 use super::{Event, Inner, customers, pages};
 use crate::cluster::ApiError;
 use crate::cluster::names::Uid;
+use crate::cluster::overlay::Overlay;
 use crate::config::{Confirmation, OnFailure};
 use crate::journal::{Record, Write};
 use crate::plugins::manifest;
+use crate::plugins::witness::Witness;
 use crate::plugins::{Plugin, Report, Request};
 use crate::safety::budget::{Account, Allowance, Budget, Trip};
 use crate::safety::checks::{Check, Refusal};
@@ -29,6 +31,8 @@ use crate::telemetry::log::Level;
 /// An accepted alert on its way.
 pub(super) struct Job {
     pub event: Event,
+    /// What its first step was concluded under: a list of actions that has begun ends as it began.
+    begun_under: Option<Arc<Rules>>,
     /// The first step that is not concluded.
     pub next_step: usize,
     /// How often the cluster gave no answer.
@@ -41,11 +45,23 @@ pub(super) struct Job {
     confirmed: Option<usize>,
     /// What another alert was found at.
     behind: Option<RunningKey>,
+    /// What the steps so far have rehearsed.
+    rehearsed: Overlay,
 }
 
 impl Job {
     pub fn new(event: Event, next_step: usize) -> Self {
-        Self { event, next_step, attempts: 0, runs: 0, pinned: None, confirmed: None, behind: None }
+        Self {
+            event,
+            begun_under: None,
+            next_step,
+            attempts: 0,
+            runs: 0,
+            pinned: None,
+            confirmed: None,
+            behind: None,
+            rehearsed: Overlay::default(),
+        }
     }
 }
 
@@ -68,9 +84,10 @@ enum Stepped {
 }
 
 /// What a run is let loose on.
-struct Target {
+struct Target<'a> {
     cleared: Option<Cleared>,
     allowance: Option<Allowance>,
+    rehearsed: &'a Overlay,
 }
 
 /// What a concluded step leaves behind, in one transaction.
@@ -82,10 +99,14 @@ struct Conclusion {
 
 impl Inner {
     pub(super) async fn handle(self: &Arc<Self>, job: &mut Job) -> Handled {
-        let rules = self.rules.load_full();
+        let rules = job.begun_under.clone().unwrap_or_else(|| self.rules.load_full());
         let Match::Wanted(rule) = rules.find(&job.event.alert) else {
-            return self.unwanted_by_now(job).await;
+            return self.nothing_left(job, "is wanted by no rule any more").await;
         };
+        if job.next_step >= rule.steps.len() {
+            // The configuration had more actions for it when the last run ended.
+            return self.nothing_left(job, "has no action left in its rule").await;
+        }
         while let Some(step) = rule.steps.get(job.next_step) {
             if self.is_stopping() {
                 return Handled::Later;
@@ -96,16 +117,19 @@ impl Inner {
                 Stepped::Later => return Handled::Later,
                 Stepped::Behind => return Handled::Behind,
                 Stepped::Badly if on_failure_stop => return Handled::Finished,
-                Stepped::Well | Stepped::Badly => job.next_step += 1,
+                Stepped::Well | Stepped::Badly => {
+                    job.next_step += 1;
+                    job.begun_under = Some(Arc::clone(&rules));
+                }
             }
         }
         Handled::Finished
     }
 
-    /// Accepted under a configuration that wanted it; this one does not.
-    async fn unwanted_by_now(&self, job: &Job) -> Handled {
+    /// Accepted under a configuration that had something to do about it; this one has not.
+    async fn nothing_left(&self, job: &Job, why: &str) -> Handled {
         let fields = super::record::fields([("event_id", job.event.id.as_str().into())]);
-        self.log.line(Level::Warn, "an accepted alert is wanted by no rule any more; nothing is done", &fields);
+        self.log.line(Level::Warn, &format!("an accepted alert {why}; nothing is done"), &fields);
         self.persist(vec![Write::Finish { event_id: job.event.id.clone() }]).await;
         Handled::Finished
     }
@@ -143,7 +167,12 @@ impl Inner {
                 None => {}
             }
         }
-        let cleared = match self.clear(&about, plugin.manifest.target).await {
+        if !dry_run {
+            // Whatever was rehearsed before the switch was thrown is not what this step leaves behind.
+            job.rehearsed = Overlay::default();
+        }
+        let rehearsed = dry_run.then_some(&job.rehearsed);
+        let cleared = match self.clear(&about, plugin.manifest.target, rehearsed).await {
             Ok(cleared) => cleared,
             Err(NotCleared::Refused(refusal)) => {
                 self.decide(&about, "refused", refusal.check.id(), &refusal.detail, None, last || stops).await;
@@ -194,7 +223,7 @@ impl Inner {
             }
         };
         let finishes = |outcome| last || (stops && is_bad(outcome));
-        let target = Target { cleared, allowance };
+        let target = Target { cleared, allowance, rehearsed: &job.rehearsed };
         let Some(outcome) = self.act(&about, &plugin, step, target, job.runs + 1, finishes).await else {
             job.runs += 1;
             return Stepped::Later;
@@ -222,7 +251,12 @@ impl Inner {
         Stepped::Well
     }
 
-    async fn clear(&self, about: &About<'_>, target: manifest::Target) -> Result<Option<Cleared>, NotCleared> {
+    async fn clear(
+        &self,
+        about: &About<'_>,
+        target: manifest::Target,
+        rehearsed: Option<&Overlay>,
+    ) -> Result<Option<Cleared>, NotCleared> {
         let subject = Subject::of(&about.event.alert);
         let question = Question {
             subject: &subject,
@@ -231,7 +265,7 @@ impl Inner {
             rule: &about.rule.scope,
         };
         match target {
-            manifest::Target::Pods => question.pod(self.gate.reader()).await.map(Some),
+            manifest::Target::Pods => question.pod(&self.gate.reader_over(rehearsed)).await.map(Some),
             manifest::Target::Namespaces => Ok(Some(question.namespace()?)),
             // An action on the alert alone still acts for an alert of some namespace, and only where it may.
             manifest::Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
@@ -252,7 +286,7 @@ impl Inner {
         about: &About<'_>,
         plugin: &Arc<Plugin>,
         step: &Step,
-        target: Target,
+        target: Target<'_>,
         attempt: u32,
         finishes: impl Fn(Outcome) -> bool,
     ) -> Option<Outcome> {
@@ -272,7 +306,7 @@ impl Inner {
             allowance: target.allowance,
         };
         let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
-        let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)));
+        let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)).after(target.rehearsed));
         let request = Request {
             event_id: about.event.id.clone(),
             attempt,
@@ -280,17 +314,21 @@ impl Inner {
             reason: about.rule.audit_reason.clone(),
             alert: Arc::clone(&about.event.alert),
             log: self.log.clone(),
+            witness: self.observer.clone().map(|observer| observer as Arc<dyn Witness>),
         };
         let report = plugin.run(request, Arc::clone(&run), self.gate.clone(), about.rule.timeout).await;
         run.settle().await;
         let calls = run.calls();
-        let derived = outcome::derive(&calls, &report.end);
+        let derived = outcome::derive(&calls, &report.end, report.attachments.len());
         if plugin.manifest.repeatable
             && outcome::failed_for_want_of_an_answer(&calls, &derived)
             && self.waited(about.event) < about.rules.max_recovery_age
         {
             self.log_waiting(about, &derived.detail);
             return None;
+        }
+        if let Some(observer) = &self.observer {
+            observer.ran(&run, &report, &derived);
         }
         let outcome = derived.outcome;
         self.conclude_run(about, plugin, &run, &report, &derived, finishes(outcome)).await;
@@ -310,8 +348,8 @@ impl Inner {
         let now = self.ambient.now();
         let record = about.entry(&run.identity, run.target(), &calls, derived, Ended { at: now, report: Some(report) });
         let entry = record.body.clone();
-        let mut pages: Vec<_> =
-            pages::for_entry(about, plugin.manifest.pages, derived.outcome, &entry, &calls, now).into_iter().collect();
+        let page = pages::for_entry(about, Some(&plugin.manifest), derived.outcome, &entry, &calls, now);
+        let mut pages: Vec<_> = page.into_iter().collect();
         // Also where no answer came: whether the pod goes is then the only answer there is.
         let kill = calls.iter().find(|call| {
             call.is_target
@@ -430,6 +468,7 @@ impl Inner {
     }
 
     async fn conclude(&self, event: &Event, conclusion: Conclusion, finishes: bool) {
+        let observed = self.observer.as_ref().map(|observer| (observer, conclusion.record.clone()));
         let mut writes = vec![Write::Record(conclusion.record)];
         writes.extend(self.ships());
         writes.extend(conclusion.further);
@@ -440,6 +479,9 @@ impl Inner {
             writes.push(Write::Finish { event_id: event.id.clone() });
         }
         self.persist(writes).await;
+        if let Some((observer, record)) = observed {
+            observer.recorded(&record, &conclusion.pages);
+        }
     }
 
     /// What happened must get on record: while the journal takes no writes, this waits and tries again.

@@ -89,7 +89,8 @@ impl Cluster {
             .header("user-agent", "tester/1");
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let response = runtime.block_on(self.simulation.respond(request.body(body.into_bytes()).unwrap())).unwrap();
-        let body = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
+        let text = || Value::String(String::from_utf8_lossy(response.body()).into_owned());
+        let body = serde_json::from_slice(response.body()).unwrap_or_else(|_| text());
         (response.status().as_u16(), body)
     }
 
