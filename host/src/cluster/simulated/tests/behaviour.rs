@@ -74,11 +74,12 @@ spec:
 "#;
 
 /// Where the simulation refuses things, by file.
-const SOURCES: [(&str, &str); 8] = [
+const SOURCES: [(&str, &str); 9] = [
     ("access.rs", include_str!("../access.rs")),
     ("apply.rs", include_str!("../apply.rs")),
     ("delete.rs", include_str!("../delete.rs")),
     ("http.rs", include_str!("../http.rs")),
+    ("logs.rs", include_str!("../logs.rs")),
     ("patch.rs", include_str!("../patch.rs")),
     ("schema.rs", include_str!("../schema.rs")),
     ("selectors.rs", include_str!("../selectors.rs")),
@@ -112,9 +113,11 @@ fn answers_as_a_real_api_server_does() {
 }
 
 /// Places that no request of the table reaches, with the reason.
-const OUT_OF_REACH: [(&str, &str); 2] = [
+const OUT_OF_REACH: [(&str, &str); 3] = [
     // Whoever deletes has looked before.
     ("delete.rs", "let object = store.get(key)"),
+    // A kubelet says so, and there is none.
+    ("logs.rs", "return Err(Failure::bad_request(why));"),
     // The table is text, and what is refused here is none.
     ("write.rs", "let text = std::str::from_utf8(body)"),
 ];
