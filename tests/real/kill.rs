@@ -224,9 +224,12 @@ fn says_of_a_pod_that_a_finalizer_holds_that_it_is_not_confirmed() {
 fn leaves_the_pod_that_took_the_name() {
     let Some(cluster) = cluster() else { return };
     let house = house(cluster, "reborn");
-    let path = format!("{}/debug", pods("reborn"));
-    let first = bare_pod(cluster, "reborn", "debug", &json!({}));
-    cluster.delete(&path, &json!({"gracePeriodSeconds": 0})).unwrap();
+    // The first is nobody's: a kubelet that looks after it might delete by name what comes after it.
+    let mut first = template("debug");
+    first["metadata"]["name"] = json!("debug");
+    first["spec"]["nodeName"] = json!("silent");
+    let first = cluster.create(&pods("reborn"), &first).unwrap();
+    cluster.delete(&format!("{}/debug", pods("reborn")), &json!({"gracePeriodSeconds": 0})).unwrap();
     let second = bare_pod(cluster, "reborn", "debug", &json!({}));
     let mut of_first = alerts::about(MINER, "reborn", "debug");
     of_first["output_fields"]["k8s.pod.uid"] = first["metadata"]["uid"].clone();

@@ -93,13 +93,13 @@ fn every_function_that_changes_something_is_among_them() {
 #[test]
 fn a_dry_run_of_every_function_is_dry_to_admission_and_changes_nothing() {
     let Some(cluster) = cluster() else { return };
-    let webhook = guarded(cluster, "recorded");
-    let house = plan(cluster, "recorded").replace("dryrun: false", "dryrun: true").start();
-    let before = versions_of_all(cluster, "recorded");
+    let webhook = guarded(cluster, "rehearsed");
+    let house = plan(cluster, "rehearsed").replace("dryrun: false", "dryrun: true").start();
+    let before = versions_of_all(cluster, "rehearsed");
     assert!(before.iter().any(|object| object.starts_with("pods debug ")), "{before:?}");
     for (function, behaviour, expected) in CHANGES {
         let seen = webhook.requests().len();
-        let entry = house.record_of(&alerts::about(behaviour, "recorded", "debug"));
+        let entry = house.record_of(&alerts::about(behaviour, "rehearsed", "debug"));
         assert_eq!(outcome(&entry), (Some("done"), None, Some(true)), "{behaviour}: {entry}");
         assert_eq!(entry["dry_run"], true, "{entry}");
         let requests = webhook.requests().split_off(seen);
@@ -107,14 +107,14 @@ fn a_dry_run_of_every_function_is_dry_to_admission_and_changes_nothing() {
         assert!(asked.iter().any(|asked| asked == expected), "{function}, {behaviour}: {asked:?}");
         assert!(requests.iter().all(|request| request["dryRun"] == true), "{behaviour}: {requests:#?}");
     }
-    assert_eq!(versions_of_all(cluster, "recorded"), before);
+    assert_eq!(versions_of_all(cluster, "rehearsed"), before);
     drop(house);
     // The same eyes see what is not dry.
-    let entry = plan(cluster, "recorded").start().record_of(&alerts::about("label", "recorded", "debug"));
+    let entry = plan(cluster, "rehearsed").start().record_of(&alerts::about("label", "rehearsed", "debug"));
     assert_eq!(outcome(&entry), (Some("done"), None, Some(true)), "{entry}");
     let last = webhook.requests().pop().unwrap();
     assert_eq!((asked(&last).as_str(), &last["dryRun"]), ("UPDATE pods", &json!(false)), "{last}");
-    assert_ne!(versions_of_all(cluster, "recorded"), before);
+    assert_ne!(versions_of_all(cluster, "rehearsed"), before);
 }
 
 #[test]

@@ -150,7 +150,9 @@ impl Cluster {
         let (port, key) = (format!("--secure-port={manager}"), self.path("sa.key"));
         let certificates = format!("--cert-dir={}", self.path("manager.d"));
         let key = format!("--service-account-private-key-file={key}");
-        let more = ["--use-service-account-credentials=false", &key, &port, &certificates];
+        // No kubelet sends heartbeats: without them every pod would be marked as not ready, after the time that is given here.
+        let patience = ["--node-monitor-grace-period=24h", "--node-startup-grace-period=24h"];
+        let more = ["--use-service-account-credentials=false", &key, &port, &certificates, patience[0], patience[1]];
         self.run("kube-controller-manager", &[&common[..], &more].concat())?;
         let (port, certificates) =
             (format!("--secure-port={scheduler}"), format!("--cert-dir={}", self.path("scheduler.d")));

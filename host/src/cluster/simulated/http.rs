@@ -124,7 +124,11 @@ pub fn answer(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>) 
     }
     let answer = Route::parse(&store.kinds, request.uri().path()).and_then(|route| {
         if request.method() == Method::GET && route.kind.is_pod() && route.subresource.as_deref() == Some("log") {
-            return store.logs.answer(get(store, &route)?, &Query::parse(request)).map(|log| text(&log));
+            let pod = get(store, &route)?;
+            let log = store.logs.answer(pod, &Query::parse(request))?;
+            // Without a node there is nobody to ask.
+            let nobody = log.is_empty() && pod.pointer("/spec/nodeName").is_none();
+            return Ok(if nobody { respond(StatusCode::NO_CONTENT, "text/plain", Vec::new()) } else { text(&log) });
         }
         dispatch(store, ambient, request, &route).map(|(code, body)| render(code, &body))
     });

@@ -74,11 +74,12 @@ spec:
 "#;
 
 /// Where the simulation refuses things, by file.
-const SOURCES: [(&str, &str); 8] = [
+const SOURCES: [(&str, &str); 9] = [
     ("access.rs", include_str!("../access.rs")),
     ("apply.rs", include_str!("../apply.rs")),
     ("delete.rs", include_str!("../delete.rs")),
     ("http.rs", include_str!("../http.rs")),
+    ("logs.rs", include_str!("../logs.rs")),
     ("patch.rs", include_str!("../patch.rs")),
     ("schema.rs", include_str!("../schema.rs")),
     ("selectors.rs", include_str!("../selectors.rs")),
@@ -111,6 +112,16 @@ fn answers_as_a_real_api_server_does() {
     assert!(found.is_empty(), "{} disagreements\n{}", found.len(), found.join("\n"));
 }
 
+/// Places that no request of the table reaches, with the reason.
+const OUT_OF_REACH: [(&str, &str); 3] = [
+    // Whoever deletes has looked before.
+    ("delete.rs", "let object = store.get(key)"),
+    // A kubelet says so, and there is none.
+    ("logs.rs", "return Err(Failure::bad_request(why));"),
+    // The table is text, and what is refused here is none.
+    ("write.rs", "let text = std::str::from_utf8(body)"),
+];
+
 /// What the table does not ask of the real API server may be made up. The one thing that it never asks is what the
 /// simulation says that it does not do.
 #[test]
@@ -125,7 +136,9 @@ fn every_refusal_of_the_simulation_is_in_the_table() {
                 let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
                 name != "not_simulated" && rest.strip_prefix(name).is_some_and(|rest| rest.starts_with('('))
             });
-            if refuses && !refused.contains(&(file.to_owned(), line)) {
+            let reached = refused.contains(&(file.to_owned(), line))
+                || OUT_OF_REACH.iter().any(|(own, start)| *own == file && text.trim_start().starts_with(start));
+            if refuses && !reached {
                 made_up.push(format!("{file}:{line}: {}", text.trim()));
             }
         }
