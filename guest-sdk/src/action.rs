@@ -7,7 +7,12 @@ pub use crate::bindings::exports::falco_response::plugin::action::{Failure, Outc
 use crate::cluster::{ClusterError, Reason};
 use crate::{Host, Manifest, Parameters, Request, json};
 
-/// One response action.
+/// One response action. See the [crate's](crate) own example, and [`export_action!`](crate::export_action!).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no action",
+    label = "implement `Action` for it",
+    note = "an action has `type Parameters`, `const MANIFEST: Manifest` and `fn run`; `plugin new` shows one"
+)]
 pub trait Action {
     /// Declared with [`parameters!`](crate::parameters!): an empty struct for an action that takes none.
     type Parameters: Parameters;
@@ -32,12 +37,23 @@ pub trait Action {
 }
 
 impl Outcome {
-    /// Something was done: one sentence for the audit log.
+    /// Something was done: one sentence for the audit log. What was done the controller knows from the calls; this is the
+    /// action's word beside it.
+    ///
+    /// ```
+    /// # use falco_response_sdk::Outcome;
+    /// assert_eq!(Outcome::acted("deleted the pod"), Outcome::Acted("deleted the pod".into()));
+    /// ```
     pub fn acted(what: impl Into<String>) -> Self {
         Self::Acted(what.into())
     }
 
     /// Nothing needed doing, and why.
+    ///
+    /// ```
+    /// # use falco_response_sdk::Outcome;
+    /// assert_eq!(Outcome::skipped("already gone"), Outcome::Skipped("already gone".into()));
+    /// ```
     pub fn skipped(why: impl Into<String>) -> Self {
         Self::Skipped(why.into())
     }
@@ -45,11 +61,21 @@ impl Outcome {
 
 impl Failure {
     /// A failure that trying again would not mend.
+    ///
+    /// ```
+    /// # use falco_response_sdk::Failure;
+    /// assert!(!Failure::new("the policy is somebody else's").retry);
+    /// ```
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), retry: false }
     }
 
     /// Says what was being tried, in front of the message. Keeps `retry`.
+    ///
+    /// ```
+    /// # use falco_response_sdk::Failure;
+    /// assert_eq!(Failure::new("denied").context("cannot label the pod").message, "cannot label the pod: denied");
+    /// ```
     #[must_use]
     pub fn context(self, what: &str) -> Self {
         Self { message: [what, ": ", &self.message].concat(), ..self }

@@ -4,19 +4,24 @@
 /// `falco-response:manifest`. Once in a crate; on a native target it does nothing.
 #[macro_export]
 macro_rules! export_action {
-    ($action:ty) => {
+    ($action:ty $(,)?) => {
+        // On every target, so that `cargo test` finds what `plugin build` would.
+        const _: () = $crate::manifest::check::whole(&<$action as $crate::Action>::MANIFEST);
+
+        #[doc(hidden)]
+        #[allow(dead_code, non_upper_case_globals, reason = "its name is what the compiler says of a second one")]
+        const a_crate_exports_one_action: () = ();
+
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code, reason = "a custom section of WebAssembly is no code that could collide with another")]
         const _: () = {
             use $crate::alloc::{string::String, vec::Vec};
 
-            const ACTION: $crate::Manifest = <$action as $crate::Action>::MANIFEST;
-            const FIELDS: &[$crate::Field] = <<$action as $crate::Action>::Parameters as $crate::Parameters>::FIELDS;
-            const LENGTH: usize = $crate::manifest::render::render::<0>(&ACTION, FIELDS).len;
+            const LENGTH: usize = $crate::glue::manifest::<$action, 0>().len;
 
             #[used]
             #[unsafe(link_section = "falco-response:manifest")]
-            static MANIFEST: [u8; LENGTH] = $crate::manifest::render::render::<LENGTH>(&ACTION, FIELDS).bytes;
+            static MANIFEST: [u8; LENGTH] = $crate::glue::manifest::<$action, LENGTH>().bytes;
 
             struct Plugin;
 
@@ -33,6 +38,9 @@ macro_rules! export_action {
     $crate::bindings::export_world!(Plugin with_types_in $crate::bindings);
         };
     };
+    ($($other:tt)*) => {
+        ::core::compile_error!("export_action! takes the one type that implements Action: export_action!(KillPod);");
+    };
 }
 
 /// What the exported functions call; the same natively, so that the mock runs an action the way the controller does.
@@ -41,7 +49,13 @@ pub mod glue {
     use alloc::vec;
     use alloc::vec::Vec;
 
-    use crate::{Action, Backend, Failure, Host, Outcome, Problem, Request, json};
+    use crate::manifest::render::{Buffer, render};
+    use crate::{Action, Backend, Failure, Host, Outcome, Parameters, Problem, Request, json};
+
+    /// The manifest as JSON; with `N` = 0 only its length.
+    pub const fn manifest<A: Action, const N: usize>() -> Buffer<N> {
+        render::<N>(&A::MANIFEST, <A::Parameters as Parameters>::FIELDS)
+    }
 
     fn read<A: Action>(parameters: &str) -> Result<A::Parameters, Vec<Problem>> {
         json::from_str(parameters).map_err(|error: json::Error| vec![Problem::new(error.at, error.message)])

@@ -10,7 +10,7 @@
 //! parameters! {
 //!     /// What a rule may say about it.
 //!     pub struct Parameters {
-//!         /// Value of the label `quarantine`.
+//!         /// Value of the label `falco-response/quarantine`.
 //!         value: String = "true".into(),
 //!     }
 //! }
@@ -25,7 +25,7 @@
 //!
 //!     fn run(request: &Request, parameters: Parameters, host: &Host) -> Result<Outcome, Failure> {
 //!         let pod = request.target();
-//!         let labels = object([("quarantine", parameters.value.into())]);
+//!         let labels = object([("falco-response/quarantine", parameters.value.into())]);
 //!         host.cluster().merge(&pod, &object([("metadata", object([("labels", labels)]))]))?;
 //!         Ok(Outcome::acted(["labelled ", &pod.name].concat()))
 //!     }
@@ -38,6 +38,7 @@
 //! What the action asks of the cluster is checked by the controller against the manifest and against what the operator
 //! granted; nothing in this crate is a safeguard.
 #![no_std]
+#![warn(missing_docs)]
 
 #[doc(hidden)]
 pub extern crate alloc;
@@ -58,6 +59,7 @@ mod cluster;
 mod export;
 mod host;
 pub mod json;
+pub mod kubernetes;
 #[cfg(target_family = "wasm")]
 mod live;
 pub mod manifest;
@@ -70,6 +72,7 @@ mod request;
 /// Generated from `wit/`; the typed methods of this crate are what to use.
 #[doc(hidden)]
 #[allow(unsafe_code, reason = "the generated glue passes pointers between component and host")]
+#[allow(missing_docs, reason = "what is public of it says so in `wit/`")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../wit",
@@ -106,6 +109,7 @@ pub mod prelude {
         Problem, Reason, Request, Scope, Selection, Target, Verb, export_action, kinds, parameters,
     };
     pub use alloc::borrow::ToOwned;
+    pub use alloc::collections::BTreeMap;
     pub use alloc::string::{String, ToString};
     pub use alloc::vec::Vec;
     pub use alloc::{format, vec};

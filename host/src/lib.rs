@@ -8,10 +8,14 @@
 pub mod access;
 pub mod alert;
 pub mod ambient;
+pub mod authoring;
 pub mod cli;
 pub mod cluster;
 pub mod config;
 mod faults;
+#[cfg(test)]
+mod fuzz;
+pub mod harness;
 mod hex;
 pub mod intake;
 pub mod journal;

@@ -5,10 +5,11 @@ use std::process::{Command, Output};
 use integration_tests::account::{Account, create_all};
 use integration_tests::alerts::{self, MINER};
 use integration_tests::controller::binary;
+use integration_tests::http;
 use serde_json::{Value, json};
 
 use crate::house::Plan;
-use crate::lane::{cluster, name, plan, pod_of, pods, template, versions, workload, workloads};
+use crate::lane::{bare_pod, cluster, name, plan, pod_of, pods, template, versions, workload, workloads};
 use crate::rbac::{NAME, account, printed};
 
 fn run(plan: &Plan, first: &[&str]) -> Output {
@@ -99,6 +100,39 @@ fn what_is_missing_and_what_is_too_much_shows_up() {
     let reviewed = |line: &Value| line["message"] == "permissions reviewed";
     let line = house.controller.wait_for(0, std::time::Duration::from_secs(60), reviewed).expect("it asked");
     assert_eq!((&line["missing"], &line["excess"]), (&json!(1), &json!(1)), "{line}");
+}
+
+/// A token that has run out, or an API server that cannot verify it for a while, says nothing about the pod.
+#[test]
+fn with_a_token_that_is_not_known_alerts_wait_and_the_cluster_counts_as_away() {
+    let Some(cluster) = cluster() else { return };
+    cluster.namespace("unknown-token").unwrap();
+    bare_pod(cluster, "unknown-token", "debug", &json!({}));
+    let plan = plan(cluster, &["unknown-token"]);
+    let text = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    config["users"][0]["user"]["token"] = json!("nobody-knows-this-token");
+    let file = plan.path().join("kubeconfig");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let plan = plan.cluster(&format!("kubeconfig:{}", file.display()));
+    let output = run(&plan, &["check"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text_of(&output));
+    assert!(text_of(&output).contains("Unauthorized"), "{}", text_of(&output));
+
+    let house = plan.start();
+    let alert = alerts::about(MINER, "unknown-token", "debug");
+    house.post(&alert);
+    let waits = |line: &Value| line["message"].as_str().is_some_and(|said| said.contains("no answer from the cluster"));
+    let line = house.controller.wait_for(0, std::time::Duration::from_secs(20), waits).expect("it tries again");
+    assert!(line["message"].as_str().unwrap().contains("401"), "{line}");
+    let decided = |line: &Value| line["alert_uuid"] == alert["uuid"] && line.get("decision").is_some();
+    assert!(!house.controller.lines().iter().any(decided), "{}", house.controller.text());
+    let body = http::get(house.controller.address, "/readyz").unwrap().body;
+    assert!(body.contains("unreachable: Unauthorized"), "{body}");
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
 }
 
 #[test]

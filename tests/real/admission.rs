@@ -191,6 +191,7 @@ fn lets_through_dry_runs_only_unless_the_config_map_says_otherwise() {
     for (number, text) in [
         "allowed_namespaces: [a]\ndryrun: false # since Monday\nrules: []\n",
         "---\ndryrun:   false\r\nrules:\n  - name: x\n    dryrun: true\n",
+        "# dryrun: true\nidentity: name\ndryrun:\tfalse \t\n",
     ]
     .into_iter()
     .enumerate()
@@ -206,6 +207,11 @@ fn lets_through_dry_runs_only_unless_the_config_map_says_otherwise() {
         json!({"config.yaml": "rules:\n  - name: x\n    dryrun: false\n"}),
         json!({"config.yaml": " dryrun: false\n"}),
         json!({"config.yaml": "dryrun: falsehood\n"}),
+        json!({"config.yaml": "dryrun: False\n"}),
+        json!({"config.yaml": "dryrun : false\n"}),
+        json!({"config.yaml": "'dryrun': false\n"}),
+        json!({"config.yaml": "? dryrun\n: false\n"}),
+        json!({"config.yaml": "dryrun:\n  false\n"}),
         json!({"config.yaml": "dryrun: false#\n"}),
         json!({"config.yaml": "dryrun: \"false\"\n"}),
         json!({"config.yaml": "dryrun: false\ndryrun: true\n"}),

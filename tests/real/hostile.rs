@@ -24,7 +24,7 @@ fn labels_the_target() {
     let entry = run(&house(cluster, "labels", "label"), "labels");
     assert_eq!((entry["outcome"].as_str(), entry["changed"].as_bool()), (Some("done"), Some(true)), "{entry}");
     let pod = cluster.get(&format!("{}/debug", pods("labels"))).unwrap();
-    assert_eq!(pod["metadata"]["labels"]["quarantine"], "true");
+    assert_eq!(pod["metadata"]["labels"]["falco-response/quarantine"], "true");
 }
 
 #[test]
@@ -65,7 +65,23 @@ fn nothing_refused_reaches_the_api_server() {
     bare_pod(cluster, "untouched", "debug", &json!({}));
     let paths = [pods("untouched"), "/apis/networking.k8s.io/v1/namespaces/untouched/networkpolicies".to_owned()];
     let before = versions(cluster, &paths);
-    for behaviour in ["owner_references", "json_patch_owner", "strategic", "patch_spec", "apply_force", "open_policy"] {
+    for behaviour in [
+        "owner_references",
+        "json_patch_owner",
+        "strategic",
+        "patch_spec",
+        "apply_force",
+        "open_policy",
+        "take_over_label",
+        "leave_the_mesh",
+        "hide_the_log",
+        "job_label",
+        "delete_next_year",
+        "evict_next_year",
+        "guess",
+        "root",
+        "twice",
+    ] {
         let entry = run(&house(cluster, "untouched", behaviour), "untouched");
         assert_eq!((entry["outcome"].as_str(), entry["failure"].as_str()), (Some("failed"), Some("denied")), "{entry}");
         assert_eq!(versions(cluster, &paths), before, "{behaviour}");

@@ -97,3 +97,27 @@ pub fn versions(cluster: &Cluster, paths: &[String]) -> Vec<String> {
         .map(|item| format!("{} {} {}", name(&item), item["metadata"]["uid"], item["metadata"]["resourceVersion"]))
         .collect()
 }
+
+/// The same of every object of every kind that there is in a namespace; but of events, which tell what others do.
+pub fn versions_of_all(cluster: &Cluster, namespace: &str) -> Vec<String> {
+    let groups = cluster.get("/apis").unwrap();
+    let version = |group: &Value| format!("/apis/{}", group["preferredVersion"]["groupVersion"].as_str().unwrap());
+    let mut found = Vec::new();
+    for api in groups["groups"].as_array().unwrap().iter().map(version).chain(["/api/v1".to_owned()]) {
+        // Other tests' kinds come and go meanwhile.
+        let Ok(kinds) = cluster.get(&api) else { continue };
+        for kind in kinds["resources"].as_array().unwrap() {
+            let listed = kind["verbs"].as_array().unwrap().contains(&json!("list"));
+            if !listed || kind["namespaced"] != true || kind["name"] == "events" {
+                continue;
+            }
+            let plural = kind["name"].as_str().unwrap();
+            let Ok(list) = cluster.get(&format!("{api}/namespaces/{namespace}/{plural}")) else { continue };
+            found.extend(list["items"].as_array().unwrap().iter().map(|item| {
+                let metadata = &item["metadata"];
+                format!("{plural} {} {} {}", name(item), metadata["uid"], metadata["resourceVersion"])
+            }));
+        }
+    }
+    found
+}

@@ -7,16 +7,25 @@
 #[path = "../suite/house.rs"]
 #[allow(dead_code, reason = "the suite uses all of it")]
 mod house;
+#[path = "../suite/pod.rs"]
+#[allow(dead_code, reason = "the suite uses all of it")]
+mod pod;
 
 mod access;
 mod admission;
 mod alertmanager;
 mod behaviour;
+mod chain;
 mod deploy;
 mod hostile;
+mod image;
 mod isolation;
 mod kill;
 mod lane;
 mod leaving;
+mod owners;
+mod plugin_run;
 mod rbac;
+mod rehearsal;
+mod session;
 mod webhooks;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::house::Plan;
 use crate::lane::{bare_pod, cluster, name, plan, pod_of, pods, workload, workloads};
+use crate::webhooks::{self, CHANGES};
 
 pub const NAME: &str = "falco-response-controller";
 
@@ -53,6 +54,54 @@ fn what_rbac_prints_is_enough_to_kill_and_to_isolate() {
     assert_eq!((entry["outcome"].as_str(), entry["isolation"].as_str()), (Some("done"), Some("full")), "{entry}");
     let again = house.record_of(&alerts::about(POOL, "least", "miner-2"));
     assert_eq!(again["outcome"], "skipped", "{again}");
+}
+
+#[test]
+fn what_rbac_prints_is_enough_for_every_function_that_changes_something() {
+    let Some(cluster) = cluster() else { return };
+    cluster.namespace("each").unwrap();
+    let plan = webhooks::plan(cluster, "each");
+    let account = account(cluster, &plan, "each-falco");
+    let house = plan.cluster(&account.spec()).start();
+    for (function, behaviour, _) in CHANGES {
+        let pod = behaviour.replace('_', "-");
+        bare_pod(cluster, "each", &pod, &json!({}));
+        let entry = house.record_of(&alerts::about(behaviour, "each", &pod));
+        if *function == "create" {
+            // RBAC sees no name of what is yet to be made, so names allow a create by apply alone.
+            assert_eq!((&entry["outcome"], &entry["failure"]), (&json!("failed"), &json!("denied")), "{entry}");
+            assert!(entry["detail"].as_str().unwrap().contains("cannot create resource"), "{entry}");
+        } else {
+            assert_eq!((&entry["outcome"], &entry["changed"]), (&json!("done"), &json!(true)), "{behaviour}: {entry}");
+        }
+    }
+}
+
+#[test]
+fn what_a_grant_opens_cluster_wide_is_all_that_is_cluster_wide() {
+    let Some(cluster) = cluster() else { return };
+    for namespace in ["wide", "wide-other"] {
+        cluster.namespace(namespace).unwrap();
+        bare_pod(cluster, namespace, "debug", &json!({}));
+    }
+    let grants =
+        "plugins: {grants: {hostile: [{apiGroups: [\"\"], resources: [pods], verbs: [list], scope: cluster}]}}";
+    let rule = "    action: hostile\n    parameters: {behaviour: list_all}\n";
+    let plan = plan(cluster, &["wide"]).hostile().replace("    action: kill_pod\n", rule).and(grants);
+    let account = account(cluster, &plan, "wide-falco");
+    let status = |method: &str, path: &str| account.raw(method, path, "application/json", &Value::Null).unwrap().status;
+    assert_eq!(status("GET", "/api/v1/pods"), 200);
+    for (method, path) in [
+        ("GET", "/api/v1/nodes".to_owned()),
+        ("GET", "/api/v1/secrets".to_owned()),
+        ("GET", format!("{}/debug", pods("wide-other"))),
+        ("DELETE", format!("{}/debug", pods("wide-other"))),
+    ] {
+        assert_eq!(status(method, &path), 403, "{method} {path}");
+    }
+    let house = plan.cluster(&account.spec()).start();
+    let entry = house.record_of(&alerts::about(MINER, "wide", "debug"));
+    assert_eq!((&entry["outcome"], &entry["failure"]), (&json!("skipped"), &Value::Null), "{entry}");
 }
 
 #[test]
@@ -113,4 +162,32 @@ fn the_api_server_refuses_the_token_everything_else() {
     ] {
         assert_eq!(status(method, &path, kind, &body), 403, "{method} {path}");
     }
+}
+
+/// As docs/brake.md has it, for whoever wants it to stop in one namespace, now.
+#[test]
+fn without_its_role_binding_nothing_is_done_and_the_record_says_why() {
+    let Some(cluster) = cluster() else { return };
+    cluster.namespace("unbound-now").unwrap();
+    let plan = plan(cluster, &["unbound-now"]);
+    let account = account(cluster, &plan, "unbound-now-falco");
+    let house = plan.cluster(&account.spec()).start();
+    let pod = bare_pod(cluster, "unbound-now", "debug", &json!({}));
+    let path = format!("{}/debug", pods("unbound-now"));
+    cluster
+        .delete(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/unbound-now/rolebindings/{NAME}"), &Value::Null)
+        .unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while account.raw("GET", &path, "application/json", &Value::Null).unwrap().status != 403 {
+        assert!(std::time::Instant::now() < deadline, "the API server still lets it");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let record = house.record_of(&alerts::about(MINER, "unbound-now", "debug"));
+    assert_eq!((&record["decision"], &record["check"]), (&json!("refused"), &json!("pod_absent")), "{record}");
+    let detail = record["detail"].as_str().unwrap();
+    assert!(detail.contains("cannot be read") && detail.contains("forbidden"), "{record}");
+    let entry = house.record_of(&alerts::about(POOL, "unbound-now", "miner"));
+    assert_eq!((&entry["outcome"], &entry["failure"]), (&json!("failed"), &json!("denied")), "{entry}");
+    let now = cluster.get(&path).unwrap();
+    assert_eq!(now["metadata"]["resourceVersion"], pod["metadata"]["resourceVersion"]);
 }

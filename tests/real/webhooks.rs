@@ -9,11 +9,11 @@ use integration_tests::webhook::{Verdict, Webhook, pinned_deletes};
 use serde_json::{Value, json};
 
 use crate::house::{House, Plan};
-use crate::lane::{self, bare_pod, cluster, pods, versions};
+use crate::lane::{self, bare_pod, cluster, pods, versions, versions_of_all};
 
 /// A function of the contract that can change something (with the form of its document), a behaviour of the hostile
 /// plugin that calls it, and what admission sees.
-const CHANGES: &[(&str, &str, &str)] = &[
+pub const CHANGES: &[(&str, &str, &str)] = &[
     ("create", "create_policy", "CREATE networkpolicies"),
     ("apply", "apply_policy", "CREATE networkpolicies"),
     ("apply", "label_by_apply", "UPDATE pods"),
@@ -34,7 +34,7 @@ const GRANTS: &str = "plugins: {grants: {hostile: [{apiGroups: [\"\"], resources
                       scope: target, fields: [strategic]}]}}";
 
 /// A rule for each behaviour, named like it.
-fn plan(cluster: &Cluster, namespace: &str) -> Plan {
+pub fn plan(cluster: &Cluster, namespace: &str) -> Plan {
     let rules: String = CHANGES
         .iter()
         .map(|(_, behaviour, _)| {
@@ -54,10 +54,6 @@ fn guarded(cluster: &Cluster, namespace: &str) -> Webhook {
     let webhook = Webhook::start(cluster).unwrap();
     webhook.guard(cluster, namespace).unwrap();
     webhook
-}
-
-fn policies(namespace: &str) -> String {
-    format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies")
 }
 
 /// `CREATE pods/eviction`
@@ -99,8 +95,8 @@ fn a_dry_run_of_every_function_is_dry_to_admission_and_changes_nothing() {
     let Some(cluster) = cluster() else { return };
     let webhook = guarded(cluster, "recorded");
     let house = plan(cluster, "recorded").replace("dryrun: false", "dryrun: true").start();
-    let paths = [pods("recorded"), policies("recorded")];
-    let before = versions(cluster, &paths);
+    let before = versions_of_all(cluster, "recorded");
+    assert!(before.iter().any(|object| object.starts_with("pods debug ")), "{before:?}");
     for (function, behaviour, expected) in CHANGES {
         let seen = webhook.requests().len();
         let entry = house.record_of(&alerts::about(behaviour, "recorded", "debug"));
@@ -111,14 +107,14 @@ fn a_dry_run_of_every_function_is_dry_to_admission_and_changes_nothing() {
         assert!(asked.iter().any(|asked| asked == expected), "{function}, {behaviour}: {asked:?}");
         assert!(requests.iter().all(|request| request["dryRun"] == true), "{behaviour}: {requests:#?}");
     }
-    assert_eq!(versions(cluster, &paths), before);
+    assert_eq!(versions_of_all(cluster, "recorded"), before);
     drop(house);
     // The same eyes see what is not dry.
     let entry = plan(cluster, "recorded").start().record_of(&alerts::about("label", "recorded", "debug"));
     assert_eq!(outcome(&entry), (Some("done"), None, Some(true)), "{entry}");
     let last = webhook.requests().pop().unwrap();
     assert_eq!((asked(&last).as_str(), &last["dryRun"]), ("UPDATE pods", &json!(false)), "{last}");
-    assert_ne!(versions(cluster, &paths), before);
+    assert_ne!(versions_of_all(cluster, "recorded"), before);
 }
 
 #[test]

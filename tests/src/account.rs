@@ -8,14 +8,18 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::ports::Port;
+use crate::undertaker::{self, Watched};
 use crate::{control_plane, http};
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 pub struct Account {
-    proxy: Child,
+    proxy: Proxy,
     /// The API server over plain HTTP, as this account.
     pub address: SocketAddr,
+    /// What it shows the API server.
+    pub token: String,
     /// For `--cluster kubeconfig:FILE`.
     pub kubeconfig: PathBuf,
     _directory: tempfile::TempDir,
@@ -71,21 +75,15 @@ impl Account {
         config["users"][0]["user"] = json!({"token": token});
         let kubeconfig = directory.path().join("kubeconfig");
         std::fs::write(&kubeconfig, config.to_string()).map_err(|error| failed("write a kubeconfig", error))?;
-        let server = config["clusters"][0]["cluster"]["server"].as_str().unwrap_or_default();
-        let api = server.rsplit(':').next().unwrap_or_default();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = port.map_err(|error| failed("bind", error))?;
-        let proxy = Command::new(control_plane::directory()?.join("control-plane"))
-            .args(["proxy", &address.port().to_string(), api, &token])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| failed("start a proxy", error))?;
-        let account = Self { proxy, address, kubeconfig, _directory: directory };
+        let proxy = Proxy::start(cluster.server().rsplit(':').next().unwrap_or_default(), &token)?;
+        let address = proxy.port.address();
+        let mut account = Self { proxy, address, token, kubeconfig, _directory: directory };
         let deadline = Instant::now() + ANSWERS_WITHIN;
         while !account.raw("GET", "/version", "application/json", &Value::Null).is_ok_and(|answer| answer.status == 200)
         {
+            if let Ok(Some(status)) = account.proxy.process.try_wait() {
+                return Err(format!("the proxy of {namespace}/{name} ended at once ({status})"));
+            }
             if Instant::now() > deadline {
                 return Err(format!("the proxy of {namespace}/{name} does not answer"));
             }
@@ -110,10 +108,32 @@ impl Account {
     }
 }
 
-impl Drop for Account {
+/// Adds the token, for those who have no TLS.
+struct Proxy {
+    process: Child,
+    port: Port,
+    _watched: Watched,
+}
+
+impl Proxy {
+    fn start(api_server: &str, token: &str) -> Result<Self, String> {
+        let port = Port::take()?;
+        let process = Command::new(control_plane::directory()?.join("control-plane"))
+            .args(["proxy", &port.number.to_string(), api_server, token])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("cannot start a proxy: {error}"))?;
+        let watched = undertaker::watch(&process)?;
+        Ok(Self { process, port, _watched: watched })
+    }
+}
+
+impl Drop for Proxy {
     fn drop(&mut self) {
         // It is ours; one that ended already does not mind.
-        let _ = self.proxy.kill();
-        let _ = self.proxy.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }

@@ -1,6 +1,6 @@
-//! A real Alertmanager, from its Go module; building it is `cargo xtask test --real`'s.
+//! A real Alertmanager, from its Go module; building it is `cargo xtask test`'s.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::ports::Port;
+use crate::undertaker::{self, Watched};
 use crate::{control_plane, http};
 
 /// As `go install` takes it; later ones lack their built web files.
@@ -21,6 +23,8 @@ const STARTS: u32 = 5;
 pub struct Alertmanager {
     process: Child,
     pub address: SocketAddr,
+    _port: Port,
+    _watched: Watched,
     _directory: TempDir,
 }
 
@@ -45,7 +49,7 @@ pub fn is_built() -> Result<bool, String> {
 /// When it was asked for and cannot be started: a lane never skips by itself.
 pub fn start() -> Option<Alertmanager> {
     std::env::var_os(control_plane::WANTED)?;
-    Some(Alertmanager::start().expect("Alertmanager runs; cargo xtask test --real builds it"))
+    Some(Alertmanager::start().expect("Alertmanager runs; cargo xtask test builds it"))
 }
 
 impl Alertmanager {
@@ -67,11 +71,12 @@ impl Alertmanager {
         let directory = tempfile::tempdir().map_err(failed)?;
         let config = directory.path().join("alertmanager.yml");
         std::fs::write(&config, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n").map_err(failed)?;
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).map_err(failed)?;
+        let port = Port::take()?;
+        let address = port.address();
         let process = Command::new(self::directory()?.join("alertmanager"))
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.path={}", directory.path().join("data").display()))
-            .arg(format!("--web.listen-address={free}"))
+            .arg(format!("--web.listen-address={address}"))
             // No peers.
             .arg("--cluster.listen-address=")
             .stdin(Stdio::null())
@@ -79,10 +84,11 @@ impl Alertmanager {
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
-        let mut started = Self { process, address: free, _directory: directory };
+        let watched = undertaker::watch(&process)?;
+        let mut started = Self { process, address, _port: port, _watched: watched, _directory: directory };
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
-            if http::get(free, "/-/ready").is_ok_and(|answer| answer.status == 200) {
+            if http::get(address, "/-/ready").is_ok_and(|answer| answer.status == 200) {
                 return Ok(started);
             }
             if let Ok(Some(status)) = started.process.try_wait() {

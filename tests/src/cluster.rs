@@ -1,12 +1,12 @@
 //! A real Kubernetes control plane on loopback: etcd, API server, controller manager and scheduler, and kwok in the
 //! kubelet's place. Nothing runs in its pods.
 //!
-//! It ends with the process that started it, however that ends: a shell holds the process ids, and kills them when the
-//! pipe to it closes. A test binary's statics are never dropped, so this is also how an ordinary run ends.
+//! It ends with the process that started it, however that ends ([`crate::undertaker`]). A test binary's statics are never
+//! dropped, so this is also how an ordinary run ends.
 
 use std::fs::File;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -14,22 +14,53 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::ports::Port;
+use crate::undertaker::{self, Watched};
 use crate::{control_plane, http};
 
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
-const TOKEN: &str = "admin-of-a-loopback-cluster";
-/// Its first argument is a directory to remove.
-const UNDERTAKER: &str =
-    r#"trap "" INT TERM HUP; p=; while read -r n; do p="$p $n"; done; kill -9 $p 2>/dev/null; sleep 1; rm -rf "$1""#;
+/// A stranger may take a port between our choice and a part's start.
+const STARTS: u32 = 3;
 
 pub struct Cluster {
     directory: PathBuf,
     binaries: PathBuf,
-    children: Vec<Child>,
-    undertaker: Child,
+    parts: Vec<Part>,
+    ports: Ports,
+    /// The administrator's. No other cluster knows it, so one that answers to it is this.
+    token: String,
     /// The API server over plain HTTP, as the administrator.
     pub proxy: SocketAddr,
+}
+
+struct Part {
+    process: Child,
+    _watched: Watched,
+}
+
+struct Ports {
+    etcd: Port,
+    peer: Port,
+    api: Port,
+    manager: Port,
+    scheduler: Port,
+    kubelet: Port,
+    proxy: Port,
+}
+
+impl Ports {
+    fn take() -> Result<Self, String> {
+        Ok(Self {
+            etcd: Port::take()?,
+            peer: Port::take()?,
+            api: Port::take()?,
+            manager: Port::take()?,
+            scheduler: Port::take()?,
+            kubelet: Port::take()?,
+            proxy: Port::take()?,
+        })
+    }
 }
 
 impl Cluster {
@@ -42,34 +73,41 @@ impl Cluster {
         if !control_plane::is_built()? {
             return Err(format!("{} lacks the control plane: run cargo xtask test", binaries.display()));
         }
-        let failed = |what: &str, error: std::io::Error| format!("cannot {what}: {error}");
+        let mut last = String::new();
+        for _ in 0..STARTS {
+            match Self::try_start(&binaries) {
+                Ok(cluster) => return Ok(cluster),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn try_start(binaries: &Path) -> Result<Self, String> {
         let directory = tempfile::Builder::new().prefix("control-plane-").tempdir();
-        let directory = directory.map_err(|error| failed("create a directory", error))?.keep();
-        let undertaker = Command::new("sh")
-            .args(["-c", UNDERTAKER, "undertaker"])
-            .arg(&directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| failed("run sh", error))?;
-        let [etcd, peer, api, manager, scheduler, kwok, proxy] = free_ports().map_err(|error| failed("bind", error))?;
-        let proxy_address = SocketAddr::from(([127, 0, 0, 1], proxy));
-        let mut cluster = Self { directory, binaries, children: Vec::new(), undertaker, proxy: proxy_address };
-        cluster.write("tokens.csv", &format!("{TOKEN},admin,admin-uid,\"system:masters\"\n"))?;
+        let directory = directory.map_err(|error| format!("cannot create a directory: {error}"))?.keep();
+        undertaker::remove_at_the_end(&directory)?;
+        let token = format!("admin-of-{}", directory.file_name().unwrap_or_default().display());
+        let ports = Ports::take()?;
+        let proxy = ports.proxy.address();
+        let mut cluster = Self { directory, binaries: binaries.to_owned(), parts: Vec::new(), ports, token, proxy };
+        cluster.write("tokens.csv", &format!("{},admin,admin-uid,\"system:masters\"\n", cluster.token))?;
         cluster.run("key", &[&cluster.path("sa.key")])?;
         cluster.finish("key")?;
-        cluster.run("etcd", &[&cluster.path("etcd.d"), &etcd.to_string(), &peer.to_string()])?;
-        cluster.start_api_server(api, etcd)?;
-        cluster.run("proxy", &[&proxy.to_string(), &api.to_string(), TOKEN])?;
+        let (client, peer) = (cluster.ports.etcd.number.to_string(), cluster.ports.peer.number.to_string());
+        cluster.run("etcd", &[&cluster.path("etcd.d"), &client, &peer])?;
+        cluster.start_api_server()?;
+        let (own, api) = (cluster.ports.proxy.number.to_string(), cluster.ports.api.number.to_string());
+        cluster.run("proxy", &[&own, &api, &cluster.token.clone()])?;
         cluster.wait(
             "the API server",
             READY_WITHIN,
             |cluster| matches!(http::get(cluster.proxy, "/readyz"), Ok(answer) if answer.status == 200),
         )?;
         let authority = cluster.path("certificates/apiserver.crt");
-        cluster.write("kubeconfig", &kubeconfig(&format!("https://127.0.0.1:{api}"), &authority, TOKEN))?;
-        cluster.start_the_rest(manager, scheduler, kwok)?;
+        let config = kubeconfig(&cluster.server(), &authority, &cluster.token);
+        cluster.write("kubeconfig", &config)?;
+        cluster.start_the_rest()?;
         cluster.create("/api/v1/nodes", &node())?;
         cluster.create("/api/v1/nodes", &silent_node())?;
         cluster.wait("the node", READY_WITHIN, |cluster| {
@@ -83,8 +121,9 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn start_api_server(&mut self, port: u16, etcd: u16) -> Result<(), String> {
+    fn start_api_server(&mut self) -> Result<(), String> {
         let key = self.path("sa.key");
+        let (port, etcd) = (self.ports.api.number, self.ports.etcd.number);
         let arguments = [
             format!("--etcd-servers=http://127.0.0.1:{etcd}"),
             "--bind-address=127.0.0.1".to_owned(),
@@ -103,7 +142,9 @@ impl Cluster {
         self.run("kube-apiserver", &arguments.each_ref().map(String::as_str))
     }
 
-    fn start_the_rest(&mut self, manager: u16, scheduler: u16, kwok: u16) -> Result<(), String> {
+    fn start_the_rest(&mut self) -> Result<(), String> {
+        let [manager, scheduler, kubelet] =
+            [&self.ports.manager, &self.ports.scheduler, &self.ports.kubelet].map(|port| port.number);
         let kubeconfig = format!("--kubeconfig={}", self.path("kubeconfig"));
         let common = [&kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1"];
         let (port, key) = (format!("--secure-port={manager}"), self.path("sa.key"));
@@ -116,7 +157,7 @@ impl Cluster {
         self.run("kube-scheduler", &[&common[..], &[&port, &certificates]].concat())?;
         let stages = control_plane::source().join("kubelet.yaml");
         let (address, stages) =
-            (format!("--server-address=127.0.0.1:{kwok}"), format!("--config={}", stages.display()));
+            (format!("--server-address=127.0.0.1:{kubelet}"), format!("--config={}", stages.display()));
         self.run("kwok", &[&kubeconfig, "--manage-nodes-with-label-selector=kubelet=kwok", &address, &stages])
     }
 
@@ -133,17 +174,21 @@ impl Cluster {
         let log = File::create(self.directory.join(format!("{part}.log"))).map_err(failed)?;
         let errors = log.try_clone().map_err(failed)?;
         let command = command.args(arguments).current_dir(&self.directory).env("HOME", &self.directory);
-        let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(failed)?;
-        if let Some(pipe) = &mut self.undertaker.stdin {
-            writeln!(pipe, "{}", child.id()).map_err(failed)?;
+        let mut process = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(failed)?;
+        match undertaker::watch(&process) {
+            Ok(watched) => self.parts.push(Part { process, _watched: watched }),
+            Err(error) => {
+                // It is ours, and nobody would end it.
+                let _ = process.kill().and_then(|()| process.wait());
+                return Err(error);
+            }
         }
-        self.children.push(child);
         Ok(())
     }
 
     /// Waits for the part that was started last, which ends by itself.
     fn finish(&mut self, part: &str) -> Result<(), String> {
-        match self.children.pop().map(|mut child| child.wait()) {
+        match self.parts.pop().map(|mut part| part.process.wait()) {
             Some(Ok(status)) if status.success() => Ok(()),
             _ => Err(format!("{part} failed\n{}", self.last_words())),
         }
@@ -152,6 +197,11 @@ impl Cluster {
     /// For `--cluster kubeconfig:FILE`.
     pub fn kubeconfig(&self) -> PathBuf {
         self.directory.join("kubeconfig")
+    }
+
+    /// Where the API server itself is, as a URL.
+    pub fn server(&self) -> String {
+        format!("https://{}", self.ports.api.address())
     }
 
     /// Where its logs are, for a person.
@@ -171,8 +221,10 @@ impl Cluster {
     fn wait(&mut self, what: &str, within: Duration, ready: impl Fn(&Self) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + within;
         while !ready(self) {
-            let ended = self.children.iter_mut().any(|child| !matches!(child.try_wait(), Ok(None)));
-            if ended || Instant::now() > deadline {
+            if self.parts.iter_mut().any(|part| !matches!(part.process.try_wait(), Ok(None))) {
+                return Err(format!("a part ended before {what} was ready\n{}", self.last_words()));
+            }
+            if Instant::now() > deadline {
                 return Err(format!("{what} was not ready within {} s\n{}", within.as_secs(), self.last_words()));
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -297,26 +349,13 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for child in &mut self.children {
+        for Part { process, .. } in &mut self.parts {
             // Each is ours; one that ended already does not mind.
-            let _ = child.kill();
-            let _ = child.wait();
+            let _ = process.kill();
+            let _ = process.wait();
         }
-        // Closes the pipe, and with that removes the directory.
-        let _ = self.undertaker.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
-}
-
-/// Free now; that nobody takes them before the parts do is likely, not sure.
-fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
-    let mut ports = [0; N];
-    let mut held = Vec::with_capacity(N);
-    for port in &mut ports {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
-    }
-    Ok(ports)
 }
 
 /// The API server's own certificate is verified. JSON is YAML.

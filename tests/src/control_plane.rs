@@ -28,8 +28,11 @@ pub fn directory() -> Result<PathBuf, String> {
     kept("control-plane", KWOK, &source(), &["go.mod", "go.sum", "main.go"])
 }
 
-/// Where binaries built from these files of `source`, and from whatever else `more` says, are kept.
-pub(crate) fn kept(name: &str, more: &str, source: &Path, files: &[&str]) -> Result<PathBuf, String> {
+/// Where what is made from these files of `source`, and from whatever else `more` says, is kept.
+///
+/// # Errors
+/// A file cannot be read, or there is no home to keep anything in.
+pub fn kept(name: &str, more: &str, source: &Path, files: &[&str]) -> Result<PathBuf, String> {
     let mut hash = Sha256::new_with_prefix(more);
     for file in files {
         let file = source.join(file);

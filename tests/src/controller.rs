@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::undertaker::{self, Watched};
+
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPS_WITHIN: Duration = Duration::from_secs(40);
 
@@ -52,6 +54,7 @@ pub struct Controller {
     log: PathBuf,
     pub address: SocketAddr,
     pub admin_address: SocketAddr,
+    _watched: Watched,
 }
 
 impl Controller {
@@ -91,8 +94,11 @@ impl Controller {
             .stderr(errors)
             .spawn()
             .map_err(|error| format!("cannot start the controller: {error}"))?;
-        match ready(&mut process, &log) {
-            Ok((address, admin_address)) => Ok(Self { process, log, address, admin_address }),
+        let watched = undertaker::watch(&process);
+        match watched.and_then(|watched| ready(&mut process, &log).map(|addresses| (watched, addresses))) {
+            Ok((watched, (address, admin_address))) => {
+                Ok(Self { process, log, address, admin_address, _watched: watched })
+            }
             Err(error) => {
                 // It is ours, and it is of no use.
                 let _ = process.kill();

@@ -15,7 +15,8 @@ pub const USER: u32 = 65532;
 pub const SETTINGS: &str = "etc/falco-response";
 pub const DATA: &str = "var/lib/falco-response";
 
-const PLUGINS: [&str; 2] = ["kill_pod.wasm", "isolate_namespace.wasm"];
+const PLUGINS: [&str; 5] =
+    ["isolate_namespace.wasm", "isolate_pod.wasm", "keep_evidence.wasm", "kill_pod.wasm", "label_pod.wasm"];
 const FILES: [(&str, &str); 3] = [
     (
         "etc/passwd",

@@ -14,10 +14,13 @@ pub mod exposition;
 pub mod graylog;
 pub mod http;
 pub mod image;
+pub mod languages;
 pub mod manifests;
+pub mod ports;
 pub mod receiver;
 pub mod render;
 pub mod request;
+pub mod undertaker;
 pub mod webhook;
 
 use std::path::{Path, PathBuf};

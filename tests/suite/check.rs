@@ -1,12 +1,12 @@
 //! `check`, as an operator runs it.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use integration_tests::controller::binary;
 
 use crate::house::Plan;
 
-fn check(plan: &Plan) -> Output {
+pub fn check(plan: &Plan) -> Output {
     let setup = plan.setup();
     Command::new(binary().unwrap())
         .arg("check")
@@ -18,7 +18,7 @@ fn check(plan: &Plan) -> Output {
         .unwrap()
 }
 
-fn errors(output: &Output) -> String {
+pub fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -79,13 +79,39 @@ fn warns_of_an_action_that_pages_nobody() {
 }
 
 #[test]
-fn a_wrong_parameter_is_named_with_its_line() {
-    let output = check(
-        &Plan::new().replace("    action: kill_pod\n", "    action: kill_pod\n    parameters: {grace_seconds: 3}\n"),
-    );
-    let errors = errors(&output);
-    let place = errors.split(": ").find(|part| part.contains("config.yaml:")).unwrap_or("");
-    assert!(place.contains("config.yaml:20:"), "the line of the parameters: {errors}");
+fn a_wrong_parameter_is_named_with_the_line_and_column_of_the_very_key_or_value() {
+    for (parameters, expected) in [
+        (
+            "parameters: {grace_seconds: 3}",
+            "config.yaml:20:18: the action `kill_pod` does not take the parameters /grace_seconds: no such parameter: `grace_seconds` (known: `grace_period_seconds`)",
+        ),
+        (
+            "parameters:\n      grace_period_secnds: 3",
+            "config.yaml:21:7: the action `kill_pod` does not take the parameters /grace_period_secnds: no such parameter: `grace_period_secnds`, did you mean `grace_period_seconds`?",
+        ),
+        (
+            "parameters:\n      grace_period_seconds: soon",
+            "config.yaml:21:29: the action `kill_pod` does not take the parameters /grace_period_seconds: expected a whole number from 0 on, not the text `soon`",
+        ),
+        (
+            "parameters: {grace_period_seconds: -1}",
+            "config.yaml:20:40: the action `kill_pod` does not take the parameters /grace_period_seconds: must be at least 0, not the number `-1`",
+        ),
+        // What the schema does not say, the action does: it is a u32.
+        (
+            "parameters: {grace_period_seconds: 4294967296}",
+            "config.yaml:20:40: the action `kill_pod` does not take the parameters /grace_period_seconds: ",
+        ),
+    ] {
+        let output =
+            check(&Plan::new().replace("    action: kill_pod\n", &format!("    action: kill_pod\n    {parameters}\n")));
+        assert!(errors(&output).contains(expected), "{parameters}: {}", errors(&output));
+    }
+    // Every one of several, each in its place.
+    let actions = "actions:\n      - {action: kill_pod, parameters: {a: 1}}\n      - action: kill_pod\n        parameters: {b: 1}";
+    let output = check(&Plan::new().replace("    action: kill_pod\n", &format!("    {actions}\n")));
+    let said = errors(&output);
+    assert!(said.contains("config.yaml:20:41: ") && said.contains("config.yaml:22:22: "), "{said}");
 }
 
 #[test]
@@ -101,4 +127,16 @@ fn a_file_that_is_not_there_or_no_arguments_are_usage_errors() {
         );
     }
     assert_eq!(Command::new(binary().unwrap()).arg("--help").output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_mistake_of_the_program() {
+    let plan = Plan::new();
+    let setup = plan.setup();
+    let mut command = Command::new(binary().unwrap());
+    command.args(["rbac", "--config"]).arg(setup.config).arg("--plugins").arg(setup.plugins);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), errors(&output).as_str()), (Some(1), ""));
 }

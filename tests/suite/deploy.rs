@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use integration_tests::manifests::{difference, documents};
 use integration_tests::{alerts, controller, image, receiver, root};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::house::Plan;
 
@@ -75,6 +75,58 @@ fn the_pods_are_the_images_user_and_look_where_the_image_has_things() {
     let both = BTreeSet::from([image::SETTINGS.to_owned(), image::DATA.to_owned()]);
     assert_eq!(mounts(&pod["containers"][0]), both);
     assert_eq!(mounts(&pod["initContainers"][0]), BTreeSet::from([image::SETTINGS.to_owned()]));
+}
+
+#[test]
+fn the_base_has_two_replicas_apart_that_are_probed_bounded_and_hard_to_reach() {
+    let one = |file: &str| documents(&read(&format!("base/{file}.yaml"))).unwrap().remove(0);
+    let selector = json!({"matchLabels": {"app": "falco-response-controller"}});
+    let deployment = one("deployment");
+    assert_eq!((&deployment["metadata"]["namespace"], &deployment["spec"]["replicas"]), (&json!("falco"), &json!(2)));
+    assert_eq!(deployment["spec"]["selector"], selector);
+    let pod = &deployment["spec"]["template"]["spec"];
+    let apart = &pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"][0];
+    assert_eq!(apart["podAffinityTerm"], json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": selector}));
+    assert_eq!(pod["terminationGracePeriodSeconds"], 60);
+    let (check, serve) = (&pod["initContainers"][0], &pod["containers"][0]);
+    assert_eq!((&check["args"][0], &serve["args"][0]), (&json!("check"), &json!("serve")));
+    for container in [check, serve] {
+        for bound in ["/resources/requests/cpu", "/resources/requests/memory", "/resources/limits/memory"] {
+            assert!(container.pointer(bound).is_some_and(Value::is_string), "{bound}: {container}");
+        }
+        let context = &container["securityContext"];
+        assert_eq!(
+            (&context["readOnlyRootFilesystem"], &context["allowPrivilegeEscalation"]),
+            (&json!(true), &json!(false))
+        );
+        assert_eq!((&context["runAsNonRoot"], &context["capabilities"]), (&json!(true), &json!({"drop": ["ALL"]})));
+    }
+    assert_eq!(pod["securityContext"]["seccompProfile"], json!({"type": "RuntimeDefault"}));
+    let probed = |probe: &str| serve[probe]["httpGet"]["path"].as_str().unwrap_or_default();
+    // Readiness does not bring a restart, and no restart helps against what readiness asks.
+    assert_eq!(["startupProbe", "livenessProbe", "readinessProbe"].map(probed), ["/healthz", "/healthz", "/readyz"]);
+    let volumes = pod["volumes"].as_array().unwrap();
+    assert!(volumes.iter().any(|volume| volume["name"] == "journal" && volume["emptyDir"].is_object()), "{volumes:?}");
+    assert_eq!(one("poddisruptionbudget")["spec"], json!({"minAvailable": 1, "selector": selector}));
+    let service = one("service");
+    assert_eq!(service["spec"]["ports"], json!([{"name": "alerts", "port": 8080, "targetPort": "alerts"}]));
+    assert_eq!(serve["ports"][0], json!({"name": "alerts", "containerPort": 8080}));
+    let fence = one("networkpolicy")["spec"].clone();
+    assert_eq!((&fence["podSelector"], &fence["policyTypes"]), (&selector, &json!(["Ingress"])));
+    let namespace = |name: &str| json!({"matchLabels": {"kubernetes.io/metadata.name": name}});
+    let sidekick = json!({"matchLabels": {"app.kubernetes.io/name": "falcosidekick"}});
+    let alerts = json!([{"namespaceSelector": namespace("falco"), "podSelector": sidekick}]);
+    let metrics = json!([{"namespaceSelector": namespace("monitoring")}]);
+    let ingress = json!([
+        {"from": alerts, "ports": [{"port": "alerts"}]},
+        {"from": metrics, "ports": [{"port": "metrics"}]},
+    ]);
+    assert_eq!(fence["ingress"], ingress);
+    let persistent = documents(&read("overlays/statefulset/statefulset.yaml")).unwrap().remove(0);
+    assert_eq!(persistent["spec"]["volumeClaimTemplates"][0]["metadata"]["name"], "journal");
+    let secrets = std::fs::read_dir(root().join("deploy/base")).unwrap().map(|entry| entry.unwrap().path());
+    let has_secret = |file: PathBuf| std::fs::read_to_string(file).unwrap().contains("kind: Secret\n");
+    assert!(!secrets.into_iter().any(has_secret), "a token that everybody knows");
 }
 
 #[test]

@@ -15,7 +15,8 @@ const RECORD_WITHIN: Duration = Duration::from_secs(15);
 pub struct Plan {
     config: String,
     cluster: String,
-    hostile: bool,
+    /// Plugins beside those that are shipped.
+    further: Vec<PathBuf>,
     fault: Option<String>,
     directory: TempDir,
 }
@@ -33,7 +34,7 @@ pub fn runbook() -> String {
 impl Plan {
     pub fn new() -> Self {
         let cluster = format!("simulated:{}", root().join("deploy/demo/cluster").display());
-        Self { config: runbook(), cluster, hostile: false, fault: None, directory: tempfile::tempdir().unwrap() }
+        Self { config: runbook(), cluster, further: Vec::new(), fault: None, directory: tempfile::tempdir().unwrap() }
     }
 
     pub fn config(mut self, text: &str) -> Self {
@@ -69,8 +70,13 @@ impl Plan {
     }
 
     /// With the hostile plugin beside the others.
-    pub fn hostile(mut self) -> Self {
-        self.hostile = true;
+    pub fn hostile(self) -> Self {
+        self.plugin(root().join("target/test-plugins/hostile.wasm"))
+    }
+
+    /// With this plugin beside the others.
+    pub fn plugin(mut self, file: PathBuf) -> Self {
+        self.further.push(file);
         self
     }
 
@@ -108,10 +114,15 @@ impl Plan {
             .expect("target/plugins is not built: run cargo xtask test")
             .map(|entry| entry.unwrap().path())
             .collect();
-        if self.hostile {
-            files.push(root().join("target/test-plugins/hostile.wasm"));
-        }
-        for file in files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
+        // Each start compiles what is there: only the runbook's, and what else the configuration names.
+        let wanted = |file: &PathBuf| {
+            let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            file.extension().is_some_and(|extension| extension == "wasm")
+                && (["kill_pod", "isolate_namespace"].contains(&name) || self.config.contains(name))
+        };
+        files.retain(wanted);
+        files.extend_from_slice(&self.further);
+        for file in files {
             std::fs::copy(&file, dir.join(file.file_name().unwrap())).unwrap();
         }
         dir
@@ -146,6 +157,21 @@ impl House {
         };
         let found = self.controller.wait_for(0, RECORD_WITHIN, of_alert);
         found.unwrap_or_else(|| panic!("no record of the alert; the log:\n{}", self.controller.text()))
+    }
+
+    /// The records of an alert, once there are `number` of them, or none comes any more.
+    pub fn records_of(&self, alert: &Value, number: usize) -> Vec<Value> {
+        let of_alert = |line: &Value| {
+            line["alert_uuid"] == alert["uuid"] && (line.get("outcome").is_some() || line.get("decision").is_some())
+        };
+        let deadline = std::time::Instant::now() + RECORD_WITHIN;
+        loop {
+            let found: Vec<_> = self.controller.lines().into_iter().filter(of_alert).collect();
+            if found.len() >= number || std::time::Instant::now() > deadline {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The follow-up of an entry.

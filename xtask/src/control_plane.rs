@@ -6,7 +6,7 @@ use std::process::Command;
 use integration_tests::cluster::Cluster;
 use integration_tests::control_plane::{KWOK, NOT_RUN, directory, has_go, is_built, source};
 
-use crate::Outcome;
+use crate::{Outcome, kept};
 
 /// The version that the API server says it is; it must be that of go.mod's `k8s.io/kubernetes`.
 const VERSION: &str = "-X k8s.io/component-base/version.gitVersion=";
@@ -24,22 +24,13 @@ pub fn ensure() -> Result<bool, String> {
         return Ok(false);
     }
     let (kept, source) = (directory()?, source());
-    println!("building Kubernetes into {}: some 10 minutes, once", kept.display());
-    let parent = kept.parent().ok_or("the cache has no parent directory")?;
-    std::fs::create_dir_all(parent).map_err(|error| format!("cannot create {}: {error}", parent.display()))?;
-    // Whole or not at all: it is moved into place, and an aborted build leaves only what the next one overwrites.
-    let fresh = kept.with_extension(format!("{}.new", std::process::id()));
     let version = version(&source.join("go.mod"))?;
-    let flags = format!("-s -w {VERSION}{version}");
-    let output = fresh.join("control-plane");
-    go(&source, &fresh, &["build", "-ldflags", &flags, "-o", &output.display().to_string(), "."])?;
-    go(&source, &fresh, &["install", "-ldflags", "-s -w", KWOK])?;
-    match std::fs::rename(&fresh, &kept) {
-        // Another clone was quicker.
-        Err(_) if is_built()? => std::fs::remove_dir_all(&fresh),
-        result => result,
-    }
-    .map_err(|error| format!("cannot move {} to {}: {error}", fresh.display(), kept.display()))?;
+    let says = format!("building Kubernetes into {}: some 10 minutes, once", kept.display());
+    kept::build(&kept, &says, is_built, |fresh| {
+        let (flags, output) = (format!("-s -w {VERSION}{version}"), fresh.join("control-plane"));
+        go(&source, fresh, &["build", "-ldflags", &flags, "-o", &output.display().to_string(), "."])?;
+        go(&source, fresh, &["install", "-ldflags", "-s -w", KWOK])
+    })?;
     Ok(true)
 }
 

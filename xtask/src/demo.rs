@@ -79,7 +79,7 @@ impl Directory {
         Ok(path)
     }
 
-    /// A directory of its own for one controller, with the runbook's configuration as it stands and where pages go.
+    /// A directory of its own for one controller, with the runbook's configuration as it stands and what goes beside it.
     /// `replace`: what stands there instead of `dryrun: false`.
     fn setup(&self, name: &str, pager: &Receiver, replace: &str) -> Result<Setup, String> {
         let directory = self.path.join(name);
@@ -95,10 +95,15 @@ impl Directory {
         })
     }
 
+    /// The runbook's, with the demo's further rules and the grants that these need.
     fn config(&self, name: &str, pager: &Receiver, replace: &str) -> Result<PathBuf, String> {
-        let runbook = self.root.join("tests/fixtures/config/runbook-b.yaml");
-        let mut text =
-            std::fs::read_to_string(&runbook).map_err(|error| format!("cannot read {}: {error}", runbook.display()))?;
+        let mut text = String::new();
+        for part in ["tests/fixtures/config/runbook-b.yaml", "deploy/demo/rules.yaml", "deploy/demo/plugins.yaml"] {
+            let file = self.root.join(part);
+            text +=
+                &std::fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            text.push('\n');
+        }
         if !replace.is_empty() {
             text = text.replacen("dryrun: false", replace, 1);
         }
@@ -155,10 +160,16 @@ fn show(record: &Value) -> String {
         let owner = if text("owner").is_empty() { String::new() } else { format!(", owner {}", text("owner")) };
         let partial =
             if text("isolation").is_empty() { String::new() } else { format!(", isolation {}", text("isolation")) };
-        format!("{} {}: {}{owner}{partial}", text("action"), text("outcome"), text("detail"))
+        let kept: Vec<_> = attachments(record).filter_map(|one| one["name"].as_str()).collect();
+        let kept = if kept.is_empty() { String::new() } else { format!(": {}", kept.join(", ")) };
+        format!("{} {}: {}{kept}{owner}{partial}", text("action"), text("outcome"), text("detail"))
     } else {
         format!("{} ({}): {}", text("decision"), text("check"), text("detail"))
     }
+}
+
+fn attachments(record: &Value) -> impl Iterator<Item = &Value> {
+    record.get("attachments").and_then(Value::as_array).into_iter().flatten()
 }
 
 /// The record without what does not fit on a screen.

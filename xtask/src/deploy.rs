@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use integration_tests::{control_plane::has_go, render};
 
-use crate::{Outcome, control_plane};
+use crate::{Outcome, control_plane, kept};
 
 /// What is said where the renderer can neither be found nor built.
 pub const NOT_RUN: &str = "deploy/ against its chart: NOT RUN (no go)";
@@ -82,14 +82,17 @@ pub fn ensure() -> Result<bool, String> {
     if !has_go() {
         return Ok(false);
     }
-    println!("building Helm's and Kustomize's rendering into {}: about a minute, once", binary.display());
-    let directory = binary.parent().ok_or("the renderer has no directory")?;
-    fs::create_dir_all(directory).map_err(|error| format!("cannot create {}: {error}", directory.display()))?;
-    // Whole or not at all, and no matter who else builds it.
-    let fresh = directory.join(format!("render.{}.new", std::process::id()));
-    let output = fresh.display().to_string();
-    control_plane::go(&render::source(), directory, &["build", "-ldflags", "-s -w", "-o", &output, "."])?;
-    fs::rename(&fresh, &binary).map_err(|error| format!("cannot move {output} to {}: {error}", binary.display()))?;
+    let kept = binary.parent().ok_or("the renderer has no directory")?;
+    let says = format!("building Helm's and Kustomize's rendering into {}: about a minute, once", kept.display());
+    kept::build(
+        kept,
+        &says,
+        || Ok(binary.is_file()),
+        |fresh| {
+            let output = fresh.join("render").display().to_string();
+            control_plane::go(&render::source(), fresh, &["build", "-ldflags", "-s -w", "-o", &output, "."])
+        },
+    )?;
     Ok(true)
 }
 

@@ -2,17 +2,18 @@
 
 mod alertmanager;
 mod build;
-mod component;
 mod control_plane;
 mod crash;
 mod demo;
 mod deploy;
+mod fuzz;
 mod image;
+mod kept;
+mod languages;
 mod load;
 mod plugins;
 mod simulate;
 mod test;
-mod toolchain;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +32,11 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   cluster    keeps a real control plane running until Ctrl-C, and says how to reach it
   simulate   runs the controller on seeded schedules and checks its rules: --seeds N (1000) [--from N], or --seed N with the
              whole schedule; --mutant NAME breaks a rule on purpose (gate_off, drop_uid, act_before_intent, …)
+  fuzz       [--seconds N] [--seed N]: gives odd input to everything that reads what others wrote (alerts, manifests,
+             components, configuration, the SDK's JSON), N seconds (60) in all; what breaks is cut down, and found again with
+             its seed
+  languages  actions in Python and JavaScript: installs those languages' tools, once, into the user's cache; builds the examples and
+             their hostile twins, and runs the tests that hold them against the same in Rust
   load       measures how many alerts a second are on disk and answered, over 64 connections and over one; of the debug build,
              or with --release of the release build
   deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
@@ -60,6 +66,8 @@ fn main() -> ExitCode {
         ["crash", ref arguments @ ..] => crash::run(&root, arguments),
         ["cluster"] => control_plane::keep(),
         ["simulate", ref arguments @ ..] => simulate::run(&root, arguments),
+        ["fuzz", ref arguments @ ..] => fuzz::run(&root, arguments),
+        ["languages"] => languages::run(&root),
         ["load", ref arguments @ ..] => load::run(&root, arguments),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),

@@ -3,10 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use falco_response_component::toolchain::{self, StandardLibrary};
 use serde_json::Value;
-
-use crate::toolchain::StandardLibrary;
-use crate::{component, toolchain};
 
 /// A larger plugin says that something heavy came in: serde_json, formatting of floats.
 const LARGEST: usize = 60 * 1024;
@@ -112,7 +110,7 @@ fn write(root: &Path, group: &Group, package: &str) -> Result<(), String> {
     let file = format!("{}.wasm", package.replace('-', "_"));
     let module = root.join("target/wasm").join(toolchain::TARGET).join("plugin").join(&file);
     let core = fs::read(&module).map_err(|error| format!("cannot read {}: {error}", module.display()))?;
-    let component = component::encode(&core)?;
+    let component = falco_response_component::encode(&core)?;
     let path = root.join(group.components).join(&file);
     println!("{:<40} {:>6} bytes", format!("{}/{file}", group.components), component.len());
     if component.len() > group.largest {

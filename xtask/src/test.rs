@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use integration_tests::control_plane::{NOT_ASKED, NOT_RUN, WANTED};
+use integration_tests::languages;
 
 use crate::{Outcome, alertmanager, build, control_plane, deploy, plugins};
 
@@ -45,6 +46,7 @@ pub fn run(root: &Path, lane: Lane, filter: &[&str]) -> Result<Outcome, String> 
     if let Err(not_run) = real {
         println!("\n{not_run}");
     }
+    println!("\n{}", languages::NOT_ASKED);
     if !same {
         println!("\ndeploy/ is not what its chart says: run cargo xtask deploy");
     }

@@ -1,6 +1,6 @@
 {{/*
-What `falco-response-controller rbac` computes from configuration and plugins, for the two shipped actions: a test holds
-what is rendered equal to what it prints. An action of one's own, and a grant, is more than templates can know.
+What `falco-response-controller rbac` computes from configuration and plugins, for the runbook's two actions: a test holds
+what is rendered equal to what it prints. Any other action, and a grant, is more than templates can know.
 
 As JSON: `kill` and `isolate`, the namespaces in which each may act; `places`, both; `owners`, the kinds of owners that
 are read; `protected`, the kinds that are not to be touched; `untouchable`, their resources.
@@ -62,7 +62,7 @@ are read; `protected`, the kinds that are not to be touched; `untouchable`, thei
   "untouchable" ($untouchable | uniq | sortAlpha) | toJson -}}
 {{- end }}
 
-{{/* What the configuration asks for beyond the shipped actions, as a list for people; empty if nothing. */}}
+{{/* What the configuration asks for beyond the runbook's actions, as a list for people; empty if nothing. */}}
 {{- define "controller.unknown" -}}
 {{- $unknown := list -}}
 {{- range $rule := .Values.config.rules -}}

@@ -1,7 +1,19 @@
 //! JSON: the parameters as a Rust type, Kubernetes objects as [`Value`]s.
 //!
 //! Its own and not serde_json's, which would make a component twice as large: most of that is text that formats floats
-//! for error messages. Tests compare it with serde_json on arbitrary input.
+//! for error messages. Tests compare it with serde_json on arbitrary input, and `cargo xtask fuzz` for as long as one likes.
+//!
+//! It is as strict as RFC 8259, refuses what nests more than 64 deep, keeps a number's own text whatever its size, and of a key
+//! that stands twice takes the last value.
+//!
+//! ```
+//! use falco_response_sdk::json::{Value, array, object};
+//!
+//! let pod = Value::parse(r#"{"spec": {"containers": [{"name": "web"}]}}"#).unwrap();
+//! let names = pod.at(&["spec", "containers"]).items().iter().map(|container| container.at(&["name"]).clone());
+//! let document = object([("names", array(names)), ("count", 1_u32.into())]);
+//! assert_eq!(document.to_string(), r#"{"names":["web"],"count":1}"#);
+//! ```
 
 mod de;
 mod reader;
@@ -18,10 +30,17 @@ use alloc::string::{String, ToString};
 use core::fmt;
 
 /// Text that is not what was expected.
+///
+/// ```
+/// # use falco_response_sdk::json;
+/// let error = json::from_str::<Vec<u16>>("[80, 70000]").unwrap_err();
+/// assert_eq!(error.to_string(), "/1: expected u16");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// JSON Pointer to the place; "" is the whole.
     pub at: String,
+    /// What is wrong there.
     pub message: String,
 }
 

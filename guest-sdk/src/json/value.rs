@@ -7,13 +7,24 @@ use super::Error;
 use super::reader::{Reader, Start};
 
 /// Any JSON value. Built with [`object`](super::object), [`array`](super::array) and `into()`; `to_string()` writes it.
+///
+/// ```
+/// # use falco_response_sdk::json::Value;
+/// let some = Value::from("text");
+/// let nothing = Value::from(None::<&str>);
+/// assert_eq!((some.to_string().as_str(), nothing.is_null()), ("\"text\"", true));
+/// ```
 #[derive(Debug, Clone)]
 pub enum Value {
+    /// `null`, and what is not there.
     Null,
+    /// `true` or `false`.
     Bool(bool),
     /// A number's own text, so that none loses precision on its way through.
     Number(String),
+    /// A string.
     Text(String),
+    /// `[…]`
     Array(Vec<Value>),
     /// In the order read or built. When read, the last of several values for one key wins.
     Object(Vec<(String, Value)>),
@@ -24,6 +35,12 @@ static NULL: Value = Value::Null;
 
 impl Value {
     /// Reads one JSON document.
+    ///
+    /// ```
+    /// # use falco_response_sdk::json::Value;
+    /// assert!(Value::parse(r#"{"a": [1, 2]}"#).is_ok());
+    /// assert!(Value::parse(r#"{"a": [1, 2],}"#).is_err());
+    /// ```
     ///
     /// # Errors
     /// Where the text is not JSON, nests more than 64 deep, or goes on after the document.
@@ -85,10 +102,22 @@ impl Value {
         value
     }
 
+    /// Whether it is `null`, or what was looked for is not there.
+    ///
+    /// ```
+    /// # use falco_response_sdk::json::Value;
+    /// assert!(Value::parse("null").unwrap().is_null());
+    /// ```
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
+    /// `true` or `false`; none of anything else.
+    ///
+    /// ```
+    /// # use falco_response_sdk::json::Value;
+    /// assert_eq!(Value::from(true).as_bool(), Some(true));
+    /// ```
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(*value),
@@ -96,6 +125,12 @@ impl Value {
         }
     }
 
+    /// A string's text; none of anything else.
+    ///
+    /// ```
+    /// # use falco_response_sdk::json::Value;
+    /// assert_eq!(Value::parse(r#""\u00e9""#).unwrap().as_str(), Some("é"));
+    /// ```
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -104,6 +139,12 @@ impl Value {
     }
 
     /// A number without fraction and exponent, if it fits.
+    ///
+    /// ```
+    /// # use falco_response_sdk::json::Value;
+    /// assert_eq!(Value::parse("-3").unwrap().as_i64(), Some(-3));
+    /// assert_eq!(Value::parse("3.0").unwrap().as_i64(), None);
+    /// ```
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Number(text) => text.parse().ok(),
@@ -112,6 +153,12 @@ impl Value {
     }
 
     /// A finite number.
+    ///
+    /// ```
+    /// # use falco_response_sdk::json::Value;
+    /// assert_eq!(Value::parse("2.5e1").unwrap().as_f64(), Some(25.0));
+    /// assert_eq!(Value::parse("1e999").unwrap().as_f64(), None);
+    /// ```
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Number(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
@@ -135,6 +182,12 @@ impl Value {
     }
 
     /// An object's members as they came, a key that stands twice included; none of anything else.
+    ///
+    /// ```
+    /// # use falco_response_sdk::json::Value;
+    /// let labels = Value::parse(r#"{"app": "web", "tier": "front"}"#).unwrap();
+    /// assert!(labels.members().iter().any(|(key, value)| key == "tier" && value.as_str() == Some("front")));
+    /// ```
     pub fn members(&self) -> &[(String, Self)] {
         match self {
             Self::Object(members) => members,

@@ -6,6 +6,8 @@ use core::fmt::{self, Write};
 
 use super::Value;
 
+/// A JSON object with these members, in this order.
+///
 /// ```
 /// # use falco_response_sdk::json::{array, object};
 /// let name = r#"x","admin":"yes"#;
@@ -16,6 +18,8 @@ pub fn object<K: Into<String>>(members: impl IntoIterator<Item = (K, Value)>) ->
     Value::Object(members.into_iter().map(|(key, value)| (key.into(), value)).collect())
 }
 
+/// A JSON array of these items.
+///
 /// ```
 /// # use falco_response_sdk::json::array;
 /// assert_eq!(array(["Egress".into(), 1_u32.into()]).to_string(), r#"["Egress",1]"#);

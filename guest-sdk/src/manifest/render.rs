@@ -115,6 +115,11 @@ impl<const N: usize> Buffer<N> {
                 self.schema(items);
                 self.byte(b'}');
             }
+            Schema::Map(values) => {
+                self.raw(r#""type":"object","additionalProperties":{"#);
+                self.schema(values);
+                self.byte(b'}');
+            }
             Schema::Optional(inner) => {
                 self.raw(r#""anyOf":[{"type":"null"},{"#);
                 self.schema(inner);

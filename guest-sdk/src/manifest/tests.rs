@@ -1,3 +1,4 @@
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -16,6 +17,7 @@ crate::parameters! {
         natural: u32 = 1,
         ratio: f64 = 0.5,
         names: Vec<String> = Vec::new(),
+        labels: BTreeMap<String, String> = BTreeMap::new(),
         maybe: Option<Vec<i64>> = None,
     }
 }
@@ -56,6 +58,7 @@ fn renders_the_manifest_that_the_controller_reads() {
                     "natural": {"type": "integer", "minimum": 0},
                     "ratio": {"type": "number"},
                     "names": {"type": "array", "items": {"type": "string"}},
+                    "labels": {"type": "object", "additionalProperties": {"type": "string"}},
                     "maybe": {"anyOf": [{"type": "null"}, {"type": "array", "items": {"type": "integer"}}]},
                 },
             },
@@ -65,10 +68,11 @@ fn renders_the_manifest_that_the_controller_reads() {
 
 #[test]
 fn takes_defaults_for_what_a_rule_leaves_out() {
-    let parameters: Parameters = crate::json::from_str(r#"{"ratio": 2, "maybe": [-3]}"#).unwrap();
+    let parameters: Parameters = crate::json::from_str(r#"{"ratio": 2, "maybe": [-3], "labels": {"a": "b"}}"#).unwrap();
     assert!(parameters.flag);
     assert_eq!(parameters.natural, 1);
     assert_eq!(parameters.ratio, 2.0);
     assert_eq!(parameters.names, Vec::<String>::new());
+    assert_eq!(parameters.labels, BTreeMap::from([("a".into(), "b".into())]));
     assert_eq!(parameters.maybe, Some(Vec::from([-3])));
 }

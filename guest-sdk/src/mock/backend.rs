@@ -12,6 +12,10 @@ use crate::{
     Reason, Selection,
 };
 
+/// The controller's limits.
+const LARGEST_ATTACHMENT: usize = 1 << 20;
+const MOST_ATTACHMENTS: usize = 8;
+
 impl Mock {
     pub(crate) fn id(&self) -> String {
         "01890000-0000-7000-8000-000000000000".to_owned()
@@ -87,8 +91,8 @@ impl Mock {
         };
         self.allowed(permissions, call.operation, &call.object, exists)?;
         let state = &mut *self.state.borrow_mut();
-        match state.failures.iter().find(|(operation, _)| *operation == call.operation) {
-            Some((_, failure)) => Err(failure.clone()),
+        match state.failure(&call) {
+            Some(failure) => Err(failure),
             None => answer(state),
         }
     }
@@ -173,8 +177,23 @@ impl Mock {
     pub(crate) fn logs(&self, pod: &ObjectRef, options: &LogOptions) -> Result<String, ClusterError> {
         self.call(Call::to(Operation::Logs, pod), |state| {
             state.store.identified(pod)?;
-            let text = state.logs.iter().find(|(of, _)| (&of.namespace, &of.name) == (&pod.namespace, &pod.name));
-            let lines: Vec<&str> = text.map_or("", |(_, text)| text).split_inclusive('\n').collect();
+            let mut of_pod = state
+                .logs
+                .iter()
+                .filter(|(of, ..)| (&of.namespace, &of.name) == (&pod.namespace, &pod.name))
+                .peekable();
+            let some = of_pod.peek().is_some();
+            let asked = |of: &Option<String>| of.is_none() || *of == options.container;
+            let text = match of_pod.find(|(_, container, _)| asked(container)) {
+                Some((_, _, text)) => text.as_str(),
+                None if some => {
+                    let container = options.container.as_deref().unwrap_or_default();
+                    let message = ["container \"", container, "\" in pod \"", &pod.name, "\" is waiting to start"];
+                    return Err(error(Reason::Invalid, message.concat()));
+                }
+                None => "",
+            };
+            let lines: Vec<&str> = text.split_inclusive('\n').collect();
             let first = options.tail_lines.map_or(0, |tail| lines.len().saturating_sub(tail as usize));
             Ok(lines[first..].concat())
         })
@@ -187,7 +206,17 @@ impl Mock {
     pub(crate) fn attach(&self, name: &str, media_type: &str, content: &[u8]) -> Result<(), String> {
         let attachment =
             Attachment { name: name.to_owned(), media_type: media_type.to_owned(), content: content.to_owned() };
-        self.state.borrow_mut().attachments.push(attachment);
+        let attachments = &mut self.state.borrow_mut().attachments;
+        if content.len() > LARGEST_ATTACHMENT {
+            return Err("an attachment may have 1 MiB".to_owned());
+        }
+        if attachments.len() >= MOST_ATTACHMENTS {
+            return Err("an entry takes 8 attachments".to_owned());
+        }
+        if attachments.iter().any(|present| present.name == name) {
+            return Err("there is an attachment of this name already".to_owned());
+        }
+        attachments.push(attachment);
         Ok(())
     }
 
@@ -197,6 +226,20 @@ impl Mock {
 }
 
 impl State {
+    /// What a test made of this call, if anything; one that fails a number of times has one less from then on.
+    fn failure(&mut self, call: &Call) -> Option<ClusterError> {
+        let of_call = |object: &ObjectRef| {
+            ObjectRef { uid: None, ..object.clone() } == ObjectRef { uid: None, ..call.object.clone() }
+        };
+        let failing = self.failures.iter_mut().find(|failing| {
+            failing.operation == call.operation
+                && failing.times != Some(0)
+                && failing.object.as_ref().is_none_or(of_call)
+        })?;
+        failing.times = failing.times.map(|times| times - 1);
+        Some(failing.error.clone())
+    }
+
     fn answer(&self, operation: Operation, stored: Value) -> String {
         match self.answers.iter().find(|(of, _)| *of == operation) {
             Some((_, answer)) => answer.to_string(),

@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 
 use super::{Mock, Operation, describe};
-use crate::{ClusterError, ObjectRef, Permission, Reason, Scope, Verb};
+use crate::{ApiResource, ClusterError, ObjectRef, Permission, Reason, Scope, Verb, kinds};
 
 impl Mock {
     /// Refuses a call that no permission covers, as the controller would.
@@ -14,22 +14,31 @@ impl Mock {
         object: &ObjectRef,
         exists: bool,
     ) -> Result<(), ClusterError> {
-        let (subresource, verbs): (&str, &[Verb]) = match operation {
-            Operation::Get => ("", &[Verb::Get]),
-            Operation::Query => ("", &[Verb::List]),
-            Operation::Create => ("", &[Verb::Create]),
-            Operation::Apply if exists => ("", &[Verb::Patch]),
-            Operation::Apply => ("", &[Verb::Patch, Verb::Create]),
-            Operation::Patch => ("", &[Verb::Patch]),
-            Operation::Delete => ("", &[Verb::Delete]),
-            Operation::Evict => ("/eviction", &[Verb::Create]),
-            Operation::Logs => ("/log", &[Verb::Get]),
+        let verbs: &[Verb] = match operation {
+            Operation::Get | Operation::Logs => &[Verb::Get],
+            Operation::Query => &[Verb::List],
+            Operation::Create | Operation::Evict => &[Verb::Create],
+            Operation::Apply if exists => &[Verb::Patch],
+            Operation::Apply => &[Verb::Patch, Verb::Create],
+            Operation::Patch => &[Verb::Patch],
+            Operation::Delete => &[Verb::Delete],
         };
-        let resource = [object.resource.plural.as_str(), subresource].concat();
+        let pods = ApiResource::from(kinds::PODS);
+        let as_pod = ObjectRef { resource: pods.clone(), ..object.clone() };
+        let (object, resource) = match operation {
+            // A log is a pod's, whatever the reference calls it.
+            Operation::Logs => (&as_pod, "pods/log"),
+            Operation::Evict if object.resource != pods => {
+                let message = ["only pods are evicted, not ", &describe(object)].concat();
+                return Err(ClusterError { reason: Reason::Denied, message });
+            }
+            Operation::Evict => (object, "pods/eviction"),
+            _ => (object, object.resource.plural.as_str()),
+        };
         for verb in verbs {
             let covered = permissions.iter().any(|permission| {
                 permission.api_groups.contains(&object.resource.group.as_str())
-                    && permission.resources.contains(&resource.as_str())
+                    && permission.resources.contains(&resource)
                     && permission.verbs.contains(verb)
                     && (permission.resource_names.is_empty()
                         || permission.resource_names.contains(&object.name.as_str()))
@@ -37,7 +46,7 @@ impl Mock {
             });
             if !covered {
                 let message =
-                    ["the manifest does not declare ", verb_name(*verb), " on ", &resource, " for ", &describe(object)];
+                    ["the manifest does not declare ", verb_name(*verb), " on ", resource, " for ", &describe(object)];
                 return Err(ClusterError { reason: Reason::Denied, message: message.concat() });
             }
         }
@@ -45,23 +54,29 @@ impl Mock {
     }
 
     fn reaches(&self, scope: Scope, object: &ObjectRef) -> bool {
+        // The version counts, and so does the object itself: its subresources are further resources, but no further objects.
+        let plural = |object: &ObjectRef| object.resource.plural.split('/').next().unwrap_or_default().to_string();
         let same = |other: &ObjectRef| {
-            (&other.resource.group, &other.resource.plural, &other.namespace, &other.name)
-                == (&object.resource.group, &object.resource.plural, &object.namespace, &object.name)
+            (&other.resource.group, &other.resource.version, &other.namespace, &other.name)
+                == (&object.resource.group, &object.resource.version, &object.namespace, &object.name)
+                && plural(other) == plural(object)
         };
         match scope {
             Scope::Cluster => true,
             Scope::Target => self.target.as_ref().is_some_and(same),
             Scope::Owners => self.owners.iter().any(|owner| same(&owner.object)),
             Scope::Namespace => self.target.as_ref().is_some_and(|target| {
-                let namespace = target.namespace.as_ref().unwrap_or(&target.name);
-                object.namespace.as_ref() == Some(namespace)
+                let is_namespace = target.resource == ApiResource::from(kinds::NAMESPACES);
+                let namespace = target.namespace.as_ref().or(is_namespace.then_some(&target.name));
+                namespace.is_some() && object.namespace.as_ref() == namespace
             }),
             Scope::Node => {
                 let state = self.state.borrow();
                 let target = self.target.as_ref().and_then(|target| state.store.get(target));
                 let node = target.and_then(|target| target.at(&["spec", "nodeName"]).as_str().map(ToString::to_string));
-                object.resource.plural == "nodes" && node.as_ref() == Some(&object.name)
+                let is_node =
+                    object.resource.group.is_empty() && plural(object) == "nodes" && object.namespace.is_none();
+                is_node && node.as_ref() == Some(&object.name)
             }
         }
     }

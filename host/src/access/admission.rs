@@ -41,8 +41,15 @@ struct Fence<'a> {
     untouchable: BTreeSet<(String, String)>,
     /// Of pods, whether labels and annotations are all that may be patched.
     pods_free_metadata: bool,
-    /// Whether NetworkPolicies may only be closing ones.
-    policies_closing: bool,
+    /// Which NetworkPolicies need not be closing ones.
+    opening: Opening,
+}
+
+/// The NetworkPolicies that the operator granted more of than to close.
+enum Opening {
+    All,
+    /// Sorted; by default none.
+    Named(BTreeSet<String>),
 }
 
 /// The documents, always in the same order.
@@ -58,16 +65,18 @@ pub fn print(account: &Account, config: &Config, plugins: &Plugins) -> String {
 impl<'a> Fence<'a> {
     fn of(account: &'a Account, config: &Config, manifests: &permitted::Manifests<'_>) -> Self {
         let (policy, actions, _) = permitted::actions(config, manifests);
-        let granted = |group: &str, resource: &str, verbs: &[Verb]| {
+        // The names that grants cover, each; none where nothing is granted.
+        let granted = |group: &str, resource: &str, verbs: &[Verb]| -> Vec<&[String]> {
             let effective = actions.iter().flat_map(|action| action.effective.iter().map(move |one| (action, one)));
-            effective.into_iter().any(|(action, one)| {
+            let granted = effective.filter(|(action, one)| {
                 matches!(one.basis, Basis::Granted { .. })
                     && (one.group.as_str(), one.resource.as_str()) == (group, resource)
                     && verbs.contains(&one.verb)
                     && permitted::reach(one, action.target, &policy) != Reach::Nowhere
-            })
+            });
+            granted.map(|(_, one)| one.names.as_slice()).collect()
         };
-        let evictions = granted("", "pods/eviction", &[Verb::Create]);
+        let evictions = !granted("", "pods/eviction", &[Verb::Create]).is_empty();
         let mut changes: BTreeMap<Change, BTreeSet<String>> = BTreeMap::new();
         for need in needs::of_manifests(config, manifests).0 {
             let operation = match need.verb {
@@ -88,8 +97,11 @@ impl<'a> Fence<'a> {
             changes,
             untouchable: untouchable(&policy),
             protected: policy.protected_owners.iter().cloned().chain([DAEMON_SET.to_owned()]).collect(),
-            pods_free_metadata: !granted("", "pods", &[Verb::Patch]),
-            policies_closing: !granted(POLICIES.0, POLICIES.1, &[Verb::Create, Verb::Patch]),
+            pods_free_metadata: granted("", "pods", &[Verb::Patch]).is_empty(),
+            opening: match granted(POLICIES.0, POLICIES.1, &[Verb::Create, Verb::Patch]) {
+                grants if grants.iter().any(|names| names.is_empty()) => Opening::All,
+                grants => Opening::Named(grants.concat().into_iter().collect()),
+            },
         }
     }
 
@@ -164,14 +176,17 @@ impl<'a> Fence<'a> {
                 "ownerReferences and finalizers stay as they are",
             ),
         ];
-        if self.policies_closing {
+        if let Opening::Named(opening) = &self.opening {
             let closed = |side: &str| format!("(!has(object.spec.{side}) || object.spec.{side}.size() == 0)");
-            let expression = format!(
+            let mut expression = format!(
                 "variables.what != {policies} || !(request.operation in ['CREATE', 'UPDATE']) || \
                  !has(object.spec) || ({} && {})",
                 closed("ingress"),
                 closed("egress")
             );
+            if !opening.is_empty() {
+                expression.push_str(&format!(" || variables.name in {}", list(opening)));
+            }
             all.push((expression, "a NetworkPolicy of ours allows nothing"));
         }
         if self.pods_free_metadata {
@@ -262,7 +277,8 @@ const VARIABLES: [(&str, &str); 8] = [
 ];
 
 /// Whether the ConfigMap says so beyond doubt: one line at the very left that begins with `dryrun:`, it says `false`,
-/// and there is one document. What is written otherwise counts as a dry run, as does a key named `stop`.
+/// and there is one document. What is written otherwise counts as a dry run, as does a key named `stop`; the loading of a
+/// configuration warns of it.
 const LIVE: &str = r#"has(params.data) && !('stop' in params.data) && (!has(params.binaryData) || !('stop' in params.binaryData)) && 'config.yaml' in params.data && params.data['config.yaml'].matches(r'(?m)^dryrun:[ \t]+false[ \t]*(?:[ \t]#[^\n]*)?\r?$') && params.data['config.yaml'].findAll(r'(?m)^["\x27]?dryrun["\x27]?[ \t]*:').size() == 1 && !params.data['config.yaml'].matches(r'\n(?:---|\.\.\.)')"#;
 
 fn untouchable(policy: &Policy) -> BTreeSet<(String, String)> {

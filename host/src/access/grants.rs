@@ -120,6 +120,26 @@ fn consequences(group: &str, resource: &str, verb: Verb, fields: &[String]) -> V
         ("", "pods", Verb::Patch) if writes_at("spec.containers") => {
             found.push("it exchanges a container's image: code of its own choice runs with the pod's rights");
         }
+        ("", "secrets", Verb::Create | Verb::Patch) => {
+            found.push("it changes what programs take for passwords and keys, and may ask for the token of any ServiceAccount there");
+        }
+        ("", "serviceaccounts", Verb::Create | Verb::Patch) => {
+            found.push("it makes accounts that pods can run as, or changes what images they may pull");
+        }
+        ("", "services" | "endpoints", Verb::Create | Verb::Patch)
+        | ("discovery.k8s.io", "endpointslices", Verb::Create | Verb::Patch)
+        | ("networking.k8s.io", "ingresses", Verb::Create | Verb::Patch) => {
+            found.push("it sends requests elsewhere than they are meant to go");
+        }
+        ("policy", "poddisruptionbudgets", Verb::Create | Verb::Patch) => {
+            found.push("it can forbid every eviction, those of a node that is drained included");
+        }
+        ("coordination.k8s.io", "leases", Verb::Create | Verb::Patch) => {
+            found.push("it decides which replica of a program leads, or that none does");
+        }
+        ("" | "events.k8s.io", "events", Verb::Create | Verb::Patch) => {
+            found.push("it writes what people and programs take for the cluster's own account of what happened");
+        }
         ("rbac.authorization.k8s.io", _, Verb::Create | Verb::Patch) => {
             found.push("it gives rights to others, as far as the controller has them");
         }

@@ -2,7 +2,8 @@
 //!
 //! [`needs`] lists it for a configuration and its plugins; [`roles`] prints it for RBAC; [`admission`] prints what RBAC
 //! cannot say. [`review`] asks the cluster what is missing and what is too much, and [`reach`] which pods the rules
-//! could act on; [`grants`] says what the operator's grants make possible. Nothing here changes a cluster.
+//! could act on; [`grants`] says what the operator's grants make possible, [`ungranted`] what none has granted. Nothing here
+//! changes a cluster.
 
 pub mod admission;
 pub mod grants;
@@ -11,6 +12,7 @@ mod permitted;
 pub mod reach;
 pub mod review;
 pub mod roles;
+pub mod ungranted;
 
 pub use roles::Account;
 

@@ -5,7 +5,7 @@ mod cluster;
 use std::path::PathBuf;
 
 use super::{Failure, settings};
-use crate::access::grants;
+use crate::access::{grants, ungranted};
 use crate::config::{Config, Location, Problem, Warning};
 use crate::plugins::Plugins;
 use crate::plugins::manifest::Target;
@@ -68,6 +68,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 /// What is sound, and an operator should have thought of.
 fn notes(config: &Config, plugins: &Plugins) -> Vec<String> {
     let mut notes = grants::sentences(config, plugins);
+    notes.extend(ungranted::sentences(config, plugins));
     for rule in &config.rules {
         let wide = |action: &&crate::config::ActionRef| {
             plugins.get(&action.action).is_some_and(|plugin| plugin.manifest.target == Target::Namespaces)

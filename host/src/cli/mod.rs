@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod check;
 mod delivery;
+mod plugin;
 mod rbac;
 mod replay;
 mod serve;
@@ -34,6 +35,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Print the Roles that the configuration needs, or the admission policies that fence it in.
     Rbac(rbac::Arguments),
+    /// Write actions: make, build, look at, run and test plugins.
+    Plugin(plugin::Arguments),
     /// Rehearse recorded alerts: what a configuration would have done about them.
     Replay(replay::Arguments),
 }
@@ -55,6 +58,7 @@ impl std::fmt::Display for Failure {
 }
 
 pub fn main() -> ExitCode {
+    end_quietly_when_nobody_reads();
     // clap itself answers usage errors with 2, and --help with 0.
     let arguments = Arguments::parse();
     #[cfg(all(feature = "faults", not(test)))]
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
             Command::Check(arguments) => check::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments),
             Command::Rbac(arguments) => rbac::run(arguments).await,
+            Command::Plugin(arguments) => plugin::run(arguments).await,
             Command::Replay(arguments) => replay::run(arguments).await,
         }
     });
@@ -80,6 +85,19 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure),
     }
+}
+
+/// `audit list | head` stops reading when it has enough. Rust ignores the signal that ends other programs then, and panics
+/// on the next line that is printed.
+fn end_quietly_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(1);
+        }
+        usual(panic);
+    }));
 }
 
 fn report(failure: &Failure) -> ExitCode {

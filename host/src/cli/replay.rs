@@ -14,10 +14,11 @@ use jiff::Timestamp;
 
 use super::{Failure, settings};
 use crate::alert::Alert;
+use crate::harness::stage::StageClock;
 use crate::plugins::Plugins;
 use crate::respond::rules::Rules;
 use crate::telemetry::escape;
-use rehearsal::{Rehearsal, ReplayClock};
+use rehearsal::Rehearsal;
 use report::Report;
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let lines = Lines::open(&arguments.alerts)?;
     // Where the simulation makes up how old its pods are, it goes by this clock.
     let first = first_time(&arguments.alerts)?.unwrap_or_else(Timestamp::now);
-    let clock = ReplayClock::at(first);
+    let clock = StageClock::at(first);
     let ambient = clock.ambient();
     // It may run elsewhere, as somebody else: no compiled code is left behind.
     let source =

@@ -11,7 +11,7 @@ use crate::cluster::names::Namespace;
 use crate::config::{ActionRef, Config, Warning};
 use crate::intake::token::Tokens;
 use crate::journal::Bounds;
-use crate::plugins::{Limits, Plugins, Source};
+use crate::plugins::{Plugins, Source};
 use crate::redact::Key;
 use crate::ship;
 
@@ -34,18 +34,12 @@ pub fn cluster(flag: Option<&str>) -> Result<ClusterSpec, Failure> {
 }
 
 pub fn plugins(flag: Option<PathBuf>, config: &Config, journal: &Path) -> Source {
-    let limits = config.plugins.limits;
     let beside = || journal.parent().map(|directory| directory.join("plugin-cache"));
     Source {
         dir: flag.unwrap_or_else(|| config.plugins.dir.clone()),
         cache_dir: config.plugins.cache_dir.clone().or_else(beside),
         pins: config.plugins.pins.clone(),
-        limits: Limits {
-            timeout: limits.timeout,
-            memory: usize::try_from(limits.memory).unwrap_or(usize::MAX),
-            calls: limits.calls,
-            log: usize::try_from(limits.log).unwrap_or(usize::MAX),
-        },
+        limits: config.plugins.limits.into(),
     }
 }
 

@@ -200,3 +200,95 @@ async fn lists_page_by_page_and_metadata_alone() {
     let found = stage.reader.list(&resource, &ten).await.unwrap();
     assert_eq!((found.len(), &found[0]["kind"], &found[0]["apiVersion"]), (10, &json!("ConfigMap"), &json!("v1")));
 }
+
+/// What the cluster reads as after what was rehearsed on it.
+async fn rehearse(stage: &Stage, overlay: &overlay::Overlay, mutation: &Mutation) -> Result<Answer, (u16, String)> {
+    let sending = Sending {
+        dry_run: true,
+        field_manager: "falco-response-controller/x".to_owned(),
+        event_id: "e".to_owned(),
+        timeout: Duration::from_secs(5),
+    };
+    let reader = stage.reader.rehearsing(overlay);
+    let object = match mutation {
+        Mutation::Create { name, resource, .. } => stage.object(resource.clone(), name.as_str()),
+        Mutation::Apply { object, .. } | Mutation::Patch { object, .. } | Mutation::Delete { object, .. } => {
+            object.clone()
+        }
+        Mutation::Evict { pod, .. } => pod.clone(),
+    };
+    let before = reader.get(&object).await.ok();
+    let cluster = (&stage.reader, &stage.writer);
+    overlay.send(cluster, &Ambient::system(), mutation, before.as_ref(), &sending).await.map_err(|error| match error {
+        ApiError::Status { code, reason, .. } => (code, reason),
+        other => panic!("{other}"),
+    })
+}
+
+#[tokio::test]
+async fn what_was_rehearsed_reads_as_if_it_were_so_and_is_not() {
+    let Some(stage) = stage("overlay").await else { return };
+    let overlay = overlay::Overlay::default();
+    let reader = stage.reader.rehearsing(&overlay);
+    let pod = stage.object(ApiResource::pods(), "a");
+    let uid = stage.uid(&pod).await;
+    let before = stage.reader.get(&pod).await.unwrap();
+    let labelled = |document: Value| Mutation::Patch {
+        object: pod.clone(),
+        uid: uid.clone(),
+        document: PatchDocument::Merge(document),
+    };
+    let selection = |labels: &str| Selection {
+        namespace: Some(stage.namespace.clone()),
+        labels: Some(labels.to_owned()),
+        ..Selection::default()
+    };
+    let named = async |labels: &str| reader.list(&ApiResource::pods(), &selection(labels)).await.unwrap().len();
+
+    rehearse(&stage, &overlay, &labelled(json!({"metadata": {"labels": {"quarantine": "yes"}}}))).await.unwrap();
+    assert_eq!(reader.get(&pod).await.unwrap()["metadata"]["labels"], json!({"app": "a", "quarantine": "yes"}));
+    assert_eq!((named("quarantine=yes").await, named("!quarantine").await), (1, 0));
+    // A JSON patch that the API server by itself could not make sense of.
+    let operations = json!([{"op": "replace", "path": "/metadata/labels/quarantine", "value": "no"}]);
+    let document = PatchDocument::Operations(operations);
+    rehearse(&stage, &overlay, &Mutation::Patch { object: pod.clone(), uid: uid.clone(), document }).await.unwrap();
+    assert_eq!((named("quarantine=yes").await, named("quarantine=no,app=a").await), (0, 1));
+    // What it forbids is forbidden the second time as well.
+    let wrong = labelled(json!({"metadata": {"labels": {"quarantine": "not a label!"}}}));
+    assert_eq!(rehearse(&stage, &overlay, &wrong).await.unwrap_err().0, 422);
+
+    let spec = json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": []});
+    let create = Mutation::Create {
+        resource: policies(),
+        namespace: Some(stage.namespace.clone()),
+        name: ObjectName::parse("made").unwrap(),
+        manifest: stage.policy("made", &spec),
+    };
+    rehearse(&stage, &overlay, &create).await.unwrap();
+    let made = stage.object(policies(), "made");
+    assert_eq!(reader.get(&made).await.unwrap()["spec"]["policyTypes"], json!(["Egress"]));
+    assert_eq!(rehearse(&stage, &overlay, &create).await.unwrap_err(), (409, "AlreadyExists".to_owned()));
+    let made_uid = Uid::parse(uid_str(&reader.get(&made).await.unwrap()).unwrap()).unwrap();
+    assert!(overlay.made_up(&made_uid) && !overlay.made_up(&uid));
+    let delete = |object: &ObjectRef, uid: &Uid, grace| Mutation::Delete {
+        object: object.clone(),
+        uid: uid.clone(),
+        grace_period_seconds: grace,
+        propagation: None,
+    };
+    rehearse(&stage, &overlay, &delete(&made, &made_uid, None)).await.unwrap();
+    assert!(reader.get(&made).await.unwrap_err().is_not_found());
+    assert_eq!(rehearse(&stage, &overlay, &delete(&made, &made_uid, None)).await.unwrap_err().0, 404);
+
+    rehearse(&stage, &overlay, &delete(&pod, &uid, Some(30))).await.unwrap();
+    let going = reader.get(&pod).await.unwrap();
+    assert!(going["metadata"]["deletionTimestamp"].is_string() && going["metadata"]["labels"]["quarantine"] == "no");
+    rehearse(&stage, &overlay, &delete(&pod, &uid, Some(0))).await.unwrap();
+    assert!(reader.get(&pod).await.unwrap_err().is_not_found());
+    assert_eq!(rehearse(&stage, &overlay, &delete(&pod, &uid, Some(0))).await.unwrap_err().0, 404);
+    assert_eq!(named("").await, 0);
+
+    // And the cluster is as it was.
+    assert_eq!(stage.reader.get(&pod).await.unwrap(), before);
+    assert!(stage.reader.get(&made).await.unwrap_err().is_not_found());
+}

@@ -15,6 +15,7 @@ use tower::BoxError;
 
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
+use super::overlay::Overlay;
 use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request, uid_str};
 use crate::faults;
 use crate::telemetry::metrics::Metrics;
@@ -34,6 +35,8 @@ pub struct Reader {
     client: kube::Client,
     simulated: bool,
     metrics: Option<Metrics>,
+    /// What a rehearsal has changed so far; of a reader that is handed out as it is, none.
+    overlay: Option<Overlay>,
 }
 
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
@@ -46,7 +49,7 @@ pub struct Writer {
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    let reader = Reader { client: client.clone(), simulated, metrics: None };
+    let reader = Reader { client: client.clone(), simulated, metrics: None, overlay: None };
     (reader, Writer { client, dry_only: false, metrics: None })
 }
 
@@ -57,6 +60,12 @@ impl Reader {
         Self { metrics: Some(metrics), ..self }
     }
 
+    /// Reads the cluster as it would be after what was rehearsed. For dry runs alone.
+    #[must_use]
+    pub fn rehearsing(&self, overlay: &Overlay) -> Self {
+        Self { overlay: Some(overlay.clone()), ..self.clone() }
+    }
+
     /// Whether the cluster is a simulation.
     pub fn is_simulated(&self) -> bool {
         self.simulated
@@ -65,13 +74,32 @@ impl Reader {
     /// # Errors
     /// The API server's no, or no answer after retries.
     pub async fn get(&self, object: &ObjectRef) -> Result<Value, ApiError> {
-        let bytes = self.read(&object.path(), "application/json").await?;
-        parse(&bytes)
+        let found = self.read(&object.path(), "application/json").await.and_then(|bytes| parse(&bytes));
+        match &self.overlay {
+            Some(overlay) => overlay.over(object, found),
+            None => found,
+        }
     }
 
     /// # Errors
     /// The API server's no, no answer after retries, or more than can be held.
     pub async fn list(&self, resource: &ApiResource, selection: &Selection) -> Result<Vec<Value>, ApiError> {
+        let covered = self.overlay.as_ref().and_then(|overlay| Some((overlay, overlay.wider(resource, selection)?)));
+        match covered {
+            Some((overlay, wider)) => {
+                let found = self.list_there(resource, &wider).await?;
+                overlay.over_list(resource, selection, found).await
+            }
+            None => self.list_there(resource, selection).await,
+        }
+    }
+
+    /// What the cluster itself has.
+    pub(super) async fn list_there(
+        &self,
+        resource: &ApiResource,
+        selection: &Selection,
+    ) -> Result<Vec<Value>, ApiError> {
         let accept = if selection.metadata_only {
             "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
         } else {
@@ -128,8 +156,12 @@ impl Reader {
             query.push_str(&format!("&tailLines={lines}"));
         }
         let log = ObjectRef { resource: ApiResource::pods().with_subresource(Subresource::Log), ..pod.clone() };
-        let bytes = self.read(&format!("{}?{query}", log.path()), "*/*").await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let said = self.read(&format!("{}?{query}", log.path()), "*/*").await;
+        let said = said.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        match &self.overlay {
+            Some(overlay) => overlay.over_log(pod, said),
+            None => said,
+        }
     }
 
     /// Whether the API server answers at all; needs no permission but that of being known.
@@ -249,7 +281,7 @@ impl Writer {
     }
 
     fn reader(&self) -> Reader {
-        Reader { client: self.client.clone(), simulated: false, metrics: self.metrics.clone() }
+        Reader { client: self.client.clone(), simulated: false, metrics: self.metrics.clone(), overlay: None }
     }
 
     /// Gives an error the status that its cause deserves.

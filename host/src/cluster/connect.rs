@@ -10,6 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use super::ClusterSpec;
 use super::client::{Reader, Writer, halves};
 use super::outermost::OutermostLayer;
+use super::recorded::{Playback, Recorder};
 use super::simulated::Simulation;
 use crate::ambient::Ambient;
 use tower::Layer as _;
@@ -70,12 +71,53 @@ impl fmt::Display for ClusterSpec {
 /// # Errors
 /// What describes the cluster cannot be read.
 pub async fn connect(spec: &ClusterSpec, ambient: &Ambient) -> Result<(Reader, Writer), ConnectError> {
+    match client_of(spec).await? {
+        Way::Simulated(dir) => Ok(connect_simulated(simulation(dir, ambient)?)),
+        Way::Over(builder) => Ok(halves(builder.with_layer(&OutermostLayer).build(), false)),
+    }
+}
+
+/// As [`connect`], and whatever is exchanged is recorded.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_recorded(
+    spec: &ClusterSpec,
+    ambient: &Ambient,
+    recorder: &Recorder,
+) -> Result<(Reader, Writer), ConnectError> {
+    match client_of(spec).await? {
+        Way::Simulated(dir) => Ok(connect_simulated_recorded(simulation(dir, ambient)?, recorder)),
+        Way::Over(builder) => Ok(halves(builder.with_layer(recorder).with_layer(&OutermostLayer).build(), false)),
+    }
+}
+
+/// The same client, around what was recorded.
+pub fn connect_playback(playback: Playback) -> (Reader, Writer) {
+    halves(kube::Client::new(OutermostLayer.layer(playback), "default"), false)
+}
+
+/// What a client is built around.
+enum Way<'a> {
+    Simulated(&'a Path),
+    Over(ClientBuilder<GenericService>),
+}
+
+/// What kube puts around a connection: credentials, base URL, timeouts.
+type GenericService = tower::util::BoxService<
+    http::Request<kube::client::Body>,
+    http::Response<Box<kube::client::DynBody>>,
+    tower::BoxError,
+>;
+
+fn simulation(dir: &Path, ambient: &Ambient) -> Result<Simulation, ConnectError> {
+    Simulation::load(dir, ambient)
+        .map_err(|error| ConnectError::Simulated { dir: dir.to_owned(), message: error.to_string() })
+}
+
+async fn client_of(spec: &ClusterSpec) -> Result<Way<'_>, ConnectError> {
     let mut config = match spec {
-        ClusterSpec::Simulated(dir) => {
-            let simulation = Simulation::load(dir, ambient)
-                .map_err(|error| ConnectError::Simulated { dir: dir.clone(), message: error.to_string() })?;
-            return Ok(connect_simulated(simulation));
-        }
+        ClusterSpec::Simulated(dir) => return Ok(Way::Simulated(dir)),
         ClusterSpec::InCluster => kube::Config::incluster()?,
         ClusterSpec::Kubeconfig(None) => kube::Config::from_kubeconfig(&KubeConfigOptions::default()).await?,
         ClusterSpec::Kubeconfig(Some(file)) => {
@@ -85,13 +127,17 @@ pub async fn connect(spec: &ClusterSpec, ambient: &Ambient) -> Result<(Reader, W
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
-    let client = ClientBuilder::try_from(config)?.with_layer(&OutermostLayer).build();
-    Ok(halves(client, false))
+    Ok(Way::Over(ClientBuilder::try_from(config)?))
 }
 
 /// The same client, around a simulation.
 pub fn connect_simulated(simulation: Simulation) -> (Reader, Writer) {
     halves(kube::Client::new(OutermostLayer.layer(simulation), "default"), true)
+}
+
+/// As [`connect_simulated`], and whatever is exchanged is recorded.
+pub fn connect_simulated_recorded(simulation: Simulation, recorder: &Recorder) -> (Reader, Writer) {
+    halves(kube::Client::new(OutermostLayer.layer(recorder.layer(simulation)), "default"), true)
 }
 
 /// The same client, around whatever stands for the connection.

@@ -10,7 +10,9 @@ mod client;
 pub mod connect;
 pub mod names;
 mod outermost;
+pub mod overlay;
 pub mod owners;
+pub mod recorded;
 mod request;
 pub mod review;
 pub mod simulated;
@@ -145,10 +147,11 @@ impl ApiError {
         matches!(self, Self::Status { code: 404, .. })
     }
 
-    /// Whether this is no answer in the sense of fail-closed: asking again may help. 4xx but 429 are final.
+    /// Whether this is no answer in the sense of fail-closed: asking again may help. 4xx but 401 and 429 are final: where the
+    /// API server does not know who asks, it has said nothing about the object, and a token is exchanged now and then.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Status { code, .. } => *code == 429 || *code >= 500,
+            Self::Status { code, .. } => matches!(code, 401 | 429 | 500..),
             Self::NotSent(_) | Self::NoAnswer(_) => true,
             Self::TooLarge { .. } => false,
         }

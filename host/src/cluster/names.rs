@@ -185,6 +185,11 @@ impl ApiResource {
         self
     }
 
+    #[must_use]
+    pub fn without_subresource(&self) -> Self {
+        Self { subresource: None, ..self.clone() }
+    }
+
     pub fn group(&self) -> &str {
         &self.group
     }

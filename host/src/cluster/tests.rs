@@ -334,3 +334,14 @@ fn no_dry_run_changes_anything() {
         prop_assert_eq!(stage.simulation.objects(), before.clone());
     });
 }
+
+#[test]
+fn a_no_is_final_where_it_is_about_the_object() {
+    let is_transient = |code| {
+        let (reason, message) = (String::new(), String::new());
+        ApiError::Status { code, reason, message, retry_after: None }.is_transient()
+    };
+    assert!([400, 403, 404, 409, 413, 415, 422].into_iter().all(|code| !is_transient(code)));
+    // Of 401: who asks is not known to the API server, or not yet.
+    assert!([401, 429, 500, 502, 503, 504].into_iter().all(is_transient));
+}

@@ -59,23 +59,34 @@ impl Config {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
         let invalid = |problems| ConfigError::Invalid { path: path.to_owned(), problems };
         let root = Node::parse(bytes).map_err(|problem| invalid(vec![problem]))?;
+        Self::of_tree(path, bytes, &root).map_err(|problems| invalid(in_order(problems)))
+    }
+
+    /// As [`Self::parse`], of a tree that was put together otherwise; `bytes` are what the digest is of.
+    ///
+    /// # Errors
+    /// Every problem found, at the places that the tree names.
+    pub(crate) fn of_tree(path: &Path, bytes: &[u8], root: &Node) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::default();
-        let config = resolve(path, bytes, &root, &mut problems);
-        let mut problems = problems.0;
-        problems.sort_by_key(|problem| (problem.location.line, problem.location.column));
-        if let Some(last) = problems.get(MAX_PROBLEMS).map(|problem| problem.location) {
-            let message = format!("and {} more problems from here on", problems.len() - MAX_PROBLEMS);
-            problems.truncate(MAX_PROBLEMS);
-            problems.push(Problem { location: last, message });
-        }
-        match config {
-            Some(mut config) if problems.is_empty() => {
+        match resolve(path, bytes, root, &mut problems) {
+            Some(mut config) if problems.0.is_empty() => {
                 config.warnings.sort_by_key(|warning| (warning.location.line, warning.location.column));
                 Ok(config)
             }
-            _ => Err(invalid(problems)),
+            _ => Err(problems.0),
         }
     }
+}
+
+/// By their places, and no more than anybody reads.
+pub(crate) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| (problem.location.line, problem.location.column));
+    if let Some(last) = problems.get(MAX_PROBLEMS).map(|problem| problem.location) {
+        let message = format!("and {} more problems from here on", problems.len() - MAX_PROBLEMS);
+        problems.truncate(MAX_PROBLEMS);
+        problems.push(Problem { location: last, message });
+    }
+    problems
 }
 
 /// Why a file that cannot be used stops live action all the same.
@@ -93,6 +104,33 @@ pub fn brake(bytes: &[u8]) -> Option<Brake> {
     let mut said = entries.iter().filter(|(key, _)| key.name == "dryrun").map(|(_, node)| &node.value).peekable();
     let live = said.peek().is_some() && said.all(|value| matches!(value, Content::Bool(false)));
     (!live).then_some(Brake::Dry)
+}
+
+/// Whether the admission policy reads `dryrun: false` in the text, as its expression in [`crate::access::admission`] does.
+fn fence_reads_live(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.split('\n').collect();
+    let blank = |c: char| c == ' ' || c == '\t';
+    let quote = |c: char| c == '"' || c == '\'';
+    let is_key = |line: &&&str| {
+        let line: &str = line;
+        let line = line.strip_prefix(quote).unwrap_or(line);
+        let rest = line.strip_prefix("dryrun").map(|rest| rest.strip_prefix(quote).unwrap_or(rest));
+        rest.is_some_and(|rest| rest.trim_start_matches(blank).starts_with(':'))
+    };
+    let says_false = |line: &&str| {
+        let rest = line.strip_prefix("dryrun:").filter(|rest| rest.starts_with(blank));
+        let rest = rest.and_then(|rest| rest.trim_start_matches(blank).strip_prefix("false"));
+        let rest = rest.map(|rest| rest.strip_suffix('\r').unwrap_or(rest));
+        rest.is_some_and(|rest| {
+            let after = rest.trim_start_matches(blank);
+            after.is_empty() || (after.starts_with('#') && after.len() < rest.len())
+        })
+    };
+    let another_document = |line: &&str| line.starts_with("---") || line.starts_with("...");
+    lines.iter().any(says_false)
+        && lines.iter().filter(is_key).count() == 1
+        && !lines.iter().skip(1).any(another_document)
 }
 
 /// Reads everything even after a problem, so that all of them are found; what it returns then is not used.
@@ -118,6 +156,12 @@ fn resolve(path: &Path, bytes: &[u8], root: &Node, problems: &mut Problems) -> O
     warn_about_namespaces(&top, allowed.as_deref(), denied.as_deref().unwrap_or_default(), &mut warnings);
     if dryrun.is_none() {
         warn(&mut warnings, top.location, "`dryrun` is not set and counts as true; write `dryrun: false` to act");
+    }
+    if dryrun == Some(false) && !fence_reads_live(bytes) {
+        let location = top.get("dryrun").map_or(top.location, |node| node.location);
+        let remedy = "the admission policy of `rbac --admission` knows no other spelling than one line `dryrun: false` at the very \
+                      left, in a file of one document; it takes this for a dry run, and would refuse every live change";
+        warn(&mut warnings, location, remedy);
     }
     let only_names = |list: Vec<(Location, String)>| list.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
     let allowed_namespaces = only_names(allowed.unwrap_or_default());

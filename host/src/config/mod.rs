@@ -11,11 +11,12 @@ mod keeping;
 mod limits;
 mod load;
 mod owners;
+mod places;
 mod plugins;
 mod rules;
-mod section;
-mod suggest;
-mod tree;
+pub(crate) mod section;
+pub(crate) mod suggest;
+pub(crate) mod tree;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,9 @@ use crate::alert::Priority;
 use crate::safety::budget::Limits;
 use crate::safety::permissions::Permission;
 
+pub(crate) use load::in_order;
 pub use load::{Brake, brake};
+pub use places::Places;
 
 /// A place in the file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -240,6 +243,8 @@ pub struct ActionRef {
     pub location: Location,
     /// Where `parameters` stand, or the action where there are none.
     pub parameters_location: Location,
+    /// Where each of them stands; empty where there are none.
+    pub places: Places,
     pub action: String,
     /// An object; `{}` when absent.
     pub parameters: Value,

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::section::{Problems, Section, report_repeated_keys_below};
 use super::tree::{Node, excerpt};
 use super::{PluginLimits, Plugins, suggest};
+use crate::safety::fields;
 use crate::safety::permissions::Permission;
 
 const VERBS: &[&str] = &["get", "list", "create", "patch", "delete"];
@@ -104,7 +105,19 @@ fn permission(node: &Node, path: &str, problems: &mut Problems) -> Option<Permis
         let texts = section.texts(key, problems).unwrap_or_default();
         texts.into_iter().map(|(_, text)| text.to_owned()).collect::<Vec<_>>()
     };
-    let (resources, resource_names, fields) = (texts("resources"), texts("resourceNames"), texts("fields"));
+    let (resources, resource_names) = (texts("resources"), texts("resourceNames"));
+    let fields = section.texts("fields", problems).unwrap_or_default();
+    let fields = fields.into_iter().map(|(location, text)| {
+        if fields::parse(text).is_none() {
+            let (name, text) = (section.name("fields"), excerpt(text));
+            let message = format!(
+                "{name}: `{text}` names no field; write `spec.replicas`, and \"data['a.b']\" for a key with more than a name"
+            );
+            problems.add(location, message);
+        }
+        text.to_owned()
+    });
+    let fields = fields.collect();
     let api_groups = section.texts_even_empty("apiGroups", problems).unwrap_or_default();
     let api_groups = api_groups.into_iter().map(|(_, text)| text.to_owned()).collect();
     let verbs = section.texts("verbs", problems).unwrap_or_default();

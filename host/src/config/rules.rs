@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::load::{namespaces, warn};
 use super::section::{Problems, Section, report_repeated_keys_below};
 use super::tree::{Content, Node, excerpt};
-use super::{ActionRef, Confirmation, Location, OnFailure, Rule, Warning};
+use super::{ActionRef, Confirmation, Location, OnFailure, Places, Rule, Warning};
 
 const RULE: &[&str] =
     &["action", "actions", "audit_reason", "confirm", "dryrun", "name", "namespaces", "parameters", "timeout"];
@@ -160,6 +160,7 @@ fn action(section: &Section<'_>, location: Location, problems: &mut Problems) ->
     Some(ActionRef {
         location: section.get("action").map_or(location, |node| node.location),
         parameters_location: parameters.map_or(location, |node| node.location),
+        places: parameters.map(Places::of).unwrap_or_default(),
         action: section.text("action", problems)?.to_owned(),
         parameters: parameters.map_or_else(|| Value::Object(Map::new()), Node::to_json),
         on_failure: OnFailure::Stop,

@@ -238,6 +238,12 @@ fn every_error_names_its_place_and_its_remedy() {
         ("concurrency", with("limits: {concurrency: 0}")),
         ("pin", with("plugins: {pins: {kill_pod: abc}}")),
         ("verbs and scopes", with("plugins: {grants: {x: [{resources: [pods], verbs: [gett], scope: pod}]}}")),
+        (
+            "fields",
+            with(
+                "plugins: {grants: {x: [{apiGroups: [''], resources: [pods], verbs: [patch], scope: target, fields: [spec., 'a[b]']}]}}",
+            ),
+        ),
         ("grant without its parts", with("plugins: {grants: {x: [{}], y: z}}")),
         ("URL", with("audit: {graylog: {url: 'graylog:12201'}}")),
         ("Graylog without a URL", with("audit: {graylog: {}}")),
@@ -339,6 +345,38 @@ fn warns_of_what_loads_and_does_not_work() {
             "5:60: `production` is not in `allowed_namespaces`, so the rule does nothing there",
         ]
     );
+}
+
+/// The same texts are put to the policy itself (tests/real/admission.rs).
+#[test]
+fn warns_where_the_admission_policy_would_not_read_it_as_live() {
+    let is_warned = |text: &str| {
+        let config = parse(&format!("{text}\nallowed_namespaces: [a]\nrules: []\n")).unwrap();
+        assert!(!config.dryrun, "{text:?}");
+        let warnings = warnings(&config);
+        warnings.iter().any(|warning| warning.contains("knows no other spelling than one line `dryrun: false`"))
+    };
+    for plain in [
+        "dryrun: false",
+        "dryrun: false # since Monday",
+        "---\ndryrun:   false\r",
+        "# dryrun: true\ndryrun: false",
+        "identity: name\ndryrun:\tfalse \t",
+    ] {
+        assert!(!is_warned(plain), "{plain:?}");
+    }
+    for other in [
+        "dryrun: False",
+        "dryrun : false",
+        "\"dryrun\": false",
+        "'dryrun': false",
+        "? dryrun\n: false",
+        "dryrun: !!bool false",
+        "dryrun:\n  false",
+        "cluster_name: 'x\n\n  y'\ndryrun: FALSE",
+    ] {
+        assert!(is_warned(other), "{other:?}");
+    }
 }
 
 #[test]

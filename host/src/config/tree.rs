@@ -75,6 +75,23 @@ impl Node {
         matches!(self.value, Content::Null)
     }
 
+    /// A tree that all stands in one place.
+    pub fn of_json(value: &Value, location: Location) -> Self {
+        let value = match value {
+            Value::Null => Content::Null,
+            Value::Bool(value) => Content::Bool(*value),
+            Value::Number(value) => Content::Number(value.clone()),
+            Value::String(text) => Content::Text(text.clone()),
+            Value::Array(items) => Content::List(items.iter().map(|item| Self::of_json(item, location)).collect()),
+            Value::Object(map) => Content::Map(
+                map.iter()
+                    .map(|(name, value)| (Key { location, name: name.clone() }, Self::of_json(value, location)))
+                    .collect(),
+            ),
+        };
+        Self { location, value }
+    }
+
     /// The same value as JSON; of a key that comes twice the last.
     pub fn to_json(&self) -> Value {
         match &self.value {

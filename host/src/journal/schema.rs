@@ -104,8 +104,26 @@ ALTER TABLE meta ADD COLUMN configuration TEXT;
 ",
 ];
 
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// The disk: what was committed outlives a crash of the machine.
+    ForTheDisk,
+    /// Nothing: nobody will read the file after a crash.
+    ForNothing,
+}
+
+impl Waits {
+    fn synchronous(self) -> &'static str {
+        match self {
+            Self::ForTheDisk => "FULL",
+            Self::ForNothing => "OFF",
+        }
+    }
+}
+
 /// Opens the journal for writing, and creates it where nothing is.
-pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, JournalError> {
+pub(super) fn open(path: &Path, ambient: &Ambient, waits: Waits) -> Result<Connection, JournalError> {
     let failed = |message: String| JournalError::Open { path: path.to_owned(), message };
     let created = create_private(path).map_err(failed)?;
     refuse_other_formats(path).map_err(failed)?;
@@ -115,8 +133,8 @@ pub(super) fn open(path: &Path, ambient: &Ambient) -> Result<Connection, Journal
     let mut connection = connect(path).map_err(sqlite)?;
     // Before anything is set: switching to WAL would already change another program's file.
     identify(&connection, path)?;
+    connection.pragma_update(None, "synchronous", waits.synchronous()).map_err(sqlite)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(sqlite)?;
     // An alert that is done with is blanked, and what it said must not stay in the file's unused corners.
     connection.pragma_update(None, "secure_delete", true).map_err(sqlite)?;

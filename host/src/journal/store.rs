@@ -6,9 +6,10 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::bounds::Gauge;
 use super::chain::{self, Broken, Head, Row};
+use super::schema::{self, Waits};
 use super::verify::{self, Finding};
 use super::{Bounds, Committed, JournalError, LogType, Parcel, Record, Unfinished, Write};
-use super::{due, inbox, outbox, retention, schema};
+use super::{due, inbox, outbox, retention};
 use crate::ambient::Ambient;
 
 pub struct Store {
@@ -38,7 +39,16 @@ impl Store {
     /// # Errors
     /// When the file is no journal, is newer, damaged, or cannot be written.
     pub fn open(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
-        let connection = schema::open(path, ambient)?;
+        Self::open_waiting(path, ambient, Waits::ForTheDisk)
+    }
+
+    /// As [`Self::open`], of a file that nobody will read after a crash of the machine: a simulation's, a rehearsal's.
+    pub(super) fn open_scratch(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
+        Self::open_waiting(path, ambient, Waits::ForNothing)
+    }
+
+    fn open_waiting(path: &Path, ambient: &Ambient, waits: Waits) -> Result<Self, JournalError> {
+        let connection = schema::open(path, ambient, waits)?;
         let gauge = Gauge::new(path);
         let (bounds, ambient) = (Bounds::default(), ambient.clone());
         Ok(Self { connection, ambient, bounds, gauge, transactions: 0, last_reached_the_disk: true })
@@ -93,12 +103,6 @@ impl Store {
         })
     }
 
-    /// For a simulation, in which only the program crashes and never the machine.
-    #[cfg(test)]
-    pub(super) fn waits_for_no_disk(&self) -> Result<(), JournalError> {
-        self.connection.pragma_update(None, "synchronous", "OFF").map_err(|error| write_error(&error))
-    }
-
     /// Whether the last transaction reached the disk, and there is room for new alerts.
     pub fn takes_writes(&self) -> bool {
         self.last_reached_the_disk && self.full().is_none()
@@ -113,6 +117,11 @@ impl Store {
     /// Bytes in use: pages that hold something, and the write-ahead log.
     pub fn used_bytes(&self) -> u64 {
         self.gauge.used()
+    }
+
+    /// What may be in use.
+    pub fn max_bytes(&self) -> u64 {
+        self.bounds.max_bytes.unwrap_or(u64::MAX)
     }
 
     /// A failure to measure is a failure to read, which the next transaction meets as well.

@@ -61,6 +61,7 @@ pub(super) struct State {
     takes_writes: AtomicBool,
     full: AtomicBool,
     used_bytes: AtomicU64,
+    max_bytes: AtomicU64,
     transactions: AtomicU64,
 }
 
@@ -71,6 +72,7 @@ impl State {
             takes_writes: AtomicBool::new(true),
             full: AtomicBool::new(false),
             used_bytes: AtomicU64::new(0),
+            max_bytes: AtomicU64::new(u64::MAX),
             transactions: AtomicU64::new(0),
         }
     }
@@ -126,6 +128,19 @@ impl Journal {
     pub fn open_within(path: &Path, ambient: &Ambient, bounds: Bounds) -> Result<Self, JournalError> {
         let mut store = Store::open(path, ambient)?;
         store.keep_within(bounds)?;
+        Self::start(path, store)
+    }
+
+    /// [`Self::open`] for a file that nobody will read after a crash of the machine: nothing waits for the disk.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_scratch(path: &Path, ambient: &Ambient) -> Result<Self, JournalError> {
+        let store = Store::open_scratch(path, ambient)?;
+        Self::start(path, store)
+    }
+
+    fn start(path: &Path, mut store: Store) -> Result<Self, JournalError> {
         let lock = lock_for_good(path)?;
         // Readiness speaks of writes: find out now whether the file takes one.
         store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
@@ -147,8 +162,7 @@ impl Journal {
     /// As [`Self::open`].
     #[cfg(test)]
     pub fn inline(path: &Path, ambient: &Ambient, disk: Arc<dyn super::Disk>) -> Result<Self, JournalError> {
-        let mut store = Store::open(path, ambient)?;
-        store.waits_for_no_disk()?;
+        let mut store = Store::open_scratch(path, ambient)?;
         store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
         let reader = Arc::new(Mutex::new(Some(schema::open_reader(path)?)));
         let driver = Driver::Inline(super::inline::Inline::new(store, disk));
@@ -268,6 +282,13 @@ impl Journal {
     /// Bytes in use, of `audit.max_bytes`.
     pub fn used_bytes(&self) -> u64 {
         self.inner.state.used_bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether there is room for attachments of so many bytes: they get the first half and no more, since whoever can
+    /// raise alerts can have them made, and records must find room all the same.
+    pub fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        let half = self.inner.state.max_bytes.load(Ordering::Acquire) / 2;
+        self.used_bytes().saturating_add(bytes) <= half
     }
 
     /// Whether the last write succeeded, and there is room for new alerts; readiness.
@@ -471,5 +492,6 @@ fn publish(store: &Store, state: &State) {
     state.takes_writes.store(store.takes_writes(), Ordering::Release);
     state.full.store(store.full().is_some(), Ordering::Release);
     state.used_bytes.store(store.used_bytes(), Ordering::Release);
+    state.max_bytes.store(store.max_bytes(), Ordering::Release);
     state.transactions.store(store.transactions(), Ordering::Release);
 }

@@ -72,6 +72,9 @@ fn common() -> Config {
     config.memory_init_cow(true);
     // Nobody reads backtraces of actions, they cost time, and they name paths of the machine that built the action.
     config.wasm_backtrace_max_frames(None);
+    // Both serve backtraces and profilers only, and an interpreter has tens of thousands of functions.
+    config.generate_address_map(false);
+    config.native_unwind_info(false);
     config
 }
 

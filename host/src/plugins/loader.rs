@@ -4,26 +4,22 @@
 //! name: which of them is meant cannot be known, so neither is used.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::bindings::{ActionPlugin, ActionPluginPre};
 use super::cache::CodeCache;
 use super::engine::Engine;
-use super::manifest::{self, CONTRACT, Manifest};
+use super::exports;
+use super::file::{COMPONENT_LIMIT, content, digest};
+use super::manifest::{self, Manifest, VERSION};
 use super::outline::Outline;
 use super::sandbox::Sandbox;
 use super::text::one_line;
 use super::{Code, Compiled, LoadError, Plugin, Plugins, Source, Unusable};
-use crate::hex::hex;
-
-/// Of a component. An action in Python has 18 MB.
-const FILE_LIMIT: u64 = 64 << 20;
 
 /// A file with a sound manifest, not yet compiled. Its content is read again when it has to be compiled, and not kept
 /// until then: a directory of actions in Python would fill the memory.
@@ -31,11 +27,18 @@ struct Candidate {
     file: PathBuf,
     sha256: String,
     manifest: Manifest,
+    /// Of the contract that it was built against, where it is newer than ours.
+    newer_contract: Option<String>,
     /// What was found wrong with it beside the manifest.
     problem: Option<String>,
 }
 
 pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadError> {
+    load_files(engine, source, files(&source.dir)?)
+}
+
+/// These files and no others of the directory.
+pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<PathBuf>) -> Result<Plugins, LoadError> {
     let mut plugins = Plugins::default();
     if let Some(reason) = engine.on_demand_because() {
         plugins.warnings.push(format!("actions run without a pool of instances, and so more slowly: {reason}"));
@@ -50,7 +53,7 @@ pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadErro
     let linker = linker(engine)?;
 
     let mut candidates = Vec::new();
-    for file in files(&source.dir)? {
+    for file in files {
         match read(&file) {
             Ok(candidate) => candidates.push(candidate),
             Err((name, reason)) => plugins.unusable.push(Unusable { file, name, reason }),
@@ -60,18 +63,18 @@ pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadErro
         candidates[index].problem = Some(reason);
     }
     for candidate in candidates {
-        let Candidate { file, sha256, manifest, problem } = candidate;
+        let Candidate { file, sha256, manifest, newer_contract, problem } = candidate;
         let ready = match problem {
             Some(problem) => Err(problem),
             None => check_pin(source, &manifest.name, &sha256).and_then(|()| {
                 let component = compile(engine, cache.as_ref(), &file, &sha256, &mut plugins.warnings)?;
-                link(&linker, &component)
+                link(&linker, &component, newer_contract.as_deref())
             }),
         };
         match ready {
             Ok(pre) => {
                 let name = manifest.name.clone();
-                let code = Code::Component(Box::new(Compiled { pre, engine: engine.clone() }));
+                let code = Code::Component(Arc::new(Compiled { pre, engine: engine.clone() }));
                 let plugin = Plugin { manifest, file, sha256, limits: source.limits, code };
                 plugins.by_name.insert(name, Arc::new(plugin));
             }
@@ -87,7 +90,7 @@ pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadErro
 
 /// The `*.wasm` of a directory in order of their names. Hidden ones are passed over: a mounted ConfigMap keeps its
 /// files in `..data` and links to them.
-fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let failed = |source| LoadError::Directory { dir: dir.to_owned(), source };
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
@@ -104,36 +107,17 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
 /// A file as far as it can be judged without its neighbours and without compiling; else its action's name, if it can
 /// be told, and what is wrong.
 fn read(file: &Path) -> Result<Candidate, (Option<String>, String)> {
-    let content = content(file).map_err(|problem| (None, problem))?;
+    let content = content(file, COMPONENT_LIMIT).map_err(|problem| (None, problem))?;
     let outline = Outline::read(&content).map_err(|error| (None, error.to_string()))?;
-    let imports = outline.check_imports();
+    let imports = outline.check_contract();
     let (manifest, problem) = match (manifest::of_outline(&outline), imports) {
         (Ok(manifest), imports) => (manifest, imports.err().map(|error| error.to_string())),
         // What it imports shows how it was built, and that is what has to change first.
         (Err(_), Err(error)) => return Err((manifest::name_in(&outline), error.to_string())),
         (Err(error), Ok(())) => return Err((manifest::name_in(&outline), error.to_string())),
     };
-    Ok(Candidate { file: file.to_owned(), sha256: digest(&content), manifest, problem })
-}
-
-fn content(file: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let too_large = || format!("is larger than {} MiB, the limit for an action", FILE_LIMIT >> 20);
-    // Before it is opened: opening a pipe would wait for a writer.
-    let found = fs::metadata(file).map_err(unreadable)?;
-    if !found.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
-    if found.len() > FILE_LIMIT {
-        return Err(too_large());
-    }
-    let mut content = Vec::new();
-    File::open(file).and_then(|opened| opened.take(FILE_LIMIT + 1).read_to_end(&mut content)).map_err(unreadable)?;
-    if content.len() as u64 > FILE_LIMIT { Err(too_large()) } else { Ok(content) }
-}
-
-fn digest(content: &[u8]) -> String {
-    hex(&Sha256::digest(content))
+    let newer_contract = outline.newer_contract().map(|version| one_line(version, 32));
+    Ok(Candidate { file: file.to_owned(), sha256: digest(&content), manifest, newer_contract, problem })
 }
 
 /// Which candidates share their name with another, each with the sentence that says so.
@@ -173,15 +157,23 @@ fn compile(
     if let Some(component) = cache.and_then(|cache| cache.load(sha256)) {
         return Ok(component);
     }
-    let content = content(file)?;
+    let content = content(file, COMPONENT_LIMIT)?;
     if digest(&content) != sha256 {
         return Err("changed while it was read: load the actions again once it is written".to_owned());
     }
     let component = Component::from_binary(engine.wasm(), &content)
         .map_err(|error| format!("cannot be compiled: {}", one_line(&format!("{error:#}"), 512)))?;
-    if let Some(Err(error)) = cache.map(|cache| cache.store(sha256, &component)) {
-        warnings.push(error.to_string());
-    }
+    let kept = match cache.map(|cache| cache.store(sha256, &component).map(|()| cache.load(sha256))) {
+        Some(Ok(kept)) => kept,
+        Some(Err(error)) => {
+            warnings.push(error.to_string());
+            None
+        }
+        None => None,
+    };
+    // Mapped from the file it takes memory only as far as it is used, and none that could not be had again.
+    let component = kept.unwrap_or(component);
+    super::trim::freed_memory();
     Ok(component)
 }
 
@@ -192,10 +184,24 @@ fn linker(engine: &Engine) -> Result<Linker<Sandbox>, LoadError> {
     Ok(linker)
 }
 
-/// Ties the imports to the host functions and finds the exports.
-fn link(linker: &Linker<Sandbox>, component: &Component) -> Result<ActionPluginPre<Sandbox>, String> {
-    linker
-        .instantiate_pre(component)
-        .and_then(ActionPluginPre::new)
-        .map_err(|error| format!("does not fit contract {CONTRACT}: {}", one_line(&format!("{error:#}"), 512)))
+/// Ties the imports to the host functions and finds the exports. One that was built against a newer contract is welcome as
+/// long as it uses nothing new.
+fn link(
+    linker: &Linker<Sandbox>,
+    component: &Component,
+    newer_contract: Option<&str>,
+) -> Result<ActionPluginPre<Sandbox>, String> {
+    let linked = linker.instantiate_pre(component).and_then(ActionPluginPre::new);
+    let linked = linked.map_err(|error| one_line(&format!("{error:#}"), 512));
+    linked.and_then(|pre| exports::check(linker.engine(), component).map(|()| pre)).map_err(|detail| {
+        match newer_contract {
+            Some(newer) => format!(
+                "needs contract {newer}, and this controller offers {VERSION}: run a controller that offers {newer}, or \
+                 build it against {VERSION}: {detail}"
+            ),
+            None => format!(
+                "does not fit contract {VERSION}, which this controller offers: build it anew against that one: {detail}"
+            ),
+        }
+    })
 }

@@ -10,11 +10,16 @@ use crate::cluster::names::{ApiResource, ObjectName};
 use crate::safety::permissions::Permission;
 
 pub const SECTION: &str = "falco-response:manifest";
+/// What a manifest names: actions for it run on every version that begins so.
 pub const CONTRACT: &str = "0.1";
+/// The whole version of the contract in `wit/`.
+pub const VERSION: &str = "0.1.0";
 /// A manifest is a few hundred bytes; with a generous parameter schema a few thousand.
 pub const SIZE_LIMIT: usize = 64 << 10;
 const NAME_LIMIT: usize = 63;
 const SUMMARY_LIMIT: usize = 512;
+/// Groups times resources times verbs, of all permissions: whoever reads them multiplies them out.
+const CALLS_LIMIT: usize = 1000;
 
 /// What kind of object the action works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,8 +58,8 @@ pub enum ManifestError {
     #[error(transparent)]
     Component(#[from] OutlineError),
     #[error(
-        "has no custom section `{SECTION}`: write it with the SDK's `export_action!`, and build \
-         with `cargo xtask plugins`, which lifts it into the component"
+        "has no custom section `{SECTION}`: write it with the SDK's `export_action!`, and build with `plugin build`, \
+         which lifts it into the component; `plugin build --stamp` puts one into what another tool made"
     )]
     Missing,
     #[error("has {0} custom sections `{SECTION}`, and one is allowed: build it anew and stamp it once")]
@@ -140,6 +145,11 @@ fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     }
     if manifest.parameters.as_ref().is_some_and(|schema| !schema.is_object()) {
         return field("`parameters`", "must be a JSON Schema, which is an object; leave it out when there are none");
+    }
+    let calls =
+        |one: &Permission| one.api_groups.len().saturating_mul(one.resources.len()).saturating_mul(one.verbs.len());
+    if manifest.permissions.iter().map(calls).fold(0, usize::saturating_add) > CALLS_LIMIT {
+        return field("`permissions`", "name more than 1000 combinations of group, resource and verb");
     }
     for (index, permission) in manifest.permissions.iter().enumerate() {
         check_permission(permission)
@@ -256,6 +266,16 @@ mod tests {
             let error = error_with(|manifest| manifest["permissions"][0][key] = value.clone());
             assert!(error.contains("`permissions[0]`") && error.contains(expected), "{key}={value}: {error}");
         }
+    }
+
+    #[test]
+    fn refuses_permissions_that_multiply_beyond_reading() {
+        let many: Vec<String> = (0..100).map(|number| format!("x{number}")).collect();
+        let error = error_with(|manifest| {
+            manifest["permissions"][0]["apiGroups"] = json!(many);
+            manifest["permissions"][0]["resources"] = json!(many);
+        });
+        assert!(error.contains("combinations"), "{error}");
     }
 
     #[test]

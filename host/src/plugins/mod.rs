@@ -5,7 +5,10 @@
 
 mod bindings;
 mod cache;
+pub mod described;
 pub mod engine;
+mod exports;
+pub mod file;
 mod host;
 mod limits;
 mod loader;
@@ -17,9 +20,12 @@ pub mod outline;
 mod outside;
 mod run;
 mod sandbox;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trim;
+pub mod witness;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,6 +41,7 @@ use engine::Engine;
 use manifest::Manifest;
 use outside::Gated;
 use sandbox::{Asked, Sandbox};
+use witness::Witness;
 
 /// Bounds of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +58,17 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { timeout: Duration::from_secs(10), memory: 64 << 20, calls: 1000, log: 64 << 10 }
+    }
+}
+
+impl From<crate::config::PluginLimits> for Limits {
+    fn from(limits: crate::config::PluginLimits) -> Self {
+        Self {
+            timeout: limits.timeout,
+            memory: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+            calls: limits.calls,
+            log: usize::try_from(limits.log).unwrap_or(usize::MAX),
+        }
     }
 }
 
@@ -93,8 +111,9 @@ pub struct Plugin {
 }
 
 /// What a run runs.
+#[derive(Clone)]
 enum Code {
-    Component(Box<Compiled>),
+    Component(Arc<Compiled>),
     /// A function of this program, for a simulation: an engine's clock is a thread, which no schedule owns.
     #[cfg(test)]
     Native(Arc<dyn native::Action>),
@@ -124,6 +143,8 @@ pub struct Request {
     pub alert: Arc<Alert>,
     /// Where the action's lines go.
     pub log: Log,
+    /// Who is told what it does; nobody in production.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 /// How a run ended, and what it said. What it did is in the [`Run`].
@@ -182,6 +203,27 @@ impl Plugins {
         loader::load(engine, source)
     }
 
+    /// One file, whatever it is called. It is the only one in the result, usable or not.
+    ///
+    /// # Errors
+    /// When the engine cannot be used.
+    pub fn load_file(engine: &Engine, file: &Path, limits: Limits) -> Result<Self, LoadError> {
+        let dir = file.parent().unwrap_or(Path::new("."));
+        loader::load_files(engine, &Source { limits, ..Source::new(dir) }, vec![file.to_owned()])
+    }
+
+    /// The same actions, already compiled, within other limits. No memory is larger than the engine allows.
+    #[must_use]
+    pub fn within(&self, limits: Limits) -> Self {
+        let within = |plugin: &Arc<Plugin>| {
+            let Plugin { manifest, file, sha256, code, .. } = plugin.as_ref();
+            let (manifest, file, sha256) = (manifest.clone(), file.clone(), sha256.clone());
+            Arc::new(Plugin { manifest, file, sha256, limits, code: code.clone() })
+        };
+        let by_name = self.by_name.iter().map(|(name, plugin)| (name.clone(), within(plugin))).collect();
+        Self { by_name, ..Self::default() }
+    }
+
     pub fn get(&self, name: &str) -> Option<&Arc<Plugin>> {
         self.by_name.get(name)
     }
@@ -200,8 +242,16 @@ pub enum LoadError {
 }
 
 impl Plugin {
-    /// Asks the action whether `parameters` (JSON) suit it. Runs in a sandbox in which every host function traps.
+    /// Whether `parameters` (JSON) suit the action: by its schema, and if that has nothing against them, by its own
+    /// word. It runs in a sandbox in which every host function traps.
     pub async fn validate(&self, parameters: &str) -> Result<(), Vec<ParameterProblem>> {
+        if let Some(schema) = &self.manifest.parameters {
+            let parameters = serde_json::from_str(parameters).unwrap_or_default();
+            let found = schema::problems(schema, &parameters);
+            if !found.is_empty() {
+                return Err(found);
+            }
+        }
         match &self.code {
             Code::Component(compiled) => run::validate(self, compiled, parameters).await,
             #[cfg(test)]
@@ -217,8 +267,8 @@ impl Plugin {
     /// Runs the action once, in a fresh store. Never fails: whatever goes wrong is an [`End`]. `timeout` narrows the
     /// plugin limit's.
     pub async fn run(&self, request: Request, run: Arc<Run>, gate: Gate, timeout: Option<Duration>) -> Report {
-        let Request { event_id, attempt, parameters, reason, alert, log } = request;
-        let outside = Gated::new(gate, run, log, &self.manifest.name, &event_id);
+        let Request { event_id, attempt, parameters, reason, alert, log, witness } = request;
+        let outside = Gated::new(gate, run, log, witness, &self.manifest.name, &event_id);
         let asked = Asked { event_id, attempt, parameters, reason, alert };
         match &self.code {
             Code::Component(compiled) => {

@@ -2,9 +2,9 @@
 //!
 //! An import that is not the contract's is refused here, before Cranelift sees a byte.
 
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
 
-use super::manifest::SECTION;
+use super::manifest::{SECTION, VERSION};
 use super::text::one_line;
 
 const PACKAGE: &str = "falco-response:plugin/";
@@ -16,6 +16,8 @@ pub(super) struct Outline<'a> {
     pub manifests: Vec<&'a [u8]>,
     /// `falco-response:plugin/cluster@0.1.0`
     pub imports: Vec<&'a str>,
+    /// `falco-response:plugin/action@0.1.0`
+    pub exports: Vec<&'a str>,
 }
 
 /// Why a file is no component that could be an action; reads well after the file's name and a colon.
@@ -23,22 +25,30 @@ pub(super) struct Outline<'a> {
 pub enum OutlineError {
     #[error("is not a WebAssembly component: {0}")]
     Malformed(String),
-    #[error("is a core WebAssembly module, not a component: turn it into one, as `cargo xtask plugins` does")]
+    #[error("is a core WebAssembly module, not a component: turn it into one, as `plugin build` does")]
     CoreModule,
     #[error(
         "imports `{import}`, and an action gets nothing but `{PACKAGE}…@0.1`: build it without WASI, that is \
-         for wasm32-unknown-unknown in Rust, with `--stub-wasi` in componentize-py, `--backend-qjs-stub-wasi` in jco \
-         with QuickJS, and all features disabled in componentize-js"
+         for wasm32-unknown-unknown in Rust, with `--stub-wasi` in componentize-py and componentize-qjs, \
+         `--backend-qjs-stub-wasi` in jco, and all features disabled in componentize-js"
     )]
     ForeignImport { import: String },
-    #[error("imports `{import}`, and this controller offers version 0.1 of it: build it against contract 0.1")]
-    OtherVersion { import: String },
+    #[error(
+        "{does} `{interface}`, and this controller offers contract {VERSION}: build it against contract 0.1, or run a \
+         controller that offers the one it was built against"
+    )]
+    OtherVersion { does: &'static str, interface: String },
+    #[error(
+        "is built for the asynchronous ABI, which actions do not need and this controller does not offer: build it \
+         with `--sync` in componentize-qjs, or `--backend-qjs-disable-async` in jco"
+    )]
+    Asynchronous,
 }
 
 impl<'a> Outline<'a> {
     pub fn read(file: &'a [u8]) -> Result<Self, OutlineError> {
         let malformed = |error: wasmparser::BinaryReaderError| OutlineError::Malformed(one_line(error.message(), 200));
-        let mut outline = Self { manifests: Vec::new(), imports: Vec::new() };
+        let mut outline = Self { manifests: Vec::new(), imports: Vec::new(), exports: Vec::new() };
         // `parse_all` walks into inner modules and components; `End` is how it says that one is over.
         let mut depth = 0_usize;
         let mut ended = false;
@@ -60,25 +70,89 @@ impl<'a> Outline<'a> {
                         outline.imports.push(import.map_err(malformed)?.name.name);
                     }
                 }
+                Payload::ComponentExportSection(exports) if depth == 0 => {
+                    for export in exports {
+                        outline.exports.push(export.map_err(malformed)?.name.name);
+                    }
+                }
+                Payload::ComponentCanonicalSection(functions) if depth == 0 => {
+                    for function in functions {
+                        if is_asynchronous(&function.map_err(malformed)?) {
+                            return Err(OutlineError::Asynchronous);
+                        }
+                    }
+                }
                 _ => {}
             }
         }
         if ended { Ok(outline) } else { Err(OutlineError::Malformed("the file ends too early".to_owned())) }
     }
 
-    /// Whether every import is one of the contract's interfaces, whatever its patch version.
-    pub fn check_imports(&self) -> Result<(), OutlineError> {
+    /// Whether every import is one of the contract's interfaces, and every interface of it that is imported or exported
+    /// is of a version that this controller knows, whatever its patch version.
+    pub fn check_contract(&self) -> Result<(), OutlineError> {
         for import in &self.imports {
-            let quoted = || one_line(import, 128);
-            let Some((_, version)) = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) else {
-                return Err(OutlineError::ForeignImport { import: quoted() });
+            let Some(version) = contract_version(import) else {
+                return Err(OutlineError::ForeignImport { import: one_line(import, 128) });
             };
-            let patch = version.strip_prefix("0.1.").unwrap_or_default();
-            if patch.is_empty() || !patch.bytes().all(|c| c.is_ascii_digit()) {
-                return Err(OutlineError::OtherVersion { import: quoted() });
+            if patch(version).is_none() {
+                return Err(OutlineError::OtherVersion { does: "imports", interface: one_line(import, 128) });
+            }
+        }
+        for export in &self.exports {
+            if contract_version(export).is_some_and(|version| patch(version).is_none()) {
+                return Err(OutlineError::OtherVersion { does: "exports", interface: one_line(export, 128) });
             }
         }
         Ok(())
+    }
+
+    /// The version that it was built against, where that is newer than this controller's: it may need what is missing
+    /// here, and need not.
+    pub fn newer_contract(&self) -> Option<&'a str> {
+        let ours = patch(VERSION).unwrap_or_default();
+        let versions = self.imports.iter().chain(&self.exports).filter_map(|name| contract_version(name));
+        versions.filter(|version| patch(version) > Some(ours)).max_by_key(|version| patch(version))
+    }
+}
+
+/// `0.1.0` of `falco-response:plugin/log@0.1.0`; none for what is not the contract's.
+fn contract_version(name: &str) -> Option<&str> {
+    name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')).map(|(_, version)| version)
+}
+
+/// 7 of `0.1.7`; none for a version that is not 0.1, a prerelease included: those match only themselves.
+fn patch(version: &str) -> Option<u64> {
+    let patch = version.strip_prefix("0.1.")?;
+    if patch.bytes().all(|c| c.is_ascii_digit()) { patch.parse().ok() } else { None }
+}
+
+/// What is wrong with a file, for the tests of all readers together.
+#[cfg(test)]
+pub(crate) fn problem(file: &[u8]) -> Option<String> {
+    let outline = match Outline::read(file) {
+        Ok(outline) => outline,
+        Err(error) => return Some(error.to_string()),
+    };
+    let _ = (super::manifest::of_outline(&outline), super::manifest::name_in(&outline), outline.newer_contract());
+    outline.check_contract().err().map(|error| error.to_string())
+}
+
+#[cfg(test)]
+pub(crate) fn is_component(file: &[u8]) -> bool {
+    Outline::read(file).is_ok()
+}
+
+fn is_asynchronous(function: &CanonicalFunction) -> bool {
+    match function {
+        CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. } => {
+            options.contains(&CanonicalOption::Async)
+        }
+        CanonicalFunction::ResourceNew { .. }
+        | CanonicalFunction::ResourceDrop { .. }
+        | CanonicalFunction::ResourceRep { .. } => false,
+        // Tasks, streams, futures, threads.
+        _ => true,
     }
 }
 
@@ -103,7 +177,7 @@ mod tests {
         let outline = Outline::read(&file).expect("a component");
         assert_eq!(outline.manifests, [b"outer".as_slice()]);
         assert_eq!(outline.imports, ["falco-response:plugin/log@0.1.7"]);
-        assert_eq!(outline.check_imports(), Ok(()));
+        assert_eq!(outline.check_contract(), Ok(()));
     }
 
     #[test]
@@ -117,9 +191,28 @@ mod tests {
             ("environment", "nothing but"),
         ] {
             let file = component(&format!(r#"(component (import "{import}" (instance)))"#));
-            let error = Outline::read(&file).expect("a component").check_imports().expect_err(import).to_string();
+            let error = Outline::read(&file).expect("a component").check_contract().expect_err(import).to_string();
             assert!(error.contains(import) && error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn refuses_the_asynchronous_abi_and_names_the_option_that_avoids_it() {
+        let lifted = |options: &str| {
+            format!(
+                r#"(component
+                    (core module $m (func (export "f") (result i32) i32.const 0) (func (export "c") (param i32 i32 i32) (result i32) i32.const 0))
+                    (core instance $i (instantiate $m))
+                    (func (export "f") (canon lift (core func $i "f") {options}))
+                )"#
+            )
+        };
+        let asynchronous = r#"async (callback (core func $i "c"))"#;
+        for text in ["(component (core func (canon task.cancel)))", &lifted(asynchronous)] {
+            let error = Outline::read(&component(text)).expect_err(text).to_string();
+            assert!(error.contains("--sync"), "{error}");
+        }
+        assert!(Outline::read(&component(&lifted(""))).is_ok());
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::witness::{Asked, Witness};
 use crate::cluster::names::{ApiResource, NameError, ObjectRef};
 use crate::cluster::{LogOptions, Selection};
 use crate::safety::CallError;
 use crate::safety::clearance::Cleared;
-use crate::safety::gate::{Change, Gate};
+use crate::safety::gate::{Change, Gate, Place};
 use crate::safety::run::Run;
 use crate::telemetry::log::{Level, Log};
 
@@ -25,6 +26,9 @@ pub(super) trait Outside: Send + Sync {
     fn logs<'a>(&'a self, pod: &'a ObjectRef, options: &'a LogOptions) -> Answer<'a, String>;
     fn change(&self, change: Change) -> Answer<'_, Value>;
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError;
+    fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError;
+    /// Whether attachments of so many bytes in all can be kept.
+    fn has_room_for_evidence(&self, bytes: u64) -> bool;
     fn log(&self, level: Level, message: &str);
 }
 
@@ -33,14 +37,31 @@ pub(super) struct Gated {
     gate: Gate,
     run: Arc<Run>,
     log: Log,
+    witness: Option<Arc<dyn Witness>>,
     /// On every line: which action speaks, and about which alert.
     fields: Map<String, Value>,
 }
 
 impl Gated {
-    pub fn new(gate: Gate, run: Arc<Run>, log: Log, action: &str, event_id: &str) -> Self {
+    pub fn new(
+        gate: Gate,
+        run: Arc<Run>,
+        log: Log,
+        witness: Option<Arc<dyn Witness>>,
+        action: &str,
+        event_id: &str,
+    ) -> Self {
         let fields = [("action", action), ("event_id", event_id)];
-        Self { gate, run, log, fields: fields.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect() }
+        let fields = fields.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect();
+        Self { gate, run, log, witness, fields }
+    }
+
+    /// Tells the witness, if there is one, what is asked. An action makes one call after the other, and each leaves one
+    /// record, so the number of records so far is the call's own.
+    fn asks(&self, asked: impl FnOnce() -> Asked) {
+        if let Some(witness) = &self.witness {
+            witness.asks(self.run.made(), asked());
+        }
     }
 }
 
@@ -65,14 +86,17 @@ impl Outside for Gated {
     }
 
     fn get<'a>(&'a self, object: &'a ObjectRef) -> Answer<'a, Value> {
+        self.asks(|| Asked::Get(object.clone()));
         self.timed("get", self.gate.get(&self.run, object))
     }
 
     fn query<'a>(&'a self, resource: &'a ApiResource, selection: &'a Selection) -> Answer<'a, Vec<Value>> {
+        self.asks(|| Asked::List(resource.clone()));
         self.timed("query", self.gate.query(&self.run, resource, selection))
     }
 
     fn logs<'a>(&'a self, pod: &'a ObjectRef, options: &'a LogOptions) -> Answer<'a, String> {
+        self.asks(|| Asked::Logs(pod.clone()));
         self.timed("logs", self.gate.logs(&self.run, pod, options))
     }
 
@@ -84,14 +108,33 @@ impl Outside for Gated {
             Change::Delete { .. } => "remove",
             Change::Evict { .. } => "evict",
         };
-        self.timed(function, self.gate.change(&self.run, change))
+        self.asks(|| Asked::Change(change.clone()));
+        self.timed(function, async move {
+            let call = self.run.made();
+            let answer = self.gate.change(&self.run, change).await;
+            if let Some(witness) = &self.witness {
+                witness.answered(call, &answer);
+            }
+            answer
+        })
     }
 
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError {
         self.gate.refuse_name(&self.run, function, error)
     }
 
+    fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError {
+        self.gate.refuse_document(&self.run, function, place, message)
+    }
+
+    fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        self.run.has_room_for_evidence(bytes)
+    }
+
     fn log(&self, level: Level, message: &str) {
         self.log.line(level, message, &self.fields);
+        if let Some(witness) = &self.witness {
+            witness.said(level, message);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Runs of small components, written as text, against a gate that only takes notes.
 
 mod component;
+mod contract;
 mod functions;
 mod loading;
 mod running;
@@ -18,7 +19,7 @@ use crate::alert::Alert;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef, Uid};
 use crate::cluster::{LogOptions, Selection};
 use crate::safety::clearance::Cleared;
-use crate::safety::gate::Change;
+use crate::safety::gate::{Change, Place};
 use crate::safety::owners::{Chain, Owner};
 use crate::safety::{CallError, Reason};
 use crate::telemetry::log::Level;
@@ -28,6 +29,8 @@ struct Noted {
     silent: bool,
     answer: Result<Value, CallError>,
     cleared: Option<Cleared>,
+    /// For attachments.
+    room: u64,
     calls: Mutex<Vec<String>>,
     lines: Mutex<Vec<(Level, String)>>,
 }
@@ -38,6 +41,7 @@ impl Noted {
             silent: false,
             answer,
             cleared: Some(cleared()),
+            room: u64::MAX,
             calls: Mutex::default(),
             lines: Mutex::default(),
         })
@@ -89,6 +93,15 @@ impl Outside for Noted {
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError {
         self.calls.lock().unwrap().push(format!("refused {function}: {error}"));
         CallError { reason: Reason::Invalid, message: error.to_string() }
+    }
+
+    fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError {
+        self.calls.lock().unwrap().push(format!("refused {function} {}: {message}", place.resource));
+        CallError { reason: Reason::Invalid, message }
+    }
+
+    fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        bytes <= self.room
     }
 
     fn log(&self, level: Level, message: &str) {

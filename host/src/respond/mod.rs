@@ -8,6 +8,7 @@ mod customers;
 mod duplicates;
 mod follow;
 mod lookup;
+pub mod observe;
 pub mod outcome;
 pub mod pages;
 mod pipeline;
@@ -41,6 +42,7 @@ use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use confirm::Confirmations;
 use duplicates::Duplicates;
+use observe::Observer;
 use queue::Queue;
 pub use recover::RecoverError;
 pub use reload::Notice;
@@ -88,6 +90,8 @@ pub struct Parts {
     pub destinations: Destinations,
     /// How many alerts are worked on at once.
     pub concurrency: usize,
+    /// Who is told what is done; nobody in production.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// Cheap to clone.
@@ -104,6 +108,7 @@ struct Inner {
     log: Log,
     metrics: Metrics,
     destinations: Destinations,
+    observer: Option<Arc<dyn Observer>>,
     queue: Queue,
     budgets: Budgets,
     confirmations: Confirmations,
@@ -118,7 +123,7 @@ struct Inner {
 
 impl Responder {
     pub fn new(parts: Parts) -> Self {
-        let Parts { rules, gate, journal, ambient, log, metrics, destinations, concurrency } = parts;
+        let Parts { rules, gate, journal, ambient, log, metrics, destinations, concurrency, observer } = parts;
         let (rules, queue) = (ArcSwap::from_pointee(rules), Queue::new(concurrency));
         Self {
             inner: Arc::new(Inner {
@@ -129,6 +134,7 @@ impl Responder {
                 log,
                 metrics,
                 destinations,
+                observer,
                 queue,
                 budgets: Budgets::default(),
                 confirmations: Confirmations::default(),

@@ -66,9 +66,31 @@ pub struct Derived {
     pub detail: String,
 }
 
+/// What came of it, and of the calls that were refused beside it: a plugin that hides a refusal hides nothing. `kept`: how
+/// many attachments there are.
+pub fn derive(calls: &[CallRecord], end: &End, kept: usize) -> Derived {
+    let mut derived = first_that_holds(calls, end, kept);
+    let refused: Vec<_> =
+        calls.iter().filter(|call| matches!(call.effect, Effect::Denied(Some(_)))).map(told).collect();
+    if let Some(first) = refused.first().filter(|first| !derived.detail.contains(first.as_str())) {
+        let more = if refused.len() > 1 { format!(", and {} more", refused.len() - 1) } else { String::new() };
+        derived.detail.push_str(&format!("; {first}{more}"));
+    }
+    derived
+}
+
+/// What a call that failed was, and why.
+fn told(call: &CallRecord) -> String {
+    let check = match call.effect {
+        Effect::Denied(Some(check)) => format!("refused ({}): ", check.id()),
+        _ => String::new(),
+    };
+    format!("{} {}: {check}{}", call.verb, call.object(), call.detail)
+}
+
 /// The first of these that holds: an unknown answer; a plugin that was stopped; a change that was refused or failed
 /// (whatever the plugin makes of it); a plugin that gave up; something changed; something was gone; nothing.
-pub fn derive(calls: &[CallRecord], end: &End) -> Derived {
+fn first_that_holds(calls: &[CallRecord], end: &End, kept: usize) -> Derived {
     let changes = || calls.iter().filter(|call| call.mutating);
     let changed = changes().any(|call| call.effect == Effect::Changed);
     let derived = |outcome, detail: String| Derived { outcome, changed, detail };
@@ -88,9 +110,7 @@ pub fn derive(calls: &[CallRecord], end: &End) -> Derived {
     if let Some((failure, detail)) = stopped {
         return derived(Outcome::Failed(failure), detail);
     }
-    let failed = |call: &CallRecord| {
-        failure_of(call.effect).map(|failure| (failure, format!("{} {}: {}", call.verb, call.object(), call.detail)))
-    };
+    let failed = |call: &CallRecord| failure_of(call.effect).map(|failure| (failure, told(call)));
     // Also when the plugin took no notice: what was refused was not done.
     if let Some((failure, detail)) = changes().find_map(failed) {
         return derived(Outcome::Failed(failure), detail);
@@ -114,7 +134,10 @@ pub fn derive(calls: &[CallRecord], end: &End) -> Derived {
     }
     match changes().next() {
         Some(call) => derived(Outcome::Skipped, format!("{} {}: {}", call.verb, call.object(), call.detail)),
-        None => derived(Outcome::Skipped, "the plugin changed nothing".to_owned()),
+        None => {
+            let kept = if kept > 0 { format!(", and kept attachments: {kept}") } else { String::new() };
+            derived(Outcome::Skipped, format!("the plugin changed nothing{kept}"))
+        }
     }
 }
 
@@ -167,13 +190,26 @@ mod tests {
             sent_at: None,
             accepted_at: None,
             attempts: 1,
+            undo: None,
         }
     }
 
     fn word(calls: &[CallRecord], end: &End) -> String {
-        let Derived { outcome, changed, .. } = derive(calls, end);
+        let Derived { outcome, changed, .. } = derive(calls, end, 0);
         let failure = outcome.failure().map(|failure| format!("/{failure}")).unwrap_or_default();
         format!("{}{failure}{}", outcome.as_str(), if changed { "+changed" } else { "" })
+    }
+
+    #[test]
+    fn tells_what_was_refused_whatever_the_plugin_says() {
+        let detail = |calls: &[CallRecord]| derive(calls, &End::Acted("all is well".to_owned()), 0).detail;
+        let refused = CallRecord { detail: "why".to_owned(), ..call(false, Effect::Denied(Some(Check::Permission))) };
+        let told = "get pods production/checkout-1: refused (permission): why";
+        let changed = call(true, Effect::Changed);
+        assert_eq!(detail(&[refused.clone()]), format!("the plugin changed nothing; {told}"));
+        assert_eq!(detail(&[changed, refused.clone(), refused.clone()]), format!("delete pod; {told}, and 1 more"));
+        let denied = CallRecord { mutating: true, ..refused };
+        assert_eq!(detail(&[denied.clone(), denied]), told, "once is enough");
     }
 
     #[test]

@@ -6,8 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::outcome::Outcome;
 use super::record::{About, fields, seconds};
+use crate::plugins::manifest::{Manifest, Target};
 use crate::safety::budget::{Account, Budget, Trip};
 use crate::safety::run::{CallRecord, Effect};
+use crate::safety::undo;
 use crate::ship::{Page, Severity};
 
 /// One incident for each kind of trouble, action and namespace.
@@ -42,10 +44,11 @@ fn page(
 }
 
 /// The page for an entry, if it deserves one: an action that pages and changed something; a failure; an unknown
-/// result.
+/// result. Without a manifest, of an action that the configuration no longer has, it may be one that pages: somebody is
+/// told rather than nobody.
 pub fn for_entry(
     about: &About,
-    pages: bool,
+    manifest: Option<&Manifest>,
     outcome: Outcome,
     entry: &Map<String, Value>,
     calls: &[CallRecord],
@@ -68,17 +71,19 @@ pub fn for_entry(
             further.insert(key.to_owned(), value.clone());
         }
     }
-    let undo: Vec<_> = calls.iter().filter(|call| call.effect == Effect::Changed).filter_map(undo).collect();
-    if !undo.is_empty() {
-        further.insert("undo".to_owned(), json!(undo.join(" && ")));
+    let changed = calls.iter().filter(|call| call.effect == Effect::Changed);
+    if let Some(undo) = undo::line(changed.filter_map(|call| call.undo.as_ref())) {
+        further.insert("undo".to_owned(), json!(undo));
     }
-    let place = if about.action.starts_with("isolate_namespace") {
-        about.namespace()
+    let namespace_alone = manifest.is_some_and(|manifest| manifest.target == Target::Namespaces);
+    let (place, kind) = if namespace_alone {
+        (about.namespace(), String::new())
     } else {
-        format!("{}/{}", about.namespace(), about.pod())
+        // What was done to one pod is undone at that pod.
+        (format!("{}/{}", about.namespace(), about.pod()), format!("pod/{}", about.pod()))
     };
     match outcome {
-        Outcome::Done if pages => {
+        Outcome::Done if manifest.is_none_or(|manifest| manifest.pages) => {
             let how = match entry.get("isolation").and_then(Value::as_str) {
                 Some("partial") => " (partial: see details)",
                 _ if entry.contains_key("note_isolation_unverified") => {
@@ -86,7 +91,7 @@ pub fn for_entry(
                 }
                 _ => "",
             };
-            Some(page(about, "", Severity::Critical, at, format!("{} {place}{how}", about.action), further))
+            Some(page(about, &kind, Severity::Critical, at, format!("{} {place}{how}", about.action), further))
         }
         Outcome::Failed(_) => {
             let failure = outcome.failure().unwrap_or("failed");
@@ -110,19 +115,6 @@ pub fn for_entry(
             further,
         )),
         Outcome::Done | Outcome::AlreadyGone | Outcome::Skipped => None,
-    }
-}
-
-/// The command that takes a change back, where there is one.
-fn undo(call: &CallRecord) -> Option<String> {
-    let name = call.name.as_ref()?;
-    let namespace = call.namespace.as_ref()?;
-    match (call.verb, call.resource.as_str()) {
-        ("apply" | "create", "networkpolicies.networking.k8s.io") => {
-            Some(format!("kubectl delete networkpolicy {name} -n {namespace}"))
-        }
-        ("create", resource) => Some(format!("kubectl delete {resource} {name} -n {namespace}")),
-        _ => None,
     }
 }
 

@@ -14,9 +14,11 @@ use super::rules::{Match, Rule, Rules, Step};
 use super::{Event, Inner, customers, pages};
 use crate::cluster::ApiError;
 use crate::cluster::names::Uid;
+use crate::cluster::overlay::Overlay;
 use crate::config::{Confirmation, OnFailure};
 use crate::journal::{Record, Write};
 use crate::plugins::manifest;
+use crate::plugins::witness::Witness;
 use crate::plugins::{Plugin, Report, Request};
 use crate::safety::budget::{Account, Allowance, Budget, Trip};
 use crate::safety::checks::{Check, Refusal};
@@ -43,11 +45,23 @@ pub(super) struct Job {
     confirmed: Option<usize>,
     /// What another alert was found at.
     behind: Option<RunningKey>,
+    /// What the steps so far have rehearsed.
+    rehearsed: Overlay,
 }
 
 impl Job {
     pub fn new(event: Event, next_step: usize) -> Self {
-        Self { event, begun_under: None, next_step, attempts: 0, runs: 0, pinned: None, confirmed: None, behind: None }
+        Self {
+            event,
+            begun_under: None,
+            next_step,
+            attempts: 0,
+            runs: 0,
+            pinned: None,
+            confirmed: None,
+            behind: None,
+            rehearsed: Overlay::default(),
+        }
     }
 }
 
@@ -70,9 +84,10 @@ enum Stepped {
 }
 
 /// What a run is let loose on.
-struct Target {
+struct Target<'a> {
     cleared: Option<Cleared>,
     allowance: Option<Allowance>,
+    rehearsed: &'a Overlay,
 }
 
 /// What a concluded step leaves behind, in one transaction.
@@ -152,7 +167,12 @@ impl Inner {
                 None => {}
             }
         }
-        let cleared = match self.clear(&about, plugin.manifest.target).await {
+        if !dry_run {
+            // Whatever was rehearsed before the switch was thrown is not what this step leaves behind.
+            job.rehearsed = Overlay::default();
+        }
+        let rehearsed = dry_run.then_some(&job.rehearsed);
+        let cleared = match self.clear(&about, plugin.manifest.target, rehearsed).await {
             Ok(cleared) => cleared,
             Err(NotCleared::Refused(refusal)) => {
                 self.decide(&about, "refused", refusal.check.id(), &refusal.detail, None, last || stops).await;
@@ -203,7 +223,7 @@ impl Inner {
             }
         };
         let finishes = |outcome| last || (stops && is_bad(outcome));
-        let target = Target { cleared, allowance };
+        let target = Target { cleared, allowance, rehearsed: &job.rehearsed };
         let Some(outcome) = self.act(&about, &plugin, step, target, job.runs + 1, finishes).await else {
             job.runs += 1;
             return Stepped::Later;
@@ -231,7 +251,12 @@ impl Inner {
         Stepped::Well
     }
 
-    async fn clear(&self, about: &About<'_>, target: manifest::Target) -> Result<Option<Cleared>, NotCleared> {
+    async fn clear(
+        &self,
+        about: &About<'_>,
+        target: manifest::Target,
+        rehearsed: Option<&Overlay>,
+    ) -> Result<Option<Cleared>, NotCleared> {
         let subject = Subject::of(&about.event.alert);
         let question = Question {
             subject: &subject,
@@ -240,7 +265,7 @@ impl Inner {
             rule: &about.rule.scope,
         };
         match target {
-            manifest::Target::Pods => question.pod(self.gate.reader()).await.map(Some),
+            manifest::Target::Pods => question.pod(&self.gate.reader_over(rehearsed)).await.map(Some),
             manifest::Target::Namespaces => Ok(Some(question.namespace()?)),
             // An action on the alert alone still acts for an alert of some namespace, and only where it may.
             manifest::Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
@@ -261,7 +286,7 @@ impl Inner {
         about: &About<'_>,
         plugin: &Arc<Plugin>,
         step: &Step,
-        target: Target,
+        target: Target<'_>,
         attempt: u32,
         finishes: impl Fn(Outcome) -> bool,
     ) -> Option<Outcome> {
@@ -281,7 +306,7 @@ impl Inner {
             allowance: target.allowance,
         };
         let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
-        let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)));
+        let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)).after(target.rehearsed));
         let request = Request {
             event_id: about.event.id.clone(),
             attempt,
@@ -289,17 +314,21 @@ impl Inner {
             reason: about.rule.audit_reason.clone(),
             alert: Arc::clone(&about.event.alert),
             log: self.log.clone(),
+            witness: self.observer.clone().map(|observer| observer as Arc<dyn Witness>),
         };
         let report = plugin.run(request, Arc::clone(&run), self.gate.clone(), about.rule.timeout).await;
         run.settle().await;
         let calls = run.calls();
-        let derived = outcome::derive(&calls, &report.end);
+        let derived = outcome::derive(&calls, &report.end, report.attachments.len());
         if plugin.manifest.repeatable
             && outcome::failed_for_want_of_an_answer(&calls, &derived)
             && self.waited(about.event) < about.rules.max_recovery_age
         {
             self.log_waiting(about, &derived.detail);
             return None;
+        }
+        if let Some(observer) = &self.observer {
+            observer.ran(&run, &report, &derived);
         }
         let outcome = derived.outcome;
         self.conclude_run(about, plugin, &run, &report, &derived, finishes(outcome)).await;
@@ -319,8 +348,8 @@ impl Inner {
         let now = self.ambient.now();
         let record = about.entry(&run.identity, run.target(), &calls, derived, Ended { at: now, report: Some(report) });
         let entry = record.body.clone();
-        let mut pages: Vec<_> =
-            pages::for_entry(about, plugin.manifest.pages, derived.outcome, &entry, &calls, now).into_iter().collect();
+        let page = pages::for_entry(about, Some(&plugin.manifest), derived.outcome, &entry, &calls, now);
+        let mut pages: Vec<_> = page.into_iter().collect();
         // Also where no answer came: whether the pod goes is then the only answer there is.
         let kill = calls.iter().find(|call| {
             call.is_target
@@ -439,6 +468,7 @@ impl Inner {
     }
 
     async fn conclude(&self, event: &Event, conclusion: Conclusion, finishes: bool) {
+        let observed = self.observer.as_ref().map(|observer| (observer, conclusion.record.clone()));
         let mut writes = vec![Write::Record(conclusion.record)];
         writes.extend(self.ships());
         writes.extend(conclusion.further);
@@ -449,6 +479,9 @@ impl Inner {
             writes.push(Write::Finish { event_id: event.id.clone() });
         }
         self.persist(writes).await;
+        if let Some((observer, record)) = observed {
+            observer.recorded(&record, &conclusion.pages);
+        }
     }
 
     /// What happened must get on record: while the journal takes no writes, this waits and tries again.

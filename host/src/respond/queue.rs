@@ -172,7 +172,12 @@ impl Inner {
                 let turn = turn.await;
                 drop(place);
                 let wait = match turn {
-                    Ok((_, Handled::Finished)) => break,
+                    Ok((_, Handled::Finished)) => {
+                        if let Some(observer) = &inner.observer {
+                            observer.finished();
+                        }
+                        break;
+                    }
                     Ok((back, Handled::Later)) => {
                         job = back;
                         job.attempts += 1;

@@ -24,6 +24,8 @@ const MOST_OUTPUT: usize = 8 << 10;
 const CUT_MARK: &str = "… [cut]";
 /// What of a plugin's sentence is kept.
 const MOST_SAID: usize = 1 << 10;
+/// Of the host's own words about a run, of which a line for `plugins.grants` has to be whole.
+const MOST_TOLD: usize = 4 << 10;
 
 /// RFC 3339 UTC in whole seconds, as the runbook has it.
 pub fn seconds(at: Timestamp) -> String {
@@ -174,7 +176,7 @@ impl About<'_> {
             ("outcome", json!(derived.outcome.as_str())),
             ("failure", json!(derived.outcome.failure())),
             ("changed", json!(derived.changed)),
-            ("detail", json!(cut(&detail.text, MOST_SAID))),
+            ("detail", json!(cut(&detail.text, MOST_TOLD))),
             ("pod_uid", json!(pod.and_then(|pod| pod.object.uid.as_ref()).map(AsRef::<str>::as_ref))),
             ("owner", json!(cleared.and_then(|cleared| cleared.chain.top.clone()))),
             ("identity_proof", json!(cleared.and_then(|cleared| cleared.proof).map(|proof| proof.as_str()))),
@@ -277,8 +279,8 @@ fn annotations(report: &Report, redaction: &Redaction) -> (Map<String, Value>, u
         }
     }
     let said = match &report.end {
-        End::Acted(said) | End::Skipped(said) | End::Failed { message: said, .. } => said,
-        End::Trap(_) | End::Timeout | End::Memory | End::CallLimit => return (body, redacted),
+        End::Acted(said) | End::Skipped(said) | End::Failed { message: said, .. } => said.as_str(),
+        End::Trap(_) | End::Timeout | End::Memory | End::CallLimit => "",
     };
     if !said.is_empty() {
         body.insert("plugin_says".to_owned(), json!(plain(said)));
@@ -294,13 +296,11 @@ fn annotations(report: &Report, redaction: &Redaction) -> (Map<String, Value>, u
     (body, redacted)
 }
 
-/// The UID of the first object that changed; else of the first that was to be, and was as wished already; else the
-/// target's; else its name. So two replicas of which one comes too late say the same.
+/// The UID of the target, where that changed; else of the first object that did; else of the first that was to be, and
+/// was as wished already; else the target's; else its name. So two replicas of which one comes too late say the same.
 fn changed_object(calls: &[CallRecord], cleared: Option<&Cleared>) -> Option<String> {
-    let changed = calls
-        .iter()
-        .filter(|call| matches!(call.effect, Effect::Changed | Effect::Unknown))
-        .find_map(|call| call.uid.as_ref());
+    let changed = || calls.iter().filter(|call| matches!(call.effect, Effect::Changed | Effect::Unknown));
+    let changed = changed().filter(|call| call.is_target).chain(changed()).find_map(|call| call.uid.as_ref());
     let other = || {
         let wanted = calls.iter().filter(|call| call.mutating).find_map(|call| call.uid.as_ref());
         wanted.or_else(|| calls.iter().filter(|call| !call.mutating).find_map(|call| call.uid.as_ref()))

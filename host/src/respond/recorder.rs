@@ -98,4 +98,8 @@ impl Recorder for JournalRecorder {
         ]);
         Box::pin(self.write(LogType::Result, identity, body, &[]))
     }
+
+    fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        self.journal.has_room_for_evidence(bytes)
+    }
 }

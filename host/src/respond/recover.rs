@@ -164,7 +164,10 @@ impl Inner {
             record.body.insert("timestamp".to_owned(), json!(seconds(sent_at)));
             record.body.insert("sent_at".to_owned(), json!(millis(sent_at)));
         }
-        if let Some(uid) = first.intent.get("uid").and_then(Value::as_str) {
+        // As an entry of a whole run has it: of the target, where that was to be changed.
+        let pod = format!("/api/v1/namespaces/{}/pods/{}", about.namespace(), about.pod());
+        let of_target = intents.iter().find(|intent| text(intent, "path") == pod);
+        if let Some(uid) = of_target.unwrap_or(&first).intent.get("uid").and_then(Value::as_str) {
             let id = super::record::action_id(&rules.cluster_name, &action, uid);
             record.body.insert("action_id".to_owned(), json!(id));
         }
@@ -173,9 +176,8 @@ impl Inner {
         let further = step.is_some_and(|step| {
             next_step + 1 < rule.steps.len() && !(is_bad(derived.outcome) && step.on_failure == OnFailure::Stop)
         });
-        // An action that the configuration no longer has may be one that pages: somebody is told rather than nobody.
-        let pages = step.and_then(|step| step.plugin.as_ref().ok()).is_none_or(|plugin| plugin.manifest.pages);
-        let page = pages::for_entry(&about, pages, derived.outcome, &record.body, &[], now);
+        let manifest = step.and_then(|step| step.plugin.as_ref().ok()).map(|plugin| &plugin.manifest);
+        let page = pages::for_entry(&about, manifest, derived.outcome, &record.body, &[], now);
         let entry = record.body.clone();
         let mut writes = results;
         writes.push(Write::Record(record));

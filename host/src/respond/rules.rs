@@ -8,7 +8,7 @@ use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
 use crate::config::{self, ActionRef, Config, Confirmation, CustomerFacing, Location, OnFailure, Problem};
-use crate::plugins::{Plugin, Plugins};
+use crate::plugins::{ParameterProblem, Plugin, Plugins, schema};
 use crate::redact::Redaction;
 use crate::safety::budget::Limits;
 use crate::safety::permissions::Permissions;
@@ -71,9 +71,10 @@ impl Rules {
         for rule in &config.rules {
             let mut steps = Vec::new();
             for action in &rule.actions {
-                let plugin = usable_plugin(action, plugins).await.map_err(|problem| {
-                    problems.push(problem.clone());
-                    problem.message
+                let plugin = usable_plugin(action, plugins).await.map_err(|found| {
+                    let messages: Vec<_> = found.iter().map(|problem| problem.message.clone()).collect();
+                    problems.extend(found);
+                    messages.join("; ")
                 });
                 steps.push(step(action, plugin, config));
             }
@@ -137,7 +138,7 @@ impl Rules {
     }
 }
 
-async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plugin>, Problem> {
+async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plugin>, Vec<Problem>> {
     let Some(plugin) = plugins.get(&action.action) else {
         let broken = plugins.unusable.iter().find(|unusable| unusable.name.as_deref() == Some(&action.action));
         let message = match broken {
@@ -149,23 +150,22 @@ async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plug
             ),
             None => format!("no plugin describes itself as `{}`; there are: {}", action.action, names(plugins)),
         };
-        return Err(Problem { location: action.location, message });
+        return Err(vec![Problem { location: action.location, message }]);
     };
-    if let Err(problems) = plugin.validate(&action.parameters.to_string()).await {
-        let list: Vec<_> = problems
-            .iter()
-            .map(|problem| {
-                if problem.at.is_empty() {
-                    problem.message.clone()
-                } else {
-                    format!("{}: {}", problem.at, problem.message)
-                }
-            })
-            .collect();
-        let message = format!("the action `{}` does not take these parameters: {}", action.action, list.join("; "));
-        return Err(Problem { location: action.parameters_location, message });
+    match plugin.validate(&action.parameters.to_string()).await {
+        Ok(()) => Ok(Arc::clone(plugin)),
+        Err(problems) => Err(problems.iter().map(|problem| of_parameters(problem, action, plugin)).collect()),
     }
-    Ok(Arc::clone(plugin))
+}
+
+/// Each in the place where the very key or value stands.
+fn of_parameters(problem: &ParameterProblem, action: &ActionRef, plugin: &Plugin) -> Problem {
+    let ParameterProblem { at, message } = problem;
+    let known = plugin.manifest.parameters.as_ref().is_none_or(|schema| schema::speaks_of(schema, at));
+    let place = if known { action.places.value(at) } else { action.places.key(at) };
+    let whose = if at.is_empty() { String::new() } else { format!(" {at}") };
+    let message = format!("the action `{}` does not take the parameters{whose}: {message}", action.action);
+    Problem { location: place.unwrap_or(action.parameters_location), message }
 }
 
 fn names(plugins: &Plugins) -> String {

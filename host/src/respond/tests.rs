@@ -118,6 +118,7 @@ fn replica_in(directory: TempDir, simulation: &Simulation, rules: Rules, ambient
             ..Destinations::default()
         },
         concurrency: 4,
+        observer: None,
     });
     Replica { responder, journal, log: lines, directory }
 }

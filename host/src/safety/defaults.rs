@@ -3,8 +3,9 @@
 //! One table for both who ask: the gate, call by call, and [`super::effective`], which tells beforehand which calls
 //! may come.
 
-use super::document::{self, Form, Path, Touched};
+use super::document::{Form, Path, Touched};
 use super::permissions::{Call, Permission, Scope, Verb};
+use super::{fields, free};
 use crate::cluster::names::ObjectName;
 
 const NETWORKING: &str = "networking.k8s.io";
@@ -81,7 +82,7 @@ impl Only {
             Self::OwnNameClosing => own_name() && only_closes(call),
             Self::FreeMetadata => call.touched.is_some_and(|touched| {
                 touched.form == Form::Merge
-                    && touched.paths.iter().all(|path| document::is_free_metadata(path, call.current))
+                    && touched.paths.iter().all(|path| free::is_free_metadata(path, call.current))
             }),
         }
     }
@@ -106,11 +107,11 @@ fn only_closes(call: &Call) -> bool {
     let empty =
         |pointer: &str| manifest.pointer(pointer).is_none_or(|rules| rules.as_array().is_some_and(Vec::is_empty));
     let known = |path: &Path| {
-        document::lies_in(path, "metadata.labels")
-            || document::lies_in(path, "metadata.annotations")
+        fields::lies_in(path, "metadata.labels")
+            || fields::lies_in(path, "metadata.annotations")
             || ["spec.podSelector", "spec.policyTypes", "spec.ingress", "spec.egress"]
                 .iter()
-                .any(|field| document::lies_in(path, field))
+                .any(|field| fields::lies_in(path, field))
     };
     let Touched { form, paths } = touched;
     !call.force && *form == Form::Manifest && empty("/spec/ingress") && empty("/spec/egress") && paths.iter().all(known)

@@ -27,6 +27,7 @@ use super::run::{CallRecord, Effect, Run};
 use super::{CallError, Reason, send};
 use crate::ambient::Ambient;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef};
+use crate::cluster::overlay::Overlay;
 use crate::cluster::{ApiError, PatchDocument, Propagation, Reader, Writer};
 use crate::telemetry::metrics::Metrics;
 
@@ -38,6 +39,20 @@ pub enum Change {
     Patch { object: ObjectRef, document: PatchDocument },
     Delete { object: ObjectRef, grace_period_seconds: Option<u32>, propagation: Option<Propagation> },
     Evict { pod: ObjectRef, grace_period_seconds: Option<u32> },
+}
+
+/// Where a call is made; no name where it is in the document.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub resource: &'a ApiResource,
+    pub namespace: Option<&'a Namespace>,
+    pub name: Option<&'a ObjectName>,
+}
+
+impl<'a> From<&'a ObjectRef> for Place<'a> {
+    fn from(object: &'a ObjectRef) -> Self {
+        Self { resource: &object.resource, namespace: object.namespace.as_ref(), name: Some(&object.name) }
+    }
 }
 
 #[derive(Clone)]
@@ -91,6 +106,17 @@ impl Gate {
 
     pub fn reader(&self) -> &Reader {
         &self.inner.reader
+    }
+
+    /// What a run reads: the cluster, with what it has rehearsed where it is a dry one.
+    pub(super) fn reader_of(&self, run: &Run) -> Reader {
+        self.reader_over(run.overlay())
+    }
+
+    /// The cluster as it would be after what was rehearsed; as it is, without an overlay.
+    pub fn reader_over(&self, overlay: Option<&Overlay>) -> Reader {
+        let reader = &self.inner.reader;
+        overlay.map_or_else(|| reader.clone(), |overlay| reader.rehearsing(overlay))
     }
 
     /// Whether the brake is on.
@@ -148,6 +174,13 @@ impl Gate {
         call.resource = "invalid name".to_owned();
         deny(run, &call, Refusal::new(Check::InvalidName, error.to_string()))
     }
+
+    /// Records that a plugin's call brought a document that is none, and gives the error it gets.
+    pub fn refuse_document(&self, run: &Run, function: &'static str, place: Place<'_>, message: String) -> CallError {
+        let Place { resource, namespace, name } = place;
+        let call = record(function, resource, namespace, name, true, run);
+        CallError { reason: Reason::Invalid, ..deny(run, &call, Refusal::new(Check::Document, message)) }
+    }
 }
 
 pub(super) fn record(
@@ -171,6 +204,7 @@ pub(super) fn record(
         sent_at: None,
         accepted_at: None,
         attempts: 0,
+        undo: None,
     }
 }
 
@@ -187,7 +221,7 @@ pub(super) fn fail(run: &Run, record: &CallRecord, error: &ApiError) -> CallErro
     let gone = error.is_not_found() && (record.verb == "delete" || record.verb == "evict");
     let effect = match error {
         _ if gone => Effect::Gone,
-        ApiError::Status { code: 403 | 401, .. } => Effect::Denied(None),
+        ApiError::Status { code: 403, .. } => Effect::Denied(None),
         // Nothing was sent yet: a change that was not sent because a read before it got no answer.
         error if error.is_transient() => {
             if record.mutating {

@@ -5,9 +5,12 @@ pub mod budget;
 pub mod checks;
 pub mod clearance;
 pub mod defaults;
+pub(crate) mod denials;
 mod dependents;
 pub(crate) mod document;
 pub mod effective;
+pub mod fields;
+mod free;
 pub mod gate;
 pub mod identity;
 pub mod owners;
@@ -17,8 +20,10 @@ pub mod policy;
 mod reads;
 pub mod run;
 mod send;
+pub mod standing;
 #[cfg(test)]
 mod tests;
+pub mod undo;
 #[cfg(any(test, feature = "faults"))]
 mod unguarded;
 

@@ -163,7 +163,10 @@ fn unreadable(reference: &OwnerReference, error: ApiError) -> WalkError {
     }
     let detail = match &error {
         ApiError::Status { code: 404, .. } => {
-            format!("the owner {reference} does not exist: what controls the pod is unknown")
+            format!(
+                "the owner {reference} is not in the namespace: what controls the pod is unknown; if its kind has no \
+                 namespace, declare it top_level in owner_kinds"
+            )
         }
         ApiError::Status { code: 403, .. } => {
             format!(

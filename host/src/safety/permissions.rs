@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use super::checks::{Check, Refusal};
 use super::defaults::DEFAULT_GRANTS;
-use super::document::{self, Form, LIFE_AND_DEATH, Touched};
+use super::document::{Form, Path, Touched};
+use super::fields::{self, LIFE_AND_DEATH, STRATEGIC};
+use super::{denials, free};
 use crate::cluster::names::{ApiResource, ObjectName};
 
 /// RBAC's verbs, as far as the host offers them.
@@ -64,7 +66,7 @@ pub struct Permission {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resource_names: Vec<String>,
     pub scope: Scope,
-    /// Only in grants: further paths that a patch or apply may touch, `spec.replicas`.
+    /// Only in grants: further [fields](super::fields) that a patch or apply may touch, `spec.replicas`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
 }
@@ -109,7 +111,7 @@ impl Reach {
     }
 
     /// The narrowest scope that a grant for this call would need.
-    fn scope(self) -> Scope {
+    pub(super) fn scope(self) -> Scope {
         [Scope::Target, Scope::Owners, Scope::Namespace, Scope::Node]
             .into_iter()
             .find(|scope| self.within(*scope))
@@ -132,30 +134,41 @@ impl Permissions {
         if crate::faults::is("gate_off") {
             return Ok(());
         }
-        let named = named(call);
+        let refuse = |detail| Err(Refusal::new(Check::Permission, detail));
         let declared: Vec<_> = self.declared.iter().filter(|permission| permission.covers(call)).collect();
         if declared.is_empty() {
-            return Err(Refusal::new(Check::Permission, format!("{action} does not declare {named} in its manifest")));
+            return refuse(denials::undeclared(action, call));
         }
         if declared.iter().any(|permission| DEFAULT_GRANTS.iter().any(|default| default.permits(call, permission))) {
             return Ok(());
         }
         let grants: Vec<_> = self.granted.iter().filter(|permission| permission.covers(call)).collect();
-        if grants.is_empty() {
-            return Err(Refusal::new(
-                Check::Permission,
-                format!("{named} is not granted to {action}; to allow it: {}", grant_line(action, call)),
-            ));
-        }
         if grants.iter().any(|grant| grant.covers_paths(call)) {
             return Ok(());
         }
-        let detail = format!(
-            "{named} is granted to {action}, but not for {}; to allow it: {}",
-            written(call),
-            grant_line(action, call)
-        );
-        Err(Refusal::new(Check::Permission, detail))
+        // An apply creates what is not there: where the action means to, one line allows both.
+        let creates = Call { verb: Verb::Create, ..call.clone() };
+        let applies = call.verb == Verb::Patch && call.manifest.is_some();
+        let both = applies && self.declared.iter().any(|permission| permission.covers(&creates));
+        let verbs: &[Verb] = if both { &[Verb::Create, Verb::Patch] } else { &[call.verb] };
+        refuse(denials::not_granted(action, call, verbs, grants.is_empty()))
+    }
+}
+
+/// Whether a strategic patch says there what is to happen, such as `$patch: replace`.
+pub(super) fn is_directive(path: &Path) -> bool {
+    path.iter().any(|part| part.starts_with('$'))
+}
+
+impl Scope {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Owners => "owners",
+            Self::Namespace => "namespace",
+            Self::Node => "node",
+            Self::Cluster => "cluster",
+        }
     }
 }
 
@@ -188,63 +201,17 @@ impl Permission {
     /// must be named exactly.
     fn covers_paths(&self, call: &Call) -> bool {
         let Some(touched) = call.touched else { return true };
-        if touched.form == Form::Strategic && !self.fields.iter().any(|field| field == "strategic") {
+        if touched.form == Form::Strategic && !self.fields.iter().any(|field| field == STRATEGIC) {
             return false;
         }
         touched.paths.iter().all(|path| {
-            if path.iter().any(|part| part.starts_with('$')) {
+            if is_directive(path) {
                 return false;
             }
-            if let Some(field) = LIFE_AND_DEATH.iter().find(|field| document::reaches(path, field)) {
-                return self.fields.iter().any(|own| own == field) && document::lies_in(path, field);
+            if let Some(field) = LIFE_AND_DEATH.iter().find(|field| fields::reaches(path, field)) {
+                return self.fields.iter().any(|own| own == field) && fields::lies_in(path, field);
             }
-            self.fields.iter().any(|field| document::lies_in(path, field))
-                || document::is_free_metadata(path, call.current)
+            self.fields.iter().any(|field| fields::lies_in(path, field)) || free::is_free_metadata(path, call.current)
         })
     }
-}
-
-/// ``the permission `delete pods` (scope namespace)``
-fn named(call: &Call) -> String {
-    format!("the permission `{} {}` (scope {})", call.verb.as_str(), call.resource, scope_name(call.reach.scope()))
-}
-
-fn scope_name(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Target => "target",
-        Scope::Owners => "owners",
-        Scope::Namespace => "namespace",
-        Scope::Node => "node",
-        Scope::Cluster => "cluster",
-    }
-}
-
-fn written(call: &Call) -> String {
-    let paths = call
-        .touched
-        .map(|touched| touched.paths.iter().take(4).map(|path| path.join(".")).collect::<Vec<_>>().join(", "));
-    paths.unwrap_or_default()
-}
-
-/// The line for `plugins.grants`, in the configuration's own form.
-fn grant_line(action: &str, call: &Call) -> String {
-    let mut line = format!(
-        "`plugins: {{grants: {{{action}: [{{apiGroups: [\"{}\"], resources: [\"{}\"], verbs: [{}], scope: {}",
-        call.resource.group(),
-        call.resource.rbac_name(),
-        call.verb.as_str(),
-        scope_name(call.reach.scope()),
-    );
-    if let Some(name) = call.name.filter(|_| !call.reach.is_target) {
-        line.push_str(&format!(", resourceNames: [{name}]"));
-    }
-    let fields: Vec<_> = call
-        .touched
-        .map(|touched| touched.paths.iter().take(4).map(|path| path.join(".")).collect())
-        .unwrap_or_default();
-    if !fields.is_empty() {
-        line.push_str(&format!(", fields: [{}]", fields.join(", ")));
-    }
-    line.push_str("}]}}`");
-    line
 }

@@ -16,12 +16,16 @@ use crate::cluster::{ApiError, Mutation};
 /// What marks an object as made by us, and the only mark under which an apply may touch one that is there already.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "falco-response-controller");
 
+/// What any container may take to stop.
+const LONGEST_GRACE: u32 = 3600;
+
 /// A change that passed every check, with what is needed to send it and to judge the answer.
 pub(super) struct Planned {
     pub mutation: Mutation,
     pub uid: Option<Uid>,
     pub path: String,
-    /// The object before, where it was read: an apply or patch that changes nothing is told apart by it.
+    /// The object before, where it was read: an apply or patch that changes nothing is told apart by it, and a
+    /// rehearsal goes on from it.
     pub before: Option<Value>,
     pub touched: Option<Touched>,
 }
@@ -71,19 +75,21 @@ impl Gate {
             }
             Change::Delete { object, grace_period_seconds, propagation } => {
                 no_subresource(&object.resource)?;
-                let (uid, _) = self.pinned(run, &object, Verb::Delete, None).await?;
+                soon_enough(grace_period_seconds)?;
+                let (uid, before) = self.pinned(run, &object, Verb::Delete, None).await?;
                 if !owns_nothing(&object.resource) {
                     let namespace = permitted_namespace(run, &object.resource, object.namespace.as_ref())?;
-                    let (reader, policy) = (&self.inner.reader, &run.bounds.policy);
-                    dependents::no_daemon_set_goes_along(&object, &uid, &namespace, reader, policy)
+                    let (reader, policy) = (self.reader_of(run), &run.bounds.policy);
+                    dependents::no_daemon_set_goes_along(&object, &uid, &namespace, &reader, policy)
                         .await
                         .map_err(NotCleared::from)?;
                 }
                 let path = object.path();
                 let mutation = Mutation::Delete { object, uid: uid.clone(), grace_period_seconds, propagation };
-                Ok(Planned { mutation, uid: Some(uid), path, before: None, touched: None })
+                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None })
             }
             Change::Evict { pod, grace_period_seconds } => {
+                soon_enough(grace_period_seconds)?;
                 if pod.resource != ApiResource::pods() {
                     return Err(
                         Refusal::new(Check::Document, format!("only pods are evicted, not {}", pod.resource)).into()
@@ -91,9 +97,10 @@ impl Gate {
                 }
                 let eviction =
                     ObjectRef { resource: ApiResource::pods().with_subresource(Subresource::Eviction), ..pod.clone() };
-                let (uid, _) = self.pinned(run, &eviction, Verb::Create, None).await?;
+                let (uid, before) = self.pinned(run, &eviction, Verb::Create, None).await?;
                 let mutation = Mutation::Evict { pod, uid: uid.clone(), grace_period_seconds };
-                Ok(Planned { mutation, uid: Some(uid), path: eviction.path(), before: None, touched: None })
+                let path = eviction.path();
+                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None })
             }
         }
     }
@@ -128,7 +135,8 @@ impl Gate {
             run.bounds.permissions.permit(&run.identity.action, &call)
         };
         permit(Verb::Patch, &Value::Null)?;
-        let before = match self.inner.reader.get(&ObjectRef { uid: None, ..object.clone() }).await {
+        let reader = self.reader_of(run);
+        let before = match reader.get(&ObjectRef { uid: None, ..object.clone() }).await {
             Ok(before) => Some(before),
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(Stop::Api(error)),
@@ -148,7 +156,7 @@ impl Gate {
             Some(before) => {
                 permit(Verb::Patch, before)?;
                 let uid = clearance::uid_of(before)?;
-                same_uid(&object, &uid, run, reach.is_target)?;
+                same_uid(&object, &uid, run)?;
                 if !reach.is_target && !is_ours(before) {
                     let detail = format!(
                         "{object} is there already and is not ours (no label {}={})",
@@ -157,7 +165,7 @@ impl Gate {
                     return Err(Refusal::new(Check::Conflict, detail).into());
                 }
                 if !judged_by_namespace_alone(&object.resource) && !reach.is_target {
-                    clearance::clear_other(&object, &namespace, before, &self.inner.reader, &run.bounds.policy).await?;
+                    clearance::clear_other(&object, &namespace, before, &reader, &run.bounds.policy).await?;
                 }
                 Some(uid)
             }
@@ -201,19 +209,20 @@ impl Gate {
             && let Some(uid) = &target.object.uid
         {
             permit(&target.manifest)?;
-            same_uid(object, uid, run, true)?;
+            same_uid(object, uid, run)?;
             return Ok((uid.clone(), target.manifest.clone()));
         }
         permit(&Value::Null)?;
-        let plain = ObjectRef { resource: without_subresource(&object.resource), uid: None, ..object.clone() };
-        let found = self.inner.reader.get(&plain).await.map_err(Stop::Api)?;
+        let plain = ObjectRef { resource: object.resource.without_subresource(), uid: None, ..object.clone() };
+        let reader = self.reader_of(run);
+        let found = reader.get(&plain).await.map_err(Stop::Api)?;
         permit(&found)?;
         let uid = if judged_by_namespace_alone(&plain.resource) {
             clearance::uid_of(&found)?
         } else {
-            clearance::clear_other(&plain, &namespace, &found, &self.inner.reader, &run.bounds.policy).await?
+            clearance::clear_other(&plain, &namespace, &found, &reader, &run.bounds.policy).await?
         };
-        same_uid(object, &uid, run, false)?;
+        same_uid(object, &uid, run)?;
         Ok((uid, found))
     }
 }
@@ -277,9 +286,16 @@ fn no_subresource(resource: &ApiResource) -> Result<(), Refusal> {
     }
 }
 
-fn without_subresource(resource: &ApiResource) -> ApiResource {
-    ApiResource::parse(resource.group(), resource.version(), resource.plural())
-        .expect("parts of a parsed resource parse again")
+/// An object that is deleted for a year from now on lives for a year, and nobody deletes it again meanwhile.
+fn soon_enough(grace_period_seconds: Option<u32>) -> Result<(), Refusal> {
+    match grace_period_seconds {
+        Some(seconds) if seconds > LONGEST_GRACE => {
+            let detail =
+                format!("a grace period of {seconds} s keeps alive what is deleted: {LONGEST_GRACE} s at most");
+            Err(Refusal::new(Check::Document, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a NetworkPolicy does, it does to its whole namespace; nobody's pod dies of it.
@@ -297,9 +313,10 @@ fn is_ours(object: &Value) -> bool {
         == Some(MANAGED_BY.1)
 }
 
-/// The UID that the plugin names, where it names one, is the one that will be pinned.
-fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run, is_target: bool) -> Result<(), Refusal> {
-    let cleared = run.target().filter(|_| is_target).and_then(|target| target.object.uid.as_ref());
+/// The UID that the plugin names, where it names one, is the one that will be pinned; and so is that of the target and its
+/// owners as they were cleared. A permission for an owner is none for what took its name since.
+fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run) -> Result<(), Refusal> {
+    let cleared = run.cleared_uid(object);
     if object.uid.as_ref().is_some_and(|own| own != uid) || cleared.is_some_and(|cleared| cleared != uid) {
         return Err(Refusal::new(Check::Conflict, format!("{object} has another UID than the one that was checked")));
     }

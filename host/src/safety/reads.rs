@@ -7,7 +7,7 @@ use super::gate::{Gate, deny, fail, record};
 use super::permissions::{Call, Verb};
 use super::run::{CallRecord, Run};
 use super::{CallError, clearance};
-use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Subresource};
+use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Subresource, Uid};
 use crate::cluster::{LogOptions, Selection, uid_str};
 
 impl Gate {
@@ -17,12 +17,11 @@ impl Gate {
         let record = record("get", &object.resource, object.namespace.as_ref(), Some(&object.name), false, run);
         permit_read(run, Verb::Get, &object.resource, object.namespace.as_ref(), Some(&object.name), true)
             .map_err(|refusal| deny(run, &record, refusal))?;
-        let found = self.inner.reader.get(object).await.map_err(|error| fail(run, &record, &error))?;
+        let found = self.reader_of(run).get(object).await.map_err(|error| fail(run, &record, &error))?;
         still_the_one(run, object, &found).map_err(|refusal| deny(run, &record, refusal))?;
-        if !record.is_target {
-            // What an action found to be as it wants it is what it was about.
-            run.push(CallRecord { uid: clearance::uid_of(&found).ok(), ..record });
-        }
+        // What an action found to be as it wants it is what it was about; that the target is, goes without saying.
+        let uid = if record.is_target { None } else { clearance::uid_of(&found).ok().filter(|uid| !run.made_up(uid)) };
+        run.push(CallRecord { uid, ..record });
         Ok(for_plugin(found))
     }
 
@@ -36,10 +35,18 @@ impl Gate {
     ) -> Result<Vec<Value>, CallError> {
         let namespace = selection.namespace.as_ref();
         let record = record("list", resource, namespace, None, false, run);
+        if resource.subresource().is_some() {
+            // Its collection would be that of the objects themselves, which another permission is for.
+            let refusal =
+                Refusal::new(Check::Document, format!("{resource} is a subresource, and those are not listed"));
+            return Err(deny(run, &record, refusal));
+        }
         permit_read(run, Verb::List, resource, namespace, None, selection.metadata_only)
             .map_err(|refusal| deny(run, &record, refusal))?;
-        let found = self.inner.reader.list(resource, selection).await.map_err(|error| fail(run, &record, &error))?;
-        Ok(found.into_iter().map(for_plugin).collect())
+        let found = self.reader_of(run).list(resource, selection).await.map_err(|error| fail(run, &record, &error))?;
+        run.push(record);
+        let seen = if selection.metadata_only { metadata_only } else { for_plugin };
+        Ok(found.into_iter().map(seen).collect())
     }
 
     /// # Errors
@@ -49,21 +56,21 @@ impl Gate {
         let record = record("logs", &log, pod.namespace.as_ref(), Some(&pod.name), false, run);
         permit_read(run, Verb::Get, &log, pod.namespace.as_ref(), Some(&pod.name), false)
             .map_err(|refusal| deny(run, &record, refusal))?;
-        let text = self.inner.reader.logs(pod, options).await.map_err(|error| fail(run, &record, &error))?;
+        let text = self.reader_of(run).logs(pod, options).await.map_err(|error| fail(run, &record, &error))?;
         // A log has no UID of its own: whose it was is asked afterwards.
         let plain = ObjectRef { resource: ApiResource::pods(), ..pod.clone() };
-        let found = self.inner.reader.get(&plain).await.map_err(|error| fail(run, &record, &error))?;
+        let found = self.reader_of(run).get(&plain).await.map_err(|error| fail(run, &record, &error))?;
         still_the_one(run, &plain, &found).map_err(|refusal| deny(run, &record, refusal))?;
+        run.push(record);
         Ok(text)
     }
 }
 
-/// What was read is what was asked for: the UID that the plugin names, or that of the target that was cleared.
+/// What was read is what was asked for: the UID that the plugin names, and that of the target or owner that was cleared.
 fn still_the_one(run: &Run, object: &ObjectRef, found: &Value) -> Result<(), Refusal> {
-    let is_target = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name)).is_target;
-    let cleared = run.target().filter(|_| is_target).and_then(|target| target.object.uid.as_ref());
     let found = uid_str(found);
-    if object.uid.as_ref().or(cleared).is_some_and(|expected| found != Some(expected.as_str())) {
+    let another = |expected: &Uid| found != Some(expected.as_str());
+    if object.uid.as_ref().is_some_and(another) || run.cleared_uid(object).is_some_and(another) {
         return Err(Refusal::new(Check::Conflict, format!("{object} has another UID now")));
     }
     Ok(())
@@ -103,6 +110,13 @@ pub fn for_plugin(mut object: Value) -> Value {
     }
     strip_environment(&mut object);
     object
+}
+
+/// What a list that was permitted for its metadata shows, whatever the API server, or what stands for it, answered.
+fn metadata_only(object: Value) -> Value {
+    let Value::Object(mut object) = for_plugin(object) else { return Value::Null };
+    object.retain(|key, _| ["apiVersion", "kind", "metadata"].contains(&key.as_str()));
+    Value::Object(object)
 }
 
 /// Documents come from a parser that bounds their depth.

@@ -15,7 +15,9 @@ use super::checks::Check;
 use super::clearance::Cleared;
 use super::permissions::{Permissions, Reach};
 use super::policy::{Policy, RuleScope};
-use crate::cluster::names::{ApiResource, Namespace, ObjectName, Uid};
+use super::undo::Undo;
+use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
+use crate::cluster::overlay::Overlay;
 
 /// What a run is, for its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,22 +49,50 @@ pub struct Run {
     pub identity: Identity,
     pub bounds: Bounds,
     pub(super) recorder: Arc<dyn Recorder>,
+    /// What was rehearsed before and in this run; only a dry run has one.
+    overlay: Option<Overlay>,
     calls: Mutex<Vec<CallRecord>>,
     sending: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Run {
     pub fn new(identity: Identity, bounds: Bounds, recorder: Arc<dyn Recorder>) -> Self {
-        Self { identity, bounds, recorder, calls: Mutex::default(), sending: Mutex::default() }
+        let overlay = bounds.dry_run.then(Overlay::default);
+        Self { identity, bounds, recorder, overlay, calls: Mutex::default(), sending: Mutex::default() }
+    }
+
+    /// Goes on from what the alert's earlier actions have rehearsed. Without meaning for a live run, which never sees it.
+    #[must_use]
+    pub fn after(self, rehearsed: &Overlay) -> Self {
+        Self { overlay: self.bounds.dry_run.then(|| rehearsed.clone()), ..self }
+    }
+
+    pub(super) fn overlay(&self) -> Option<&Overlay> {
+        self.overlay.as_ref()
+    }
+
+    /// Whether the UID is of an object that exists in the rehearsal alone. No record names it.
+    pub(super) fn made_up(&self, uid: &Uid) -> bool {
+        self.overlay().is_some_and(|overlay| overlay.made_up(uid))
     }
 
     pub fn target(&self) -> Option<&Cleared> {
         self.bounds.cleared.as_ref()
     }
 
+    /// Whether attachments of so many bytes in all can be kept with the entry.
+    pub fn has_room_for_evidence(&self, bytes: u64) -> bool {
+        self.recorder.has_room_for_evidence(bytes)
+    }
+
     /// What the action did and tried so far, in order.
     pub fn calls(&self) -> Vec<CallRecord> {
         lock(&self.calls).clone()
+    }
+
+    /// How many calls that is.
+    pub fn made(&self) -> usize {
+        lock(&self.calls).len()
     }
 
     /// Waits for requests that were under way when the plugin was stopped, so that their results are in the record.
@@ -82,13 +112,7 @@ impl Run {
         name: Option<&ObjectName>,
     ) -> Reach {
         let Some(cleared) = self.target() else { return Reach::default() };
-        let is = |object: &crate::cluster::names::ObjectRef| {
-            // The version counts: of one that is not served the API server says 404, as it does of what is gone.
-            resource.is(object.resource.group(), object.resource.plural())
-                && resource.version() == object.resource.version()
-                && namespace == object.namespace.as_ref()
-                && name == Some(&object.name)
-        };
+        let is = |object: &ObjectRef| is(object, resource, namespace, name);
         let node = cleared.manifest.pointer("/spec/nodeName").and_then(serde_json::Value::as_str);
         Reach {
             is_target: is(&cleared.object),
@@ -99,6 +123,17 @@ impl Run {
                 && name.is_some()
                 && name.map(ObjectName::as_str) == node,
         }
+    }
+
+    /// The UID of the target, or of the owner, that was cleared under this name.
+    pub(super) fn cleared_uid(&self, object: &ObjectRef) -> Option<&Uid> {
+        let cleared = self.target()?;
+        let owners = cleared.chain.controllers.iter().map(|owner| &owner.object);
+        std::iter::once(&cleared.object)
+            .chain(owners)
+            .find(|known| is(known, &object.resource, object.namespace.as_ref(), Some(&object.name)))?
+            .uid
+            .as_ref()
     }
 
     /// Adds a call and answers with its number.
@@ -121,6 +156,15 @@ impl Run {
     pub(super) fn sends(&self, task: JoinHandle<()>) {
         lock(&self.sending).push(task);
     }
+}
+
+/// Whether these names are the object's; of whichever subresource.
+fn is(object: &ObjectRef, resource: &ApiResource, namespace: Option<&Namespace>, name: Option<&ObjectName>) -> bool {
+    // The version counts: of one that is not served the API server says 404, as it does of what is gone.
+    resource.is(object.resource.group(), object.resource.plural())
+        && resource.version() == object.resource.version()
+        && namespace == object.namespace.as_ref()
+        && name == Some(&object.name)
 }
 
 /// The data is whole even if a thread panicked while it held the lock: every change is a single assignment or push.
@@ -146,6 +190,8 @@ pub struct CallRecord {
     pub sent_at: Option<Timestamp>,
     pub accepted_at: Option<Timestamp>,
     pub attempts: u32,
+    /// What takes it back, once it has changed something.
+    pub undo: Option<Undo>,
 }
 
 impl CallRecord {
@@ -226,4 +272,8 @@ pub trait Recorder: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a>;
+    /// Whether so many bytes of attachments find room beside what must be recorded.
+    fn has_room_for_evidence(&self, _bytes: u64) -> bool {
+        true
+    }
 }

@@ -14,7 +14,7 @@ use super::gate::Inner;
 use super::plan::Planned;
 use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
-use super::{CallError, Reason};
+use super::{CallError, Reason, undo};
 use crate::cluster::names::Uid;
 use crate::cluster::{Answer, ApiError, Mutation, Sending, uid_str};
 use crate::faults;
@@ -32,13 +32,15 @@ pub(super) async fn send(
 ) -> Result<Value, CallError> {
     // Until the answer is in, the honest word for the call is that its result is not known.
     record.effect = Effect::Unknown;
-    record.uid = planned.uid.clone();
+    record.uid = planned.uid.clone().filter(|uid| !run.made_up(uid));
+    record.undo = undo::of(&planned);
+    let pinned = record.uid.clone();
     let number = run.push(record);
     let intent = Intent {
         call: number,
         verb: run.call(number).map_or("change", |call| call.verb),
         path: planned.path.clone(),
-        uid: planned.uid.clone(),
+        uid: pinned,
         dry_run: run.bounds.dry_run,
         at: inner.ambient.now(),
         name: run
@@ -88,7 +90,12 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         return Err(withhold(run, intent, refusal, Reason::Unavailable));
     }
     let not_accepted = not_accepted(run, intent).await;
-    let looked = if not_accepted.is_none() { inner.writer.look_first(&planned.mutation).await } else { Ok(()) };
+    let looked = match &planned.mutation {
+        // The cluster knows nothing of what was rehearsed.
+        Mutation::Evict { pod, .. } if run.overlay().is_some_and(|overlay| overlay.knows(pod)) => Ok(()),
+        mutation if not_accepted.is_none() => inner.writer.look_first(mutation).await,
+        _ => Ok(()),
+    };
     let answer = match not_accepted.or_else(|| overtaken(inner, run, intent)) {
         Some((effect, error)) => {
             run.update(intent.call, |call| {
@@ -163,7 +170,7 @@ async fn exchange(
 ) -> Result<Value, CallError> {
     let sent_at = inner.ambient.now();
     let (attempts, unanswered, result) = match looked {
-        Ok(()) => attempt(inner, run, intent, &planned.mutation).await,
+        Ok(()) => attempt(inner, run, intent, planned).await,
         Err(no) => (0, false, Err(no)),
     };
     let answered_at = inner.ambient.now();
@@ -192,9 +199,9 @@ async fn attempt(
     inner: &Inner,
     run: &Run,
     intent: &Intent,
-    mutation: &Mutation,
+    planned: &Planned,
 ) -> (u32, bool, Result<Answer, ApiError>) {
-    let repeatable = match mutation {
+    let repeatable = match planned.mutation {
         Mutation::Delete { .. } | Mutation::Apply { .. } => true,
         Mutation::Create { .. } | Mutation::Patch { .. } | Mutation::Evict { .. } => false,
     };
@@ -209,7 +216,7 @@ async fn attempt(
             event_id: run.identity.event_id.clone(),
             timeout: left.clamp(SHORTEST_REQUEST, LONGEST_REQUEST),
         };
-        let result = inner.writer.send(mutation, &sending).await;
+        let result = dispatch(inner, run, planned, &sending).await;
         let Err(error) = &result else { return (attempts, unanswered, result) };
         unanswered |= is_ambiguous(error);
         let wait = RETRIES.get(attempts as usize - 1).copied();
@@ -220,6 +227,18 @@ async fn attempt(
         if !intent.dry_run && inner.braked().is_some() {
             return (attempts, unanswered, result);
         }
+    }
+}
+
+/// A dry run's change goes by way of what was rehearsed before it.
+async fn dispatch(inner: &Inner, run: &Run, planned: &Planned, sending: &Sending) -> Result<Answer, ApiError> {
+    let Planned { mutation, before, .. } = planned;
+    match run.overlay().filter(|_| sending.dry_run) {
+        Some(overlay) => {
+            let cluster = (&inner.reader, &inner.writer);
+            overlay.send(cluster, &inner.ambient, mutation, before.as_ref(), sending).await
+        }
+        None => inner.writer.send(mutation, sending).await,
     }
 }
 
@@ -301,14 +320,14 @@ pub(super) fn call_error(error: &ApiError) -> CallError {
             Reason::Denied
         }
         ApiError::Status { code, reason, .. } => match (*code, reason.as_str()) {
-            (401 | 403, _) => Reason::Denied,
+            (403, _) => Reason::Denied,
             (404, _) => Reason::NotFound,
             (409, "AlreadyExists") => Reason::AlreadyExists,
             (409, _) => Reason::Conflict,
             (400 | 415 | 422, _) => Reason::Invalid,
             (413, _) => Reason::TooLarge,
             (429, "TooManyRequests") => Reason::Blocked,
-            (429 | 500.., _) => Reason::Unavailable,
+            (401 | 429 | 500.., _) => Reason::Unavailable,
             _ => Reason::Other,
         },
     };

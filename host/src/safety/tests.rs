@@ -2,9 +2,14 @@
 //! says of calls whose answers were lost.
 
 mod answers;
+mod denials;
 mod dependents;
 mod documents;
+mod escalation;
+mod mock;
 mod properties;
+mod rehearsal;
+mod table;
 mod timing;
 
 use std::sync::{Arc, Mutex};
@@ -14,7 +19,6 @@ use http::Method;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::CallError;
 use super::checks::fixtures;
 use super::clearance::{Cleared, NotCleared, Question};
 use super::gate::{Change, Gate};
@@ -22,10 +26,12 @@ use super::identity::Subject;
 use super::permissions::{Permission, Permissions, Scope, Verb};
 use super::policy::{Policy, RuleScope};
 use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Recorded, Recorder, Run};
+use super::{CallError, Reason};
 use crate::ambient::{Ambient, fixed};
 use crate::cluster::Reader;
 use crate::cluster::connect::connect_simulated;
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef};
+use crate::cluster::overlay::Overlay;
 use crate::cluster::simulated::{Fault, FaultKind, Simulation};
 
 const NOW: &str = "2026-11-24T12:00:00Z";
@@ -119,6 +125,7 @@ struct Stage {
     reader: Reader,
     gate: Gate,
     ambient: Ambient,
+    clock: Arc<fixed::FixedClock>,
 }
 
 fn stage() -> Stage {
@@ -130,10 +137,10 @@ fn stage_with(stop_file: Option<std::path::PathBuf>) -> Stage {
 }
 
 fn stage_of(manifests: &str, stop_file: Option<std::path::PathBuf>) -> Stage {
-    let (ambient, _) = fixed::at(NOW);
+    let (ambient, clock) = fixed::at(NOW);
     let simulation = Simulation::from_yaml(manifests, &ambient).expect("valid");
     let (reader, writer) = connect_simulated(simulation.clone());
-    Stage { simulation, gate: Gate::new(reader.clone(), writer, ambient.clone(), stop_file), reader, ambient }
+    Stage { simulation, gate: Gate::new(reader.clone(), writer, ambient.clone(), stop_file), reader, ambient, clock }
 }
 
 impl Stage {
@@ -142,6 +149,10 @@ impl Stage {
     }
 
     async fn try_clear(&self) -> Result<Cleared, NotCleared> {
+        self.clear_by(&self.reader).await
+    }
+
+    async fn clear_by(&self, reader: &Reader) -> Result<Cleared, NotCleared> {
         let subject = Subject {
             namespace: Some("production".to_owned()),
             pod: Some("target".to_owned()),
@@ -151,7 +162,7 @@ impl Stage {
         };
         let (policy, rule) = (fixtures::policy(), RuleScope::default());
         let question = Question { subject: &subject, received_at: self.ambient.now(), policy: &policy, rule: &rule };
-        question.pod(&self.reader).await
+        question.pod(reader).await
     }
 
     /// A run on the target, with these permissions.
@@ -166,22 +177,30 @@ impl Stage {
         within: Duration,
         notes: Arc<dyn Recorder>,
     ) -> Arc<Run> {
-        let identity = Identity {
-            event_id: "e".to_owned(),
-            entry_id: "n".to_owned(),
-            action: "test_action".to_owned(),
-            plugin_sha256: String::new(),
-        };
-        let bounds = Bounds {
+        Arc::new(Run::new(identity(), self.bounds(self.cleared().await, permissions, dry_run, within), notes))
+    }
+
+    /// A run after others of the same alert.
+    fn run_on(&self, cleared: Cleared, permissions: Permissions, dry_run: bool, overlay: &Overlay) -> Arc<Run> {
+        let bounds = self.bounds(cleared, permissions, dry_run, Duration::from_secs(10));
+        Arc::new(Run::new(identity(), bounds, Arc::new(Notes::default())).after(overlay))
+    }
+
+    fn bounds(&self, cleared: Cleared, permissions: Permissions, dry_run: bool, within: Duration) -> Bounds {
+        Bounds {
             allowance: Some(super::budget::Allowance::unlimited()),
             policy: Arc::new(policy()),
             rule: RuleScope::default(),
             permissions,
-            cleared: Some(self.cleared().await),
+            cleared: Some(cleared),
             dry_run,
             deadline: Instant::now() + within,
-        };
-        Arc::new(Run::new(identity, bounds, notes))
+        }
+    }
+
+    fn wait(&self, seconds: i64) {
+        let mut now = self.clock.0.lock().expect("not poisoned");
+        *now += jiff::SignedDuration::from_secs(seconds);
     }
 
     /// What reached the cluster that was no GET.
@@ -196,6 +215,15 @@ impl Stage {
 
     fn fault(&self, method: Method, kind: FaultKind, times: u32) {
         self.simulation.inject(Fault { method, path_prefix: "/".to_owned(), times, kind });
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        event_id: "e".to_owned(),
+        entry_id: "n".to_owned(),
+        action: "test_action".to_owned(),
+        plugin_sha256: String::new(),
     }
 }
 

@@ -129,6 +129,7 @@ async fn start(world: &Arc<World>) -> (Controller, axum::Router) {
             ..Destinations::default()
         },
         concurrency: config.concurrency,
+        observer: None,
     });
     let tokens = Tokens::parse(pump::TOKEN).expect("a token");
     let intake = Intake::new(Arc::new(responder.clone()), tokens, &ambient, &log, &metrics);

@@ -27,6 +27,28 @@ pub fn json_in_text(value: &impl Serialize) -> String {
     write_json(value, BROKEN_IN_TEXT)
 }
 
+/// A scalar of YAML in double quotes that keeps its meaning; on one line.
+pub fn yaml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if is_treacherous(c) && u32::from(c) > 0xffff => {
+                write!(out, "\\U{:08x}", u32::from(c)).expect("a String takes what it is given")
+            }
+            c if is_treacherous(c) => write!(out, "\\u{:04x}", u32::from(c)).expect("a String takes what it is given"),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out.replace(MARKER, BROKEN_IN_JSON)
+}
+
 /// Plain text on one line.
 pub fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

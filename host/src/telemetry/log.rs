@@ -32,6 +32,16 @@ impl Level {
             Self::Debug => "DEBUG",
         }
     }
+
+    /// As it is written outside of the log: `info`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// Writes whole lines; cheap to clone.

@@ -9,6 +9,8 @@ pub enum Expected {
     Done { changes: usize, page: bool },
     /// The action ran and found nothing to do.
     Skipped,
+    /// The action ran, changed nothing, and kept these.
+    Kept(&'static [&'static str]),
     /// The gate refused, by this check.
     Refused(&'static [&'static str]),
     /// A dry run.
@@ -29,6 +31,11 @@ impl Expected {
         match self {
             Self::Done { changes, .. } => status == 204 && text("outcome") == "done" && changed.len() >= changes,
             Self::Skipped => status == 204 && text("outcome") == "skipped" && changed.is_empty(),
+            Self::Kept(names) => {
+                let kept = record.and_then(|record| record.get("attachments")).and_then(Value::as_array);
+                let kept = kept.into_iter().flatten().filter_map(|one| one["name"].as_str());
+                status == 204 && changed.is_empty() && kept.eq(names.iter().copied())
+            }
             Self::Refused(checks) => {
                 status == 204 && text("decision") == "refused" && checks.contains(&text("check")) && changed.is_empty()
             }
@@ -200,6 +207,24 @@ pub fn all() -> Vec<Scene> {
             POOL,
             ("staging", "web-5c6d8-2lkjh"),
             Expected::Skipped,
+        ),
+        Scene::new(
+            "a sensitive file is read: the pod is labelled, and runs on",
+            "Read sensitive file untrusted",
+            ("production", "checkout-7d9f4b-q8r5t"),
+            Expected::Done { changes: 1, page: false },
+        ),
+        Scene::new(
+            "a connection to a command-and-control server: this pod alone is cut off, and somebody is paged",
+            "Outbound connection to C2 servers",
+            ("production", "checkout-7d9f4b-q8r5t"),
+            Expected::Done { changes: 2, page: true },
+        ),
+        Scene::new(
+            "a new binary is executed: the pod's manifest, events and log are kept with the record",
+            "Drop and execute new binary in container",
+            ("production", "checkout-7d9f4b-q8r5t"),
+            Expected::Kept(&["manifest.json", "events.json", "log-checkout.txt"]),
         ),
         Scene {
             rule: None,

@@ -58,6 +58,12 @@ fn says_what_where_and_what_comes_of_it() {
 fn names_the_consequence_that_the_verb_hides() {
     for (group, resources, verb, fields, expected) in [
         ("", "pods", "create", "", "containers of its own choice"),
+        ("", "secrets", "create", "", "the token of any ServiceAccount"),
+        ("", "serviceaccounts", "create", "", "accounts that pods can run as"),
+        ("", "services", "patch", "spec", "sends requests elsewhere"),
+        ("", "events", "create", "", "account of what happened"),
+        ("policy", "poddisruptionbudgets", "create", "", "forbid every eviction"),
+        ("coordination.k8s.io", "leases", "patch", "spec", "which replica of a program leads"),
         ("apps", "deployments", "patch", "spec", "containers of its own choice"),
         ("apps", "deployments", "patch", "spec.template.spec", "containers of its own choice"),
         ("apps", "deployments/scale", "patch", "", "multiplies the whole workload"),

@@ -59,7 +59,7 @@ async fn stage(text: &str) -> Stage {
     assert!(!config.dryrun, "the configuration itself is live");
     let config = rehearsal::dry(config);
     let plugins = plugins();
-    let clock = ReplayClock::at("2023-05-25T13:00:00Z".parse().expect("valid"));
+    let clock = StageClock::at("2023-05-25T13:00:00Z".parse().expect("valid"));
     let simulation = Simulation::from_yaml(MANIFESTS, &clock.ambient()).expect("valid");
     let (rules, problems) = Rules::join(&config, &plugins, String::new()).await;
     assert!(problems.is_empty(), "{problems:?}");

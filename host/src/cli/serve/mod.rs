@@ -199,6 +199,7 @@ async fn start(
         metrics: metrics.clone(),
         destinations,
         concurrency,
+        observer: None,
     };
     let responder = Responder::new(parts);
     responder.brake(dryrun.then(|| reload::DRY.to_owned()));

@@ -124,17 +124,11 @@ pub fn answer(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>) 
     }
     let answer = Route::parse(&store.kinds, request.uri().path()).and_then(|route| {
         if request.method() == Method::GET && route.kind.is_pod() && route.subresource.as_deref() == Some("log") {
-            get(store, &route)?;
-            return Ok(None);
+            return store.logs.answer(get(store, &route)?, &Query::parse(request)).map(|log| text(&log));
         }
-        dispatch(store, ambient, request, &route).map(Some)
+        dispatch(store, ambient, request, &route).map(|(code, body)| render(code, &body))
     });
-    match answer {
-        Ok(Some((code, body))) => render(code, &body),
-        // The pods of manifests have said nothing.
-        Ok(None) => text(""),
-        Err(failure) => render(failure.code, &failure.to_json()),
-    }
+    answer.unwrap_or_else(|failure| render(failure.code, &failure.to_json()))
 }
 
 fn dispatch(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>, route: &Route) -> Answer {

@@ -64,6 +64,10 @@ impl Kind {
         self.is("", "pods")
     }
 
+    pub fn is_event(&self) -> bool {
+        self.is("", "events")
+    }
+
     pub fn is_namespace(&self) -> bool {
         self.is("", "namespaces")
     }
@@ -79,7 +83,7 @@ impl Kind {
     }
 }
 
-fn qualified(name: &str, group: &str) -> String {
+pub fn qualified(name: &str, group: &str) -> String {
     if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }
 
@@ -132,8 +136,20 @@ impl Kinds {
         Ok(())
     }
 
+    /// Adds a kind of which no more is known than how it is called: it is taken as it comes.
+    pub fn learn(&mut self, kind: Kind) {
+        if self.by_path(&kind.group, &kind.version, &kind.plural).is_none() {
+            self.0.push(kind);
+        }
+    }
+
     pub fn by_kind(&self, api_version: &str, kind: &str) -> Option<&Kind> {
         self.0.iter().find(|known| known.kind == kind && known.api_version() == api_version)
+    }
+
+    /// By what RBAC and people call it: `pods`, `deployments.apps`.
+    pub fn by_resource(&self, resource: &str) -> Option<&Kind> {
+        self.0.iter().find(|known| known.resource() == resource)
     }
 
     pub fn by_path(&self, group: &str, version: &str, plural: &str) -> Option<&Kind> {

@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 use sha2::{Digest, Sha256};
 
 use super::kinds::{Kind, Kinds};
+use super::logs::{Logs, is_log};
 use super::store::{Key, Store, whole_seconds};
 use super::{apply, schema};
 use crate::hex::hex;
@@ -39,8 +40,40 @@ impl Document {
     }
 }
 
+/// Where objects come from.
+pub enum Source<'a> {
+    /// A file, or every `*.yaml` of a directory.
+    Path(&'a Path),
+    /// One object that stands elsewhere, in that line of that file.
+    Object { file: &'a str, line: u64, object: Value },
+}
+
+pub fn sources(sources: &[Source<'_>], now: Timestamp) -> Result<Store, LoadError> {
+    let mut found = Vec::new();
+    for source in sources {
+        match source {
+            Source::Path(path) if path.is_dir() => found.append(&mut documents(path)?),
+            Source::Path(path) => found.append(&mut read(path)?),
+            Source::Object { file, line, object } => {
+                found.push(Document { file: (*file).to_owned(), line: *line, object: object.clone() });
+            }
+        }
+    }
+    store(found, now)
+}
+
 /// Every `*.yaml` of the directory, by name.
 pub fn directory(dir: &Path, now: Timestamp) -> Result<Store, LoadError> {
+    store(documents(dir)?, now)
+}
+
+fn read(path: &Path) -> Result<Vec<Document>, LoadError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| LoadError::Read { path: path.into(), message: error.to_string() })?;
+    split(&path.display().to_string(), &text)
+}
+
+fn documents(dir: &Path) -> Result<Vec<Document>, LoadError> {
     let unread =
         |path: &Path, error: &std::io::Error| LoadError::Read { path: path.into(), message: error.to_string() };
     let mut files = Vec::new();
@@ -56,10 +89,9 @@ pub fn directory(dir: &Path, now: Timestamp) -> Result<Store, LoadError> {
     files.sort();
     let mut documents = Vec::new();
     for path in files {
-        let text = std::fs::read_to_string(&path).map_err(|error| unread(&path, &error))?;
-        documents.append(&mut split(&path.display().to_string(), &text)?);
+        documents.append(&mut read(&path)?);
     }
-    store(documents, now)
+    Ok(documents)
 }
 
 pub fn text(text: &str, now: Timestamp) -> Result<Store, LoadError> {
@@ -97,9 +129,14 @@ fn store(documents: Vec<Document>, now: Timestamp) -> Result<Store, LoadError> {
             kinds.define(&document.object).map_err(|message| document.error(message))?;
         }
     }
+    let mut logs = Logs::default();
     let mut loaded: Vec<(Key, Kind, Value)> = Vec::new();
     let mut seen = BTreeSet::new();
     for document in documents {
+        if is_log(&document.object) {
+            logs.read(&document.object).map_err(|message| document.error(message))?;
+            continue;
+        }
         let (key, kind, object) = complete(&document, &kinds, now).map_err(|message| document.error(message))?;
         if !seen.insert(key.clone()) {
             return Err(document.error(format!("{} is there twice", key.describe())));
@@ -113,12 +150,13 @@ fn store(documents: Vec<Document>, now: Timestamp) -> Result<Store, LoadError> {
         loaded.push((Key::new(&kind, "", &namespace), kind, object));
     }
     let mut store = Store::new(kinds);
+    store.logs = logs;
     let uids: Vec<(Key, String, Value)> = loaded
         .iter()
         .map(|(key, kind, object)| (key.clone(), kind.kind.clone(), object["metadata"]["uid"].clone()))
         .collect();
     for (key, kind, mut object) in loaded {
-        fill_owners(&key, &mut object, &uids, &store.kinds);
+        fill_references(&key, &kind, &mut object, &uids, &store.kinds);
         if object["metadata"].get("managedFields").is_none() {
             apply::own_everything(&mut object, &kind, MANAGER);
         }
@@ -237,28 +275,35 @@ fn fill_pod_status(pod: &mut Value) {
     pod["status"] = status;
 }
 
-fn fill_owners(key: &Key, object: &mut Value, uids: &[(Key, String, Value)], kinds: &Kinds) {
-    let Some(owners) = object["metadata"].get_mut("ownerReferences").and_then(Value::as_array_mut) else { return };
-    for owner in owners {
-        if owner.get("uid").is_some_and(|uid| !uid.is_null()) {
-            continue;
-        }
-        let text = |field: &str| owner[field].as_str().unwrap_or_default().to_owned();
-        let (api_version, kind, name) = (text("apiVersion"), text("kind"), text("name"));
-        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-        let found = uids.iter().find(|(other, other_kind, _)| {
-            other.group == group
-                && *other_kind == kind
-                && other.name == name
-                && (other.namespace.is_empty() || other.namespace == key.namespace)
-        });
-        // An owner that is not among the manifests gets the UID it would have had.
-        let uid = found.map(|(_, _, uid)| uid.clone()).unwrap_or_else(|| {
-            let namespaced = kinds.by_kind(&api_version, &kind).is_none_or(|kind| kind.namespaced);
-            json!(derive_uid(group, &kind, if namespaced { &key.namespace } else { "" }, &name))
-        });
-        owner["uid"] = uid;
+/// The UIDs of owners, and of what an event is about.
+fn fill_references(key: &Key, kind: &Kind, object: &mut Value, uids: &[(Key, String, Value)], kinds: &Kinds) {
+    if let Some(owners) = object["metadata"].get_mut("ownerReferences").and_then(Value::as_array_mut) {
+        owners.iter_mut().for_each(|owner| fill_reference(key, owner, uids, kinds));
     }
+    if kind.is_event() && object["involvedObject"].is_object() {
+        fill_reference(key, &mut object["involvedObject"], uids, kinds);
+    }
+}
+
+fn fill_reference(key: &Key, reference: &mut Value, uids: &[(Key, String, Value)], kinds: &Kinds) {
+    if reference.get("uid").is_some_and(|uid| !uid.is_null()) {
+        return;
+    }
+    let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
+    let (api_version, kind, name) = (text("apiVersion"), text("kind"), text("name"));
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let found = uids.iter().find(|(other, other_kind, _)| {
+        other.group == group
+            && *other_kind == kind
+            && other.name == name
+            && (other.namespace.is_empty() || other.namespace == key.namespace)
+    });
+    // What is not among the manifests gets the UID that it would have had.
+    let uid = found.map(|(_, _, uid)| uid.clone()).unwrap_or_else(|| {
+        let namespaced = kinds.by_kind(&api_version, &kind).is_none_or(|kind| kind.namespaced);
+        json!(derive_uid(group, &kind, if namespaced { &key.namespace } else { "" }, &name))
+    });
+    reference["uid"] = uid;
 }
 
 fn uid(kind: &Kind, namespace: &str, name: &str) -> String {

@@ -12,6 +12,7 @@ mod delete;
 mod http;
 mod kinds;
 mod load;
+mod logs;
 mod patch;
 mod schema;
 mod selectors;
@@ -21,6 +22,7 @@ mod store;
 mod tests;
 mod write;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -28,13 +30,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use ::http::{Method, Request, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-pub use load::LoadError;
+pub use load::{LoadError, Source};
 use status::Failure;
 use store::Store;
 
+use super::names::{Namespace, ObjectRef};
 use crate::ambient::Ambient;
 
 #[derive(Clone)]
@@ -48,7 +52,7 @@ struct Inner {
 struct State {
     store: Store,
     seen: Vec<Seen>,
-    faults: Vec<Fault>,
+    faults: Vec<Waiting>,
 }
 
 /// A request as it arrived.
@@ -59,6 +63,13 @@ pub struct Seen {
     /// Null where there was none, or none that is JSON.
     pub body: Value,
     pub user_agent: String,
+}
+
+/// A fault that has not met all its requests.
+struct Waiting {
+    fault: Fault,
+    /// Whether it is for that path alone, and not for what is below.
+    whole: bool,
 }
 
 /// What goes wrong with the next `times` requests of that method below that path.
@@ -97,6 +108,14 @@ impl Simulation {
         Ok(Self::new(load::text(text, ambient.now())?, ambient))
     }
 
+    /// As [`Self::load`], of manifests from several places.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn gather(sources: &[Source<'_>], ambient: &Ambient) -> Result<Self, LoadError> {
+        Ok(Self::new(load::sources(sources, ambient.now())?, ambient))
+    }
+
     fn new(store: Store, ambient: &Ambient) -> Self {
         let state = Mutex::new(State { store, seen: Vec::new(), faults: Vec::new() });
         Self(Arc::new(Inner { ambient: ambient.clone(), state }))
@@ -116,6 +135,43 @@ impl Simulation {
         state.store.iter().map(|(_, object)| object.clone()).collect()
     }
 
+    /// Every object by what it is called in a call: `networkpolicies.networking.k8s.io production/x`.
+    pub fn snapshot(&self) -> BTreeMap<String, Value> {
+        let mut state = self.state();
+        state.store.sweep(self.0.ambient.now());
+        state.store.iter().map(|(key, object)| (key.qualified(), object.clone())).collect()
+    }
+
+    /// Takes away what will have served its grace period by then.
+    pub fn pass_time(&self, time: SignedDuration) {
+        let then = self.0.ambient.now().saturating_add(time).unwrap_or(Timestamp::MAX);
+        self.state().store.sweep(then);
+    }
+
+    /// The URL path of what a call names: `pods production/x`, `pods in production`, `nodes y`, `nodes`; none where no
+    /// such resource is served.
+    pub fn path_of(&self, named: &str) -> Option<String> {
+        let mut words = named.split_whitespace();
+        let (resource, place) = (words.next()?, words.collect::<Vec<_>>());
+        let state = self.state();
+        let kind = state.store.kinds.by_resource(resource)?;
+        let root = match kind.group.as_str() {
+            "" => format!("/api/{}", kind.version),
+            group => format!("/apis/{group}/{}", kind.version),
+        };
+        let plural = &kind.plural;
+        match place.as_slice() {
+            [] => Some(format!("{root}/{plural}")),
+            ["in", namespace] if kind.namespaced => Some(format!("{root}/namespaces/{namespace}/{plural}")),
+            [name] if !kind.namespaced && !name.contains('/') => Some(format!("{root}/{plural}/{name}")),
+            [both] if kind.namespaced => {
+                let (namespace, name) = both.split_once('/')?;
+                Some(format!("{root}/namespaces/{namespace}/{plural}/{name}"))
+            }
+            _ => None,
+        }
+    }
+
     /// Puts an object in place, whoever would have made it and whatever its status: complete as [`Self::load`] would
     /// complete it.
     ///
@@ -131,13 +187,51 @@ impl Simulation {
         Self::new(Store::new(kinds::Kinds::built_in()), ambient)
     }
 
+    /// Nothing yet, and nobody is told of what becomes of it: what [`super::overlay`] rehearses on.
+    pub(super) fn scratch(ambient: &Ambient) -> Self {
+        Self::new(Store::quiet(kinds::Kinds::built_in()), ambient)
+    }
+
+    /// Puts an object of a namespace in place as another cluster returned it, and that namespace.
+    pub(super) fn lay(&self, object: &ObjectRef, manifest: Value) -> Value {
+        let mut state = self.state();
+        let (resource, namespace) = (&object.resource, object.namespace.as_ref().map_or("", Namespace::as_str));
+        let kind = kinds::Kind {
+            group: resource.group().to_owned(),
+            version: resource.version().to_owned(),
+            kind: manifest["kind"].as_str().unwrap_or_default().to_owned(),
+            plural: resource.plural().to_owned(),
+            namespaced: object.namespace.is_some(),
+            custom: true,
+        };
+        let key = store::Key::new(&kind, namespace, object.name.as_str());
+        state.store.kinds.learn(kind);
+        if state.store.namespace(namespace).is_none() {
+            let place = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+            let (group, plural) = (String::new(), "namespaces".to_owned());
+            let key = store::Key { group, plural, namespace: String::new(), name: namespace.to_owned() };
+            state.store.put(&key, place);
+        }
+        state.store.put(&key, manifest)
+    }
+
     /// Every request so far, those that met a fault included.
     pub fn requests(&self) -> Vec<Seen> {
         self.state().seen.clone()
     }
 
     pub fn inject(&self, fault: Fault) {
-        self.state().faults.push(fault);
+        self.state().faults.push(Waiting { fault, whole: false });
+    }
+
+    /// As [`Self::inject`], for requests to that path alone: a list and not what is in it, a pod and not its log.
+    pub fn inject_at(&self, fault: Fault) {
+        self.state().faults.push(Waiting { fault, whole: true });
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub fn forget_faults(&self) {
+        self.state().faults.clear();
     }
 
     /// # Errors
@@ -166,11 +260,13 @@ impl Simulation {
         };
         let mut state = self.state();
         state.seen.push(seen);
-        let fault = state.faults.iter_mut().find(|fault| {
-            fault.times > 0 && fault.method == *request.method() && request.uri().path().starts_with(&fault.path_prefix)
+        let path = request.uri().path();
+        let found = state.faults.iter_mut().find(|Waiting { fault, whole }| {
+            let there = if *whole { path == fault.path_prefix } else { path.starts_with(&fault.path_prefix) };
+            there && fault.times > 0 && fault.method == *request.method()
         })?;
-        fault.times -= 1;
-        Some(fault.kind)
+        found.fault.times -= 1;
+        Some(found.fault.kind)
     }
 
     fn carry_out(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {

@@ -123,6 +123,30 @@ const FIELDS: [(&str, &str); 2] = [("metadata.name", "/metadata/name"), ("metada
 /// And pods.
 const FIELDS_OF_PODS: [(&str, &str); 2] = [("spec.nodeName", "/spec/nodeName"), ("status.phase", "/status/phase")];
 
+/// And events.
+const FIELDS_OF_EVENTS: [(&str, &str); 9] = [
+    ("involvedObject.apiVersion", "/involvedObject/apiVersion"),
+    ("involvedObject.fieldPath", "/involvedObject/fieldPath"),
+    ("involvedObject.kind", "/involvedObject/kind"),
+    ("involvedObject.name", "/involvedObject/name"),
+    ("involvedObject.namespace", "/involvedObject/namespace"),
+    ("involvedObject.resourceVersion", "/involvedObject/resourceVersion"),
+    ("involvedObject.uid", "/involvedObject/uid"),
+    ("reason", "/reason"),
+    ("type", "/type"),
+];
+
+/// What a kind can be selected by beside what every one can.
+fn own_fields(kind: &Kind) -> &'static [(&'static str, &'static str)] {
+    if kind.is_pod() {
+        &FIELDS_OF_PODS
+    } else if kind.is_event() {
+        &FIELDS_OF_EVENTS
+    } else {
+        &[]
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(&'static str, bool, String)>);
 
@@ -130,7 +154,7 @@ impl Fields {
     /// # Errors
     /// The API server's words for a field that nothing can be selected by.
     pub fn parse(kind: &Kind, text: &str) -> Result<Self, String> {
-        let pods: &[_] = if kind.is_pod() { &FIELDS_OF_PODS } else { &[] };
+        let own = own_fields(kind);
         let mut terms = Vec::new();
         for part in text.split(',').filter(|part| !part.is_empty()) {
             let (field, equal, value) = if let Some((field, value)) = part.split_once("!=") {
@@ -140,10 +164,10 @@ impl Fields {
             } else {
                 return Err(format!("invalid selector: '{text}'; can't understand '{part}'"));
             };
-            let known = FIELDS.iter().chain(pods).find(|(name, _)| *name == field);
-            let (_, pointer) = known.ok_or_else(|| match kind.is_pod() {
-                true => format!("field label not supported: {field}"),
-                false => {
+            let known = FIELDS.iter().chain(own).find(|(name, _)| *name == field);
+            let (_, pointer) = known.ok_or_else(|| match own.is_empty() {
+                false => format!("field label not supported: {field}"),
+                true => {
                     format!("\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
                 }
             })?;

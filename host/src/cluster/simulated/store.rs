@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::kinds::{Kind, Kinds};
+use super::kinds::{Kind, Kinds, qualified};
+use super::logs::Logs;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -37,6 +38,14 @@ impl Key {
     }
 }
 
+impl Key {
+    /// As a call names it, with the resource's group: `networkpolicies.networking.k8s.io production/x`.
+    pub fn qualified(&self) -> String {
+        let resource = qualified(&self.plural, &self.group);
+        Self { plural: resource, ..self.clone() }.describe()
+    }
+}
+
 /// What is told to people about a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
@@ -57,16 +66,25 @@ pub enum Change {
 
 pub struct Store {
     pub kinds: Kinds,
+    pub logs: Logs,
     objects: BTreeMap<Key, Value>,
     /// Objects whose deletion was accepted here, and when they go. An object that was loaded with a
     /// `deletionTimestamp` is not among them: no kubelet runs, it stays.
     leaving: BTreeMap<Key, Timestamp>,
     version: u64,
+    /// Whether people are told of changes.
+    told: bool,
 }
 
 impl Store {
     pub fn new(kinds: Kinds) -> Self {
-        Self { kinds, objects: BTreeMap::new(), leaving: BTreeMap::new(), version: 0 }
+        let logs = Logs::default();
+        Self { kinds, logs, objects: BTreeMap::new(), leaving: BTreeMap::new(), version: 0, told: true }
+    }
+
+    /// One whose changes are nobody's business.
+    pub fn quiet(kinds: Kinds) -> Self {
+        Self { told: false, ..Self::new(kinds) }
     }
 
     pub fn version(&self) -> u64 {
@@ -133,7 +151,9 @@ impl Store {
                 Some(self.put(key, object))
             }
         };
-        tell(key, verb);
+        if self.told {
+            tell(key, verb);
+        }
         after
     }
 

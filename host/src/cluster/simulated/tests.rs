@@ -7,6 +7,8 @@ mod requests;
 use http::{Method, Request};
 use serde_json::{Value, json};
 
+pub(super) use behaviour::note;
+
 use super::Simulation;
 use crate::ambient::fixed;
 
@@ -87,7 +89,8 @@ impl Cluster {
             .header("user-agent", "tester/1");
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let response = runtime.block_on(self.simulation.respond(request.body(body.into_bytes()).unwrap())).unwrap();
-        let body = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
+        let text = || Value::String(String::from_utf8_lossy(response.body()).into_owned());
+        let body = serde_json::from_slice(response.body()).unwrap_or_else(|_| text());
         (response.status().as_u16(), body)
     }
 

@@ -87,3 +87,19 @@ async fn room_that_comes_back_is_found_without_help() {
     tokio::time::timeout(std::time::Duration::from_secs(30), room).await.unwrap();
     journal.commit(vec![accept("event", None)]).await.unwrap();
 }
+
+#[tokio::test]
+async fn evidence_gets_half_of_the_room() {
+    let place = place();
+    let journal = Journal::open_within(&place.path, &place.ambient, bounds()).unwrap();
+    let mebibytes = |count: u64| count * MEBIBYTE as u64;
+    assert!(journal.has_room_for_evidence(mebibytes(8)));
+    assert!(!journal.has_room_for_evidence(mebibytes(16)), "something is in use already");
+    for _ in 0..3 {
+        journal.commit(attach(3)).await.unwrap();
+    }
+    assert!(!journal.has_room_for_evidence(mebibytes(8)));
+    assert!(!journal.is_full(), "records find room all the same");
+    let endless = Journal::open_within(&place.path.with_extension("other"), &place.ambient, Bounds::default()).unwrap();
+    assert!(endless.has_room_for_evidence(mebibytes(1 << 20)));
+}

@@ -83,6 +83,10 @@ fn attach(session: &mut Session, name: String, media_type: String, content: Vec<
     if session.attachments.iter().any(|present| present.name == name) {
         return Err("there is an attachment of this name already");
     }
+    let held: usize = session.attachments.iter().map(|present| present.content.len()).sum();
+    if !session.outside.has_room_for_evidence((held + content.len()) as u64) {
+        return Err("the journal has no room for attachments: they get half of `audit.max_bytes`");
+    }
     let sha256 = hex(&Sha256::digest(&content));
     session.attachments.push(Attachment { name, media_type, content, sha256 });
     Ok(())

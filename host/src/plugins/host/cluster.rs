@@ -9,7 +9,7 @@ use crate::plugins::bindings::falco_response::plugin::types::{ApiResource, Objec
 use crate::plugins::outside::Outside;
 use crate::plugins::sandbox::Sandbox;
 use crate::safety::CallError;
-use crate::safety::gate::Change;
+use crate::safety::gate::{Change, Place};
 
 type Reply<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -76,19 +76,22 @@ async fn create(
     let refused = |error| outside.refuse_name("create", &error);
     let resource = convert::resource(resource).map_err(refused)?;
     let namespace = convert::namespace(namespace).map_err(refused)?;
-    let manifest = convert::json("manifest", manifest)?;
+    let place = Place { resource: &resource, namespace: namespace.as_ref(), name: None };
+    let manifest = convert::json(manifest).map_err(|why| outside.refuse_document("create", place, why))?;
     convert::document(&outside.change(Change::Create { resource, namespace, manifest }).await?)
 }
 
 async fn apply(outside: &dyn Outside, object: &ObjectRef, manifest: &str, force: bool) -> Result<String, CallError> {
     let object = convert::object(object).map_err(|error| outside.refuse_name("apply", &error))?;
-    let manifest = convert::json("manifest", manifest)?;
+    let refused = |why| outside.refuse_document("apply", Place::from(&object), why);
+    let manifest = convert::json(manifest).map_err(refused)?;
     convert::document(&outside.change(Change::Apply { object, manifest, force }).await?)
 }
 
 async fn patch(outside: &dyn Outside, object: &ObjectRef, document: &PatchDocument) -> Result<String, CallError> {
     let object = convert::object(object).map_err(|error| outside.refuse_name("patch", &error))?;
-    let document = convert::patch_document(document)?;
+    let refused = |why| outside.refuse_document("patch", Place::from(&object), why);
+    let document = convert::patch_document(document).map_err(refused)?;
     convert::document(&outside.change(Change::Patch { object, document }).await?)
 }
 

@@ -11,6 +11,13 @@ use crate::safety::{CallError, Reason};
 /// The most that one answer hands to the guest.
 const ANSWER_LIMIT: usize = 4 << 20;
 
+/// The most that one call brings. etcd keeps no object of more than 1.5 MiB, and read into memory a document takes many
+/// times its length: without a limit an action could fill the controller's memory from within its own.
+const DOCUMENT_LIMIT: usize = 1 << 20;
+
+/// Of one selector; the API server takes no URI of more than a few KiB.
+const SELECTOR_LIMIT: usize = 4 << 10;
+
 pub(super) fn resource(resource: &types::ApiResource) -> Result<ApiResource, NameError> {
     ApiResource::parse(&resource.group, &resource.version, &resource.plural)
 }
@@ -29,10 +36,14 @@ pub(super) fn object(object: &types::ObjectRef) -> Result<ObjectRef, NameError> 
 }
 
 pub(super) fn selection(selection: wit::Selection) -> Result<Selection, NameError> {
+    let bounded = |kind, text: Option<String>| match text {
+        Some(text) if text.len() > SELECTOR_LIMIT => Err(NameError::TooLong { kind, limit: SELECTOR_LIMIT }),
+        text => Ok(text),
+    };
     Ok(Selection {
         namespace: namespace(selection.namespace.as_deref())?,
-        labels: selection.labels,
-        fields: selection.fields,
+        labels: bounded("label selector", selection.labels)?,
+        fields: bounded("field selector", selection.fields)?,
         limit: selection.limit,
         metadata_only: selection.metadata_only,
     })
@@ -54,20 +65,26 @@ pub(super) fn propagation(propagation: wit::Propagation) -> Propagation {
     }
 }
 
-pub(super) fn patch_document(document: &wit::PatchDocument) -> Result<PatchDocument, CallError> {
+/// # Errors
+/// Why it is none.
+pub(super) fn patch_document(document: &wit::PatchDocument) -> Result<PatchDocument, String> {
     Ok(match document {
-        wit::PatchDocument::Merge(text) => PatchDocument::Merge(json("patch", text)?),
-        wit::PatchDocument::Operations(text) => PatchDocument::Operations(json("patch", text)?),
-        wit::PatchDocument::Strategic(text) => PatchDocument::Strategic(json("patch", text)?),
+        wit::PatchDocument::Merge(text) => PatchDocument::Merge(json(text)?),
+        wit::PatchDocument::Operations(text) => PatchDocument::Operations(json(text)?),
+        wit::PatchDocument::Strategic(text) => PatchDocument::Strategic(json(text)?),
     })
 }
 
-/// A document that the action wrote.
-pub(super) fn json(what: &str, text: &str) -> Result<Value, CallError> {
-    serde_json::from_str(text).map_err(|error| CallError {
-        reason: Reason::Invalid,
-        message: format!("the {what} is not sound JSON: {}", one_line(&error.to_string(), 200)),
-    })
+/// A document that the action wrote. Of a key that stands twice the last one counts, here and for everybody after.
+///
+/// # Errors
+/// Why it is none.
+pub(super) fn json(text: &str) -> Result<Value, String> {
+    if text.len() > DOCUMENT_LIMIT {
+        return Err(format!("the document has {} bytes, and {DOCUMENT_LIMIT} are allowed", text.len()));
+    }
+    serde_json::from_str(text)
+        .map_err(|error| format!("the document is not sound JSON: {}", one_line(&error.to_string(), 200)))
 }
 
 /// A document for the action.

@@ -146,7 +146,7 @@ async fn stage(all_granted: bool, dry_run: bool) -> (Simulation, Sandbox) {
     let run = Arc::new(Run::new(identity, bounds, Arc::new(Unrecorded)));
     let gate = Gate::new(reader, writer, ambient.clone(), None);
     let (log, _) = Log::memory(&ambient, Format::Json);
-    let outside = Gated::new(gate, run, log, "test_action", "e");
+    let outside = Gated::new(gate, run, log, None, "test_action", "e");
     (simulation, Sandbox::new(Limits::default(), asked(), Arc::new(outside)))
 }
 

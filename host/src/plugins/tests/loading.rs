@@ -56,7 +56,7 @@ fn finds_the_actions_of_a_mounted_config_map() {
 #[test]
 fn refuses_what_is_no_action_and_leaves_the_others_alone() {
     assert!(refusal(b"").1.contains("not a WebAssembly component"));
-    assert!(refusal_of("(module)").1.contains("cargo xtask plugins"));
+    assert!(refusal_of("(module)").1.contains("plugin build"));
     assert!(refusal_of("(component)").1.contains("no custom section"));
     let two = named("two").replacen(
         "(component $action",
@@ -123,7 +123,7 @@ fn reports_what_cannot_be_read() {
     assert_eq!(reasons.len(), 3);
     assert_eq!(reasons[0], "is not a regular file");
     assert!(reasons[1].starts_with("cannot be read: "), "{}", reasons[1]);
-    assert_eq!(reasons[2], "is larger than 64 MiB, the limit for an action");
+    assert_eq!(reasons[2], "is larger than 64 MiB, the limit for such a file");
 }
 
 #[test]

@@ -149,17 +149,37 @@ async fn hands_no_name_to_the_gate_that_is_none() {
 }
 
 #[tokio::test]
-async fn hands_no_document_to_the_gate_that_is_no_json() {
+async fn hands_no_document_to_the_gate_that_is_none_and_puts_it_on_record() {
     let deep = "[".repeat(100_000);
+    let large = format!("[{}0]", "[],".repeat(1 << 20));
     for function in ["create", "apply", "patch"] {
-        for document in ["", "{", "{} {}", "nope", &deep] {
+        for document in ["", "{", "{} {}", "nope", &deep, &large] {
             let outside = Noted::new();
             let mut sandbox = sandbox(Limits::default(), &outside);
             let error = on_cluster(function, &mut sandbox, "a", document).await.unwrap().expect_err(document);
             assert_eq!(error.reason, cluster::Reason::Invalid);
-            assert!(error.message.contains("JSON"), "{}", error.message);
-            assert_eq!(outside.calls(), [""; 0]);
+            assert!(error.message.contains("JSON") || error.message.contains("bytes"), "{}", error.message);
+            let calls = outside.calls();
+            assert!(calls.len() == 1 && calls[0].starts_with(&format!("refused {function} ")), "{calls:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn hands_on_no_selector_of_any_length() {
+    for which in ["label selector", "field selector"] {
+        let outside = Noted::new();
+        let mut sandbox = sandbox(Limits::default(), &outside);
+        let long = Some("a".repeat(4097));
+        let mut selection = selection("a");
+        if which == "label selector" {
+            selection.labels = long
+        } else {
+            selection.fields = long
+        }
+        let error = sandbox.query(deployments("deployments"), selection).await.unwrap().expect_err(which);
+        assert!(error.message.contains(which), "{}", error.message);
+        assert!(outside.calls()[0].starts_with("refused query"), "{:?}", outside.calls());
     }
 }
 
@@ -314,6 +334,17 @@ fn caps_notes() {
     let notes = noted(Limits::default(), &Noted::new(), &[("a", &long)]);
     assert!(notes[0].1.len() <= 1024 && notes[0].1.ends_with('…'));
     assert_eq!(noted(Limits { log: 3, ..Limits::default() }, &Noted::new(), &[("a", "12"), ("b", "1")]).len(), 1);
+}
+
+#[test]
+fn keeps_no_evidence_that_the_journal_has_no_room_for() {
+    let outside = Arc::new(Noted { room: 10, ..Arc::into_inner(Noted::new()).unwrap() });
+    let mut sandbox = sandbox(Limits::default(), &outside);
+    let mut attach =
+        |name: &str, length: usize| sandbox.attach(name.to_owned(), "text/plain".to_owned(), vec![0; length]).unwrap();
+    assert_eq!(attach("a", 6), Ok(()));
+    assert!(attach("b", 5).unwrap_err().contains("no room for attachments"), "what is there already counts");
+    assert_eq!(attach("c", 4), Ok(()));
 }
 
 #[test]

@@ -45,7 +45,7 @@ async fn a_pod_that_is_gone_after_an_unanswered_delete_is_not_recorded_as_gone_b
     let run = stage.run(ungranted(), false).await;
     let now = Change::Delete { object: pod("target"), grace_period_seconds: Some(0), propagation: None };
     let error = stage.gate.change(&run, now).await.expect_err("the second attempt finds nothing");
-    assert_eq!(error.reason, crate::safety::Reason::NotFound);
+    assert_eq!(error.reason, Reason::NotFound);
     assert_eq!(effects(&run), ["unknown"], "{:?}", run.calls());
     assert!(run.calls()[0].detail.contains("got no answer"), "{:?}", run.calls());
 }
@@ -103,7 +103,7 @@ async fn a_pod_that_took_the_targets_name_is_not_handed_out_as_the_target() {
         .expect("valid");
     assert_eq!(stage.simulation.respond(create).await.expect("answered").status(), 201);
     let error = stage.gate.get(&run, &pod("target")).await.expect_err("another pod");
-    assert_eq!(error.reason, crate::safety::Reason::Conflict, "{error:?}");
+    assert_eq!(error.reason, Reason::Conflict, "{error:?}");
 }
 
 #[tokio::test]

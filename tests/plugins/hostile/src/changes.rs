@@ -9,14 +9,14 @@ use crate::reach::POLICY;
 /// None where `behaviour` is not one of these.
 pub fn make(behaviour: &str, target: &ObjectRef, namespace: &str, host: &Host) -> Option<Result<(), ClusterError>> {
     let cluster = host.cluster();
-    let labels = documents::metadata("labels", object([("quarantine", "true".into())]));
+    let labels = documents::metadata("labels", object([("falco-response/quarantine", "true".into())]));
     let policy = kinds::NETWORK_POLICIES.in_namespace(namespace, POLICY);
     let closed = || documents::policy(namespace, POLICY, array([]));
     let pod = || documents::labelled_pod(namespace, &target.name);
     let done = match behaviour {
         "label" => cluster.merge(target, &labels).map(drop),
         "label_by_operations" => {
-            let document = documents::operations("/metadata/labels/quarantine", "true".into());
+            let document = documents::operations("/metadata/labels/falco-response~1quarantine", "true".into());
             cluster.patch(target, &PatchDocument::Operations(document.to_string())).map(drop)
         }
         "label_by_strategy" => cluster.patch(target, &PatchDocument::Strategic(labels.to_string())).map(drop),

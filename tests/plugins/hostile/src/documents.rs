@@ -35,7 +35,7 @@ pub fn labelled_pod(namespace: &str, name: &str) -> Value {
     let metadata = object([
         ("name", name.into()),
         ("namespace", namespace.into()),
-        ("labels", object([("quarantine", "true".into())])),
+        ("labels", object([("falco-response/quarantine", "true".into())])),
     ]);
     object([("apiVersion", "v1".into()), ("kind", "Pod".into()), ("metadata", metadata)])
 }

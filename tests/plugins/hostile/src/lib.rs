@@ -4,6 +4,7 @@
 
 mod burn;
 mod changes;
+mod climb;
 mod documents;
 mod reach;
 

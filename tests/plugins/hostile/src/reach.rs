@@ -3,18 +3,36 @@
 use falco_response_sdk::prelude::*;
 use falco_response_sdk::{LogOptions, PatchDocument};
 
-use crate::{Parameters, burn, changes, documents};
+use crate::{Parameters, burn, changes, climb, documents};
 
 const ALL: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Patch, Verb::Delete];
+/// A list has no name.
+const NAMED: &[Verb] = &[Verb::Get, Verb::Create, Verb::Patch, Verb::Delete];
 pub const POLICY: &str = "falco-emergency-isolation";
 
 pub const PERMISSIONS: &[Permission] = &[
     Permission::core(&["pods", "pods/eviction", "pods/log"], ALL, Scope::Target),
     Permission::core(&["pods", "pods/eviction", "pods/log"], ALL, Scope::Cluster),
-    Permission::core(&["secrets", "configmaps", "namespaces", "nodes"], ALL, Scope::Cluster),
+    Permission::core(&["pods/status", "secrets", "configmaps", "namespaces", "nodes"], ALL, Scope::Cluster),
+    Permission::core(&["serviceaccounts", "events"], ALL, Scope::Cluster),
     Permission::new(&["apps"], &["daemonsets", "deployments", "statefulsets", "replicasets"], ALL, Scope::Cluster),
+    Permission::new(&["apps"], &["deployments/scale"], ALL, Scope::Cluster),
+    Permission::new(&["coordination.k8s.io"], &["leases"], ALL, Scope::Cluster),
+    Permission::new(&["policy"], &["poddisruptionbudgets"], ALL, Scope::Cluster),
+    Permission::new(
+        &["rbac.authorization.k8s.io"],
+        &["rolebindings", "clusterrolebindings", "clusterroles"],
+        ALL,
+        Scope::Cluster,
+    ),
+    Permission::new(
+        &["admissionregistration.k8s.io", "apiextensions.k8s.io"],
+        &["mutatingwebhookconfigurations", "customresourcedefinitions"],
+        ALL,
+        Scope::Cluster,
+    ),
     Permission::new(&["networking.k8s.io"], &["networkpolicies"], ALL, Scope::Cluster),
-    Permission::new(&["networking.k8s.io"], &["networkpolicies"], ALL, Scope::Namespace).named(&[POLICY]),
+    Permission::new(&["networking.k8s.io"], &["networkpolicies"], NAMED, Scope::Namespace).named(&[POLICY]),
 ];
 
 pub fn out(behaviour: &str, request: &Request, parameters: &Parameters, host: &Host) -> Result<(), Failure> {
@@ -91,7 +109,9 @@ pub fn out(behaviour: &str, request: &Request, parameters: &Parameters, host: &H
             cluster.delete(&target, now)?;
             burn::spin();
         }
-        other => match changes::make(other, &target, &namespace, host) {
+        // What it may not read it asks for all the same, and says nothing of it.
+        "peep" => drop(cluster.get(&kinds::SECRETS.in_namespace(&namespace, "database"))),
+        other => match changes::make(other, &target, &namespace, host).or_else(|| climb::make(other, &target, host)) {
             Some(done) => done?,
             None => return Err(Failure::new(["no such behaviour: ", other].concat())),
         },

@@ -31,6 +31,43 @@ fn refuses_what_is_no_object() {
 }
 
 #[test]
+fn reads_logs_beside_the_objects_and_keeps_none_as_one() {
+    let (ambient, clock) = fixed::at("2026-03-01T12:00:00Z");
+    let log = "apiVersion: simulated.falco-response/v1\nkind: PodLog\nmetadata: { name: qi, namespace: production }\n";
+    let text = format!("{CLUSTER}---\n{log}containers: {{ main: \"one\\ntwo\\nthree\\n\" }}\n");
+    let cluster = Cluster { simulation: Simulation::from_yaml(&text, &ambient).unwrap(), clock };
+    assert_eq!(cluster.get(&format!("{QI}/log?tailLines=2")).1, "two\nthree\n");
+    assert_eq!(cluster.get(&format!("{QI}/log?container=main&previous=false")).1, "one\ntwo\nthree\n");
+    assert_eq!(cluster.get(&format!("{QI}/log?previous=true")).0, 400);
+    assert_eq!(cluster.get("/api/v1/namespaces/production/pods/held/log").1, "");
+    assert!(cluster.simulation.objects().iter().all(|object| object["kind"] != "PodLog"));
+    assert!(error(log).contains("manifests.yaml:2: a PodLog needs `containers`"), "{}", error(log));
+    assert!(error(&format!("{log}containers: {{ main: 1 }}\n")).contains("the log of `main` is no text"));
+}
+
+#[test]
+fn an_event_is_about_the_object_of_its_kind_and_name() {
+    let (ambient, clock) = fixed::at("2026-03-01T12:00:00Z");
+    let event = "apiVersion: v1\nkind: Event\nmetadata: { name: qi.1, namespace: production }\n";
+    let text = format!("{CLUSTER}---\n{event}involvedObject: {{ apiVersion: v1, kind: Pod, name: qi }}\n");
+    let cluster = Cluster { simulation: Simulation::from_yaml(&text, &ambient).unwrap(), clock };
+    let events = "/api/v1/namespaces/production/events?fieldSelector=involvedObject.uid%3D";
+    assert_eq!(names(&cluster.get(&format!("{events}{}", cluster.uid(QI))).1), ["qi.1"]);
+    assert!(names(&cluster.get(&format!("{events}another")).1).is_empty());
+}
+
+#[test]
+fn a_container_that_has_not_started_has_no_log() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: { name: a }\nspec: { nodeName: n, containers: [{ name: app, image: a }] }\n";
+    let status = "status: { containerStatuses: [{ name: app, state: { waiting: { reason: ImagePullBackOff } } }] }\n";
+    let (ambient, clock) = fixed::at("2026-03-01T12:00:00Z");
+    let cluster = Cluster { simulation: Simulation::from_yaml(&format!("{pod}{status}"), &ambient).unwrap(), clock };
+    let (code, answer) = cluster.get("/api/v1/namespaces/default/pods/a/log");
+    assert_eq!(code, 400);
+    assert_eq!(answer["message"], "container \"app\" in pod \"a\" is waiting to start: ImagePullBackOff");
+}
+
+#[test]
 fn reads_the_yaml_files_of_a_directory_and_refuses_one_without() {
     let (ambient, _) = fixed::at("2026-03-01T12:00:00Z");
     let dir = tempfile::tempdir().unwrap();

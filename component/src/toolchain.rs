@@ -1,4 +1,4 @@
-//! The compiler's own part in building plugins: whether it has the WebAssembly target, and cargo.
+//! The compiler's own part in building actions: whether it has the WebAssembly target, and cargo.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,14 +36,14 @@ pub fn ensure_target(root: &Path) -> Result<StandardLibrary, String> {
     if has_target(&sysroot) {
         return Ok(StandardLibrary::Installed);
     }
-    println!("installing the target {TARGET}");
+    eprintln!("installing the target {TARGET}");
     let problem = match install(root) {
         Ok(()) if has_target(&sysroot) => return Ok(StandardLibrary::Installed),
         Ok(()) => "rustup installed it for another compiler; is `rustc` rustup's?".to_owned(),
         Err(problem) => problem,
     };
     if sysroot.join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file() {
-        println!("{problem}; building the standard library for {TARGET} from its sources instead");
+        eprintln!("{problem}; building the standard library for {TARGET} from its sources instead");
         return Ok(StandardLibrary::FromSource);
     }
     Err(format!(
@@ -66,7 +66,7 @@ fn sysroot(root: &Path) -> Result<PathBuf, String> {
         .args(["--print", "sysroot"])
         .current_dir(root)
         .output()
-        .map_err(|error| format!("cannot run rustc: {error}"))?;
+        .map_err(|error| format!("cannot run rustc: {error}; install Rust with rustup (https://rustup.rs)"))?;
     if !output.status.success() {
         return Err(format!("rustc --print sysroot: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }

@@ -1,0 +1,199 @@
+//! What one run of an action costs: the sandbox, from a fresh store to its end, without the pipeline around it.
+//!
+//! Each run is a dry one, cleared once before all of them, against a simulated cluster and with a recorder that writes
+//! nothing: what differs between two actions is theirs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Cluster, HarnessError, MOST_MEMORY, SLOTS, Setup};
+use crate::alert::Alert;
+use crate::ambient::Ambient;
+use crate::cluster::simulated::Simulation;
+use crate::plugins::engine::Engine;
+use crate::plugins::manifest::Target;
+use crate::plugins::{End, Limits, Plugins, Request};
+use crate::respond::rules::{Match, Rules};
+use crate::safety::clearance::{Cleared, NotCleared, Question};
+use crate::safety::gate::Gate;
+use crate::safety::identity::Subject;
+use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Recorded, Recorder, Run};
+use crate::telemetry::log::{Format, Log};
+
+/// What has to be loaded, mapped and filled is by then.
+const WARM_UP: usize = 10;
+
+/// The cluster of an author who names none: a Deployment's pod.
+const CLUSTER: &str = r"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: production}
+---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata:
+  name: web-5c6d8
+  namespace: production
+  ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, controller: true}]
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web-5c6d8-2lkjh
+  namespace: production
+  labels: {app: web}
+  ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web-5c6d8, controller: true}]
+spec: {nodeName: node-1, containers: [{name: web, image: registry.example/web}]}
+";
+
+/// What was measured.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Of the component, in bytes.
+    pub size: u64,
+    /// From the file to code that can be run.
+    pub compiled_in: Duration,
+    /// Of each run, sorted.
+    pub times: Vec<Duration>,
+    /// Bytes of linear memory at its largest.
+    pub peak_memory: usize,
+    /// How the last run ended.
+    pub end: End,
+    /// How many calls it made to the cluster.
+    pub calls: usize,
+}
+
+impl Measured {
+    /// The time within which that share of the runs ended.
+    pub fn within(&self, percent: usize) -> Duration {
+        let last = self.times.len().saturating_sub(1);
+        self.times.get(last * percent / 100).copied().unwrap_or_default()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error(transparent)]
+    Harness(#[from] HarnessError),
+    #[error("cannot read {}: {message}", file.display())]
+    Read { file: std::path::PathBuf, message: String },
+    #[error("nothing was run: {0}")]
+    NotCleared(String),
+}
+
+/// Says that it has recorded what it was told.
+struct Nowhere;
+
+impl Recorder for Nowhere {
+    fn intent<'a>(&'a self, _: &'a Identity, _: &'a Intent) -> Recorded<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn result<'a>(&'a self, _: &'a Identity, _: &'a Intent, _: &'a CallRecord) -> Recorded<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// An alert about the pod of [`cluster`].
+pub fn alert() -> Alert {
+    let body = r#"{"output":"A benchmark","priority":"Critical","rule":"Benchmark","time":"2026-01-01T12:00:00Z",
+        "output_fields":{"k8s.ns.name":"production","k8s.pod.name":"web-5c6d8-2lkjh"}}"#;
+    Alert::parse(body.as_bytes()).expect("the alert is a literal")
+}
+
+pub fn cluster(ambient: &Ambient) -> Simulation {
+    Simulation::from_yaml(CLUSTER, ambient).expect("the manifests are a literal")
+}
+
+/// Runs the action in `file` so often.
+///
+/// # Errors
+/// The file is no action, or the target is not cleared for it.
+pub async fn measure(file: &Path, setup: Setup, runs: usize) -> Result<Measured, BenchError> {
+    let size = std::fs::metadata(file)
+        .map_err(|error| BenchError::Read { file: file.to_owned(), message: error.to_string() })?
+        .len();
+    let engine = Engine::new(SLOTS, MOST_MEMORY).map_err(HarnessError::from)?;
+    let started = Instant::now();
+    let limits = Limits { memory: MOST_MEMORY, ..Limits::default() };
+    let plugins = Plugins::load_file(&engine, file, limits).map_err(HarnessError::from)?;
+    let compiled_in = started.elapsed();
+    if let Some(unusable) = plugins.unusable.first() {
+        return Err(HarnessError::Unusable { file: file.to_owned(), reason: unusable.reason.clone() }.into());
+    }
+    let Setup { config, alert, received_at, cluster: Cluster { reader, writer, .. } } = setup;
+    let ambient = super::stage::StageClock::at(received_at).ambient();
+    let plugins = plugins.within(config.plugins.limits.into());
+    let (rules, problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
+    if let Some(problem) = problems.first() {
+        return Err(HarnessError::Rules(problem.message.clone()).into());
+    }
+    let Match::Wanted(rule) = rules.find(&alert) else {
+        return Err(BenchError::NotCleared("no rule takes the alert".to_owned()));
+    };
+    let step = rule.steps.first().expect("a rule has at least one action");
+    let plugin = step.plugin.as_ref().map_err(|why| BenchError::NotCleared(why.clone()))?;
+    let gate = Gate::new(reader, writer.only_dry_runs(), ambient.clone(), None);
+    let alert = Arc::new(alert);
+    let subject = Subject::of(&alert);
+    let question = Question { subject: &subject, received_at, policy: &rules.policy, rule: &rule.scope };
+    let cleared = clear(&question, plugin.manifest.target, &gate).await?;
+    let (log, lines) = Log::memory(&ambient, Format::Json);
+    let (mut times, mut last, mut peak_memory) = (Vec::with_capacity(runs), None, 0);
+    for number in 0..WARM_UP + runs.max(1) {
+        let identity = Identity {
+            event_id: "benchmark".to_owned(),
+            entry_id: "benchmark".to_owned(),
+            action: step.action.clone(),
+            plugin_sha256: plugin.sha256.clone(),
+        };
+        let bounds = Bounds {
+            allowance: None,
+            policy: Arc::clone(&rules.policy),
+            rule: rule.scope.clone(),
+            permissions: step.permissions.clone(),
+            cleared: cleared.clone(),
+            dry_run: true,
+            deadline: tokio::time::Instant::now() + plugin.timeout(rule.timeout),
+        };
+        let run = Arc::new(Run::new(identity, bounds, Arc::new(Nowhere)));
+        let request = Request {
+            event_id: "benchmark".to_owned(),
+            attempt: 1,
+            parameters: step.parameters.clone(),
+            reason: rule.audit_reason.clone(),
+            alert: Arc::clone(&alert),
+            log: log.clone(),
+            witness: None,
+        };
+        let started = Instant::now();
+        let report = plugin.run(request, Arc::clone(&run), gate.clone(), rule.timeout).await;
+        let time = started.elapsed();
+        run.settle().await;
+        if number >= WARM_UP {
+            times.push(time);
+        }
+        peak_memory = report.peak_memory.max(peak_memory);
+        last = Some((report, run.calls().len()));
+        lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    }
+    times.sort_unstable();
+    let (report, calls) = last.expect("there is at least one run");
+    Ok(Measured { size, compiled_in, times, peak_memory, end: report.end, calls })
+}
+
+async fn clear(question: &Question<'_>, target: Target, gate: &Gate) -> Result<Option<Cleared>, BenchError> {
+    let cleared = match target {
+        Target::Pods => question.pod(gate.reader()).await.map(Some),
+        Target::Namespaces => question.namespace().map(Some).map_err(NotCleared::from),
+        Target::None => return Ok(None),
+        Target::Nodes => return Err(BenchError::NotCleared("actions on nodes are not offered".to_owned())),
+    };
+    cleared.map_err(|error| {
+        BenchError::NotCleared(match error {
+            NotCleared::Refused(refusal) => format!("{} ({})", refusal.detail, refusal.check.id()),
+            NotCleared::NoAnswer(error) => error.to_string(),
+        })
+    })
+}
