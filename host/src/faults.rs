@@ -18,28 +18,48 @@ pub(crate) const fn point(_name: &str) {}
 #[cfg(all(feature = "faults", not(test)))]
 pub(crate) use by_name::{choose, is, point, warning};
 
+/// The rules that can be broken.
+#[cfg(any(test, feature = "faults"))]
+pub(crate) const RULES: &[&str] = &[
+    "act_before_intent",
+    "answer_before_commit",
+    "drop_uid",
+    "dry_run_live",
+    "forget_followers",
+    "forget_result",
+    // What a plugin asks is sent as it asks it: no check, no permission, no UID of ours, no dry run.
+    "gate_off",
+    "repeat_unknown",
+];
+
 #[cfg(all(feature = "faults", not(test)))]
 mod by_name {
     use std::net::SocketAddr;
     use std::sync::LazyLock;
 
+    use super::RULES;
+
     const VARIABLE: &str = "FAULT";
     const CRASH: &str = "crash:";
-    /// The rules that can be broken.
-    const RULES: &[&str] = &[
-        "act_before_intent",
-        "answer_before_commit",
-        "drop_uid",
-        "dry_run_live",
-        "forget_followers",
-        "forget_result",
-        // What a plugin asks is sent as it asks it: no check, no permission, no UID of ours, no dry run.
-        "gate_off",
-        "repeat_unknown",
-    ];
     /// Every durable step and every external call; each has a point before it and one after it.
-    const POINTS: &[&str] =
-        &["accept", "intent", "result", "conclude", "followup", "settle", "read", "send", "deliver"];
+    const POINTS: &[&str] = &[
+        "accept",
+        "intent",
+        "result",
+        "conclude",
+        "followup",
+        "settle",
+        "finish",
+        "configure",
+        "notice",
+        "page",
+        "remind",
+        "retain",
+        "read",
+        "send",
+        "deliver",
+        "search",
+    ];
 
     static CHOSEN: LazyLock<Option<String>> =
         LazyLock::new(|| Some(std::env::var_os(VARIABLE)?.to_string_lossy().into_owned()));

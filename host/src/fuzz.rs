@@ -168,7 +168,13 @@ fn what_is_found_is_found_again_and_cut_down() {
     fn breaks(input: &[u8]) -> Result<(), String> {
         if input.windows(2).any(|pair| pair == b"]]") { Err("two brackets".to_owned()) } else { Ok(()) }
     }
-    let reader = Reader { name: "broken", samples: || vec![b"[1, [2], {}]".to_vec()], words: &["]", "x"], takes: |_| true, read: breaks };
+    let reader = Reader {
+        name: "broken",
+        samples: || vec![b"[1, [2], {}]".to_vec()],
+        words: &["]", "x"],
+        takes: |_| true,
+        read: breaks,
+    };
     let found = || catch_unwind(AssertUnwindSafe(|| run(&reader, 7, |number| number < 10_000)));
     let message = |found: std::thread::Result<u64>| *found.expect_err("found").downcast::<String>().expect("a message");
     let first = message(found());

@@ -13,5 +13,6 @@ mod house;
 mod api;
 mod judge;
 mod load;
+mod others;
 mod points;
 mod stage;

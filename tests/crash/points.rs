@@ -10,8 +10,8 @@ use crate::stage::Stage;
 
 const DIES_WITHIN: Duration = Duration::from_secs(60);
 
-/// Before and after every durable step and every external call.
-const POINTS: [&str; 18] = [
+/// Before and after every durable step and every external call of an alert; [`crate::others`] has the rest.
+pub const POINTS: [&str; 18] = [
     "before:accept",
     "after:accept",
     "before:read",
@@ -32,7 +32,7 @@ const POINTS: [&str; 18] = [
     "after:settle",
 ];
 
-fn dies(controller: &Controller) {
+pub fn dies(controller: &Controller) {
     let deadline = Instant::now() + DIES_WITHIN;
     while std::path::Path::new(&format!("/proc/{}/exe", controller.pid())).exists() && !is_zombie(controller.pid()) {
         assert!(Instant::now() < deadline, "it did not come to the point:\n{}", controller.text());

@@ -24,6 +24,8 @@ mod kill;
 mod lane;
 mod leaving;
 mod owners;
+mod plugin_run;
 mod rbac;
 mod rehearsal;
+mod session;
 mod webhooks;

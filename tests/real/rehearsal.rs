@@ -18,15 +18,7 @@ fn rehearsed(namespace: &str, actions: &str, number: usize) -> Option<Vec<String
     let before = versions(cluster, &paths);
     let alert = alerts::about(MINER, namespace, "debug");
     house.post(&alert);
-    let of_alert = |line: &Value| {
-        line["alert_uuid"] == alert["uuid"] && (line.get("outcome").is_some() || line.get("decision").is_some())
-    };
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(15);
-    let mut found = Vec::new();
-    while found.len() < number && std::time::Instant::now() < deadline {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        found = house.controller.lines().into_iter().filter(of_alert).collect();
-    }
+    let found = house.records_of(&alert, number);
     assert_eq!(versions(cluster, &paths), before, "a rehearsal changed the cluster");
     assert!(is_running(&cluster.get(&format!("{}/debug", pods(namespace))).unwrap()));
     let word = |record: &Value, key: &str| record[key].as_str().unwrap_or("-").to_owned();

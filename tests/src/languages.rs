@@ -13,7 +13,8 @@ pub enum Language {
 pub const ALL: [Language; 2] = [Language::Python, Language::JavaScript];
 
 /// What a run that was not asked for the lane says of it, in one line.
-pub const NOT_ASKED: &str = "other languages lane: NOT RUN (cargo xtask languages runs it, where there are Python and Node)";
+pub const NOT_ASKED: &str =
+    "other languages lane: NOT RUN (cargo xtask languages runs it, where there are Python and Node)";
 
 impl Language {
     /// As `plugin new --lang` and the folders have it.

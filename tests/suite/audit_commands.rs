@@ -103,6 +103,21 @@ fn lists_shows_and_exports_beside_a_running_controller() {
 }
 
 #[test]
+fn what_two_replicas_did_to_one_object_counts_once_in_the_report() {
+    // Each has a cluster of its own, in which the pod has the same UID.
+    let replicas = [House::new(), House::new()];
+    let alert = alerts::about(MINER, "production", "debug");
+    let mut report = Command::new(binary().unwrap());
+    report.args(["audit", "report"]);
+    for replica in &replicas {
+        assert_eq!(replica.record_of(&alert)["outcome"], "done");
+        report.arg("--journal").arg(journal(replica));
+    }
+    let text = String::from_utf8(report.output().unwrap().stdout).unwrap();
+    assert!(text.contains("    1     2  kill_pod production done"), "{text}");
+}
+
+#[test]
 fn text_from_an_alert_does_not_reach_a_terminal_as_it_is() {
     let house = House::new();
     let mut alert = alerts::about(MINER, "production", "debug");

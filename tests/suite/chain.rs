@@ -138,11 +138,11 @@ fn a_dry_run_of_all_of_it_changes_nothing_and_keeps_the_evidence() {
 fn words(house: &House, number: usize) -> Vec<String> {
     let alert = alerts::about(MINER, "production", "debug");
     house.post(&alert);
-    let told = |record: &Value| {
+    let told = |record: &serde_json::Value| {
         let word = |key: &str| record[key].as_str().unwrap_or("-").to_owned();
         format!("{} {} {} {}", word("action"), word("outcome"), word("decision"), word("check"))
     };
-    records(house, &alert, number).iter().map(told).collect()
+    house.records_of(&alert, number).iter().map(told).collect()
 }
 
 #[test]
@@ -153,6 +153,7 @@ fn a_dry_chain_is_told_what_a_live_one_would_be_told() {
         ("{action: kill_pod}", "kill_pod - refused already_deleting"),
         ("{action: kill_pod, parameters: {grace_period_seconds: 0}}", "kill_pod - refused pod_absent"),
         ("{action: isolate_namespace}", "kill_pod done - -"),
+        ("{action: label_pod, parameters: {labels: {falco-response/suspect: \"true\"}}}", "kill_pod done - -"),
     ] {
         let actions = format!("    actions: [{first}, {again}, {{action: isolate_namespace}}]\n");
         let plan =
@@ -170,6 +171,7 @@ fn a_dry_chain_is_told_what_a_live_one_would_be_told() {
 fn what_one_alert_rehearsed_another_does_not_see() {
     let house = Plan::new().replace("dryrun: false", "dryrun: true").start();
     for _ in 0..2 {
-        assert_eq!(house.kill("debug")["outcome"], "done");
+        let alert = alerts::about(MINER, "production", "debug");
+        assert_eq!(house.record_of(&alert)["outcome"], "done");
     }
 }

@@ -53,6 +53,23 @@ fn a_page_is_tried_again_until_it_is_taken() {
 }
 
 #[test]
+fn a_killed_pod_that_is_still_there_after_ten_seconds_is_recorded_and_paged() {
+    let alertmanager = Receiver::start(200).unwrap();
+    let held = "apiVersion: v1\nkind: Pod\nmetadata: {name: held, namespace: production, finalizers: [example.com/hold]}\nspec: {nodeName: node-1, containers: [{name: c, image: d}]}\n";
+    let house = Plan::new()
+        .manifests(held)
+        .and(&format!("paging: {{alertmanager: {{url: \"http://{}\"}}}}", alertmanager.address))
+        .start();
+    let sent = std::time::Instant::now();
+    let entry = house.record_of(&alerts::about(MINER, "production", "held"));
+    assert_eq!(entry["outcome"], "done", "the DELETE was accepted: {entry}");
+    let page = alertmanager.wait_for("pod production/held is not confirmed dead on node node-1").expect("it is paged");
+    assert!(sent.elapsed() >= Duration::from_secs(10), "not before its time");
+    assert_eq!(page[0]["annotations"]["event_id"], entry["event_id"]);
+    assert_eq!(house.journal("falco-response-followup")[0]["followup"], "not_confirmed");
+}
+
+#[test]
 fn a_conflict_pages_though_the_action_did_nothing() {
     let alertmanager = Receiver::start(200).unwrap();
     let foreign = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: falco-emergency-isolation, namespace: production}\nspec: {podSelector: {}}\n";
@@ -75,6 +92,23 @@ fn a_plugin_that_gives_up_is_not_quoted_in_the_page() {
     let page = alertmanager.wait_for("hostile").expect("somebody is told");
     assert!(page.to_string().contains("its words are in the record"), "{page}");
     assert!(!page.to_string().contains("no_such_behaviour"), "{page}");
+}
+
+#[test]
+fn a_route_by_rule_holds_for_every_page_about_that_rule() {
+    let (alertmanager, webhook) = (Receiver::start(200).unwrap(), Receiver::start(204).unwrap());
+    let paging = format!(
+        "paging:\n  alertmanager: {{url: \"http://{}\"}}\n  webhook: {{url: \"http://{}/hook\"}}\n  routes: [{{rule: \"{POOL}\", to: [alertmanager]}}]\n",
+        alertmanager.address, webhook.address
+    );
+    let namespaces = "apiVersion: v1\nkind: Namespace\nmetadata: {name: staging}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: production}\n---\n";
+    let foreign = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: falco-emergency-isolation, namespace: production}\nspec: {podSelector: {}}\n";
+    let house = Plan::new().manifests(&format!("{namespaces}{foreign}")).and(&paging).start();
+    house.record_of(&alerts::about(POOL, "staging", "web"));
+    alertmanager.wait_for("kubectl delete networkpolicy").expect("what it did");
+    house.record_of(&alerts::about(POOL, "production", "web"));
+    alertmanager.wait_for("isolate_namespace/production/failed").expect("and where it failed");
+    assert!(webhook.taken().is_empty(), "{:?}", webhook.taken());
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use integration_tests::alerts::{self, MINER};
 use integration_tests::controller::Controller;
+use integration_tests::graylog::Graylog;
 use integration_tests::http;
 use integration_tests::receiver::Receiver;
 use serde_json::Value;
 
-use crate::house::{House, Plan, runbook};
+use crate::house::{self, House, Plan, runbook};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -128,6 +129,51 @@ fn a_configuration_that_cannot_be_read_stops_live_action_and_pages() {
 }
 
 #[test]
+fn a_configuration_swapped_to_nonsense_holds_the_change_of_an_action_under_way() {
+    let graylog = Graylog::start().unwrap();
+    graylog.out_of_order(503);
+    // The action is at its first change, and waits for Graylog to accept its intent.
+    let house = Plan::new()
+        .and(&format!("audit: {{require: graylog, graylog: {{url: \"http://{}/gelf\"}}}}", graylog.address))
+        .and("plugins: {limits: {timeout: 30s}}")
+        .start();
+    let alert = alerts::about(MINER, "production", "debug");
+    house.post(&alert);
+    let deadline = std::time::Instant::now() + WITHIN;
+    while house.journal("falco-response-intent").is_empty() {
+        assert!(std::time::Instant::now() < deadline, "{}", house.controller.text());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    house.write_config("dryrun: false\n  - {");
+    house.wait_for_change("brake", 1);
+    graylog.works_again();
+    let entry = house.wait_for_record(&alert);
+    let ended = (&entry["dry_run"], entry["outcome"].as_str(), entry["failure"].as_str());
+    assert_eq!(ended, (&Value::Bool(false), Some("failed"), Some("denied")), "{entry}");
+    assert!(entry["detail"].as_str().unwrap().contains("the configuration cannot be read"), "{entry}");
+    assert!(house.changes().is_empty(), "{:?}", house.changes());
+    assert_eq!(house.kill("debug")["dry_run"], true);
+}
+
+#[test]
+fn what_became_of_the_configuration_while_nobody_ran_is_on_record_as_well() {
+    let house = Plan::new().replace("dryrun: false", "dryrun: true").start();
+    let House { controller, plan } = house;
+    assert_eq!(controller.terminate().unwrap(), Some(0));
+    let setup = plan.setup();
+    let restart = |text: &str| {
+        std::fs::write(&setup.config, text).unwrap();
+        Controller::start(&setup).unwrap().terminate().unwrap();
+        house::journal(plan.path(), "falco-response-config")
+    };
+    assert_eq!(restart(&dry()), Vec::<Value>::new(), "the same again");
+    let said = restart(&live());
+    let changes: Vec<_> = said.iter().map(|record| (record["change"].as_str(), record["widens"].as_str())).collect();
+    assert_eq!(changes, [(Some("start"), None), (Some("widening"), Some("dry_to_live"))], "{said:?}");
+    assert_eq!(restart(&live()).len(), 2, "once");
+}
+
+#[test]
 fn an_invalid_configuration_that_says_to_act_changes_nothing() {
     let house = Plan::new().start();
     let old = house.kill("debug")["config_sha256"].clone();
@@ -162,7 +208,7 @@ fn a_plugin_file_that_is_replaced_and_a_token_that_is_exchanged_are_taken_withou
     house.wait_for_change("token", 1);
     let alert = alerts::about(MINER, "production", "debug").to_string();
     let status = |token: &str| http::post(house.controller.address, "/alert", token, alert.as_bytes()).unwrap().status;
-    assert_eq!(status(crate::house::TOKEN), 401);
+    assert_eq!(status(house::TOKEN), 401);
     assert_eq!(status("another-token-of-more-than-16-bytes"), 204);
 }
 

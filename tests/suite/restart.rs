@@ -66,6 +66,22 @@ fn an_answered_alert_survives_sigkill_and_is_acted_on_by_the_next_start() {
     assert_eq!(house.journal("falco-automated-response").len(), 1);
 }
 
+#[test]
+fn an_alert_that_comes_again_under_another_id_is_known_after_a_restart() {
+    let house = House::new();
+    let mut alert = alerts::about(MINER, "production", "debug");
+    alert["output_fields"]["k8s.pod.uid"] = "00000000-0000-0000-0000-00000000000a".into();
+    house.record_of(&alert);
+    let House { controller, plan } = house;
+    controller.kill().unwrap();
+    let house = House { controller: Controller::start(&plan.setup()).unwrap(), plan };
+    alert["uuid"] = alerts::unique_uuid().into();
+    house.post(&alert);
+    let metrics = integration_tests::http::get(house.controller.admin_address, "/metrics").unwrap().body;
+    assert!(metrics.contains("alerts_total{result=\"duplicate\"} 1\n"), "{metrics}");
+    assert_eq!(house.journal("falco-response-decision").len(), 1, "one decision, of the first");
+}
+
 /// The journal's last record is the event's first of that type.
 fn cut_chain_after(connection: &rusqlite::Connection, event: &str, log_type: &str) {
     let head: i64 = connection

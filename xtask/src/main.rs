@@ -10,6 +10,7 @@ mod fuzz;
 mod image;
 mod kept;
 mod languages;
+mod load;
 mod plugins;
 mod simulate;
 mod test;
@@ -36,6 +37,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
              its seed
   languages  actions in Python and JavaScript: installs those languages' tools, once, into the user's cache; builds the examples and
              their hostile twins, and runs the tests that hold them against the same in Rust
+  load       measures how many alerts a second are on disk and answered, over 64 connections and over one; of the debug build,
+             or with --release of the release build
   deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
              nothing and says which files differ
   image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         ["simulate", ref arguments @ ..] => simulate::run(&root, arguments),
         ["fuzz", ref arguments @ ..] => fuzz::run(&root, arguments),
         ["languages"] => languages::run(&root),
+        ["load", ref arguments @ ..] => load::run(&root, arguments),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
         ["image", "--release", directory] => image::lay_out(&root, true, Path::new(directory)),

@@ -34,7 +34,7 @@ use core::fmt;
 /// ```
 /// # use falco_response_sdk::json;
 /// let error = json::from_str::<Vec<u16>>("[80, 70000]").unwrap_err();
-/// assert_eq!(error.to_string(), "/1: a number that does not fit");
+/// assert_eq!(error.to_string(), "/1: expected u16");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {

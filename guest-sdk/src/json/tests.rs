@@ -1,4 +1,5 @@
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -192,9 +193,33 @@ fn any_number() -> impl Strategy<Value = String> {
         "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?",
         "[-+]?[0-9]{0,3}\\.?[0-9]{0,3}[eE]?[-+]?[0-9]{0,3}",
         prop::sample::select(
-            &["-0", "-0.0", "0e0", "1e308", "1e309", "-1e999", "5e-324", "1e-999", "9007199254740993", "18446744073709551615",
-                "18446744073709551616", "-9223372036854775808", "-9223372036854775809", "00", "0x1", "1_000", "NaN", "Infinity",
-                "-", "+1", ".5", "5.", "1e", "1e+", "--1"][..]
+            &[
+                "-0",
+                "-0.0",
+                "0e0",
+                "1e308",
+                "1e309",
+                "-1e999",
+                "5e-324",
+                "1e-999",
+                "9007199254740993",
+                "18446744073709551615",
+                "18446744073709551616",
+                "-9223372036854775808",
+                "-9223372036854775809",
+                "00",
+                "0x1",
+                "1_000",
+                "NaN",
+                "Infinity",
+                "-",
+                "+1",
+                ".5",
+                "5.",
+                "1e",
+                "1e+",
+                "--1"
+            ][..]
         )
         .prop_map(Into::into),
     ]
@@ -206,8 +231,10 @@ fn any_string_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         unit.prop_flat_map(|range| range.prop_map(|unit| format!("\\u{unit:04x}"))),
         unit_upper(),
-        prop::sample::select(&["\\n", "\\\"", "\\\\", "\\/", "\\b", "\\f", "\\r", "\\t", "\\x", "\\u12", "\\U0041", "\\"][..])
-            .prop_map(Into::into),
+        prop::sample::select(
+            &["\\n", "\\\"", "\\\\", "\\/", "\\b", "\\f", "\\r", "\\t", "\\x", "\\u12", "\\U0041", "\\"][..]
+        )
+        .prop_map(Into::into),
         any::<char>().prop_map(String::from),
     ];
     prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())

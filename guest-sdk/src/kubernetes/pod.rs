@@ -70,7 +70,8 @@ impl<'a> Pod<'a> {
     /// assert_eq!(names, ["web", "setup"]);
     /// ```
     pub fn containers(self) -> impl Iterator<Item = Container<'a>> {
-        let lists = [("containers", Role::Main), ("initContainers", Role::Init), ("ephemeralContainers", Role::Ephemeral)];
+        let lists =
+            [("containers", Role::Main), ("initContainers", Role::Init), ("ephemeralContainers", Role::Ephemeral)];
         lists.into_iter().flat_map(move |(key, role)| {
             self.pod.at(&["spec", key]).items().iter().map(move |container| {
                 let text = |key| container.at(&[key]).as_str().unwrap_or_default();

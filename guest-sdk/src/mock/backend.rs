@@ -228,7 +228,9 @@ impl Mock {
 impl State {
     /// What a test made of this call, if anything; one that fails a number of times has one less from then on.
     fn failure(&mut self, call: &Call) -> Option<ClusterError> {
-        let of_call = |object: &ObjectRef| ObjectRef { uid: None, ..object.clone() } == ObjectRef { uid: None, ..call.object.clone() };
+        let of_call = |object: &ObjectRef| {
+            ObjectRef { uid: None, ..object.clone() } == ObjectRef { uid: None, ..call.object.clone() }
+        };
         let failing = self.failures.iter_mut().find(|failing| {
             failing.operation == call.operation
                 && failing.times != Some(0)

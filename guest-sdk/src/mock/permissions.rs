@@ -74,7 +74,8 @@ impl Mock {
                 let state = self.state.borrow();
                 let target = self.target.as_ref().and_then(|target| state.store.get(target));
                 let node = target.and_then(|target| target.at(&["spec", "nodeName"]).as_str().map(ToString::to_string));
-                let is_node = object.resource.group.is_empty() && plural(object) == "nodes" && object.namespace.is_none();
+                let is_node =
+                    object.resource.group.is_empty() && plural(object) == "nodes" && object.namespace.is_none();
                 is_node && node.as_ref() == Some(&object.name)
             }
         }

@@ -240,7 +240,9 @@ fn every_error_names_its_place_and_its_remedy() {
         ("verbs and scopes", with("plugins: {grants: {x: [{resources: [pods], verbs: [gett], scope: pod}]}}")),
         (
             "fields",
-            with("plugins: {grants: {x: [{apiGroups: [''], resources: [pods], verbs: [patch], scope: target, fields: [spec., 'a[b]']}]}}"),
+            with(
+                "plugins: {grants: {x: [{apiGroups: [''], resources: [pods], verbs: [patch], scope: target, fields: [spec., 'a[b]']}]}}",
+            ),
         ),
         ("grant without its parts", with("plugins: {grants: {x: [{}], y: z}}")),
         ("URL", with("audit: {graylog: {url: 'graylog:12201'}}")),

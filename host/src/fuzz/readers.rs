@@ -48,10 +48,28 @@ const SECRETS: &[&str] = &[
 ];
 
 pub(super) const READERS: &[Reader] = &[
-    Reader { name: "sdk json", samples: json_samples, words: JSON, takes: |text| sdk_value(text).is_some(), read: sdk_json },
+    Reader {
+        name: "sdk json",
+        samples: json_samples,
+        words: JSON,
+        takes: |text| sdk_value(text).is_some(),
+        read: sdk_json,
+    },
     Reader { name: "alert", samples: alerts, words: JSON, takes: |text| Alert::parse(text).is_ok(), read: alert },
-    Reader { name: "manifest", samples: manifests, words: JSON, takes: |text| manifest::parse(text).is_ok(), read: of_manifest },
-    Reader { name: "configuration", samples: configurations, words: YAML, takes: |text| parsed(text).is_ok(), read: configuration },
+    Reader {
+        name: "manifest",
+        samples: manifests,
+        words: JSON,
+        takes: |text| manifest::parse(text).is_ok(),
+        read: of_manifest,
+    },
+    Reader {
+        name: "configuration",
+        samples: configurations,
+        words: YAML,
+        takes: |text| parsed(text).is_ok(),
+        read: configuration,
+    },
     Reader { name: "cluster's yaml", samples: clusters, words: YAML, takes: |_| true, read: cluster },
     Reader { name: "component", samples: components, words: BINARY, takes: outline::is_component, read: component },
     Reader { name: "redaction", samples: secrets, words: SECRETS, takes: |_| true, read: redaction },
@@ -127,7 +145,8 @@ fn alert(input: &[u8]) -> Result<(), String> {
     match Alert::parse(input) {
         Err(error) => one_line(&error.to_string()),
         Ok(alert) => {
-            let _ = (alert.field("proc.name"), alert.text("k8s.pod.name"), crate::safety::identity::Subject::of(&alert));
+            let _ =
+                (alert.field("proc.name"), alert.text("k8s.pod.name"), crate::safety::identity::Subject::of(&alert));
             if alert.raw().as_bytes() == input { Ok(()) } else { Err("it keeps another text".to_owned()) }
         }
     }
@@ -230,5 +249,9 @@ fn redaction(input: &[u8]) -> Result<(), String> {
             None => return Err(format!("{part:?} did not stand there")),
         }
     }
-    if redacted.count == 0 && redacted.text != text { Err("it changed what it did not count".to_owned()) } else { Ok(()) }
+    if redacted.count == 0 && redacted.text != text {
+        Err("it changed what it did not count".to_owned())
+    } else {
+        Ok(())
+    }
 }

@@ -60,6 +60,8 @@ struct Inner {
     refusals: throttle::Refusals,
     /// Alerts that the inlet has and has not answered for, also those whose sender was told 503 meanwhile.
     offers: Arc<Semaphore>,
+    /// KiB of memory for what is being read, parsed and taken in.
+    room: Arc<Semaphore>,
     stopping: AtomicBool,
 }
 
@@ -74,6 +76,7 @@ impl Intake {
             metrics: metrics.clone(),
             refusals: throttle::Refusals::new(ambient, log),
             offers: Arc::new(Semaphore::new(routes::MAX_OFFERS)),
+            room: Arc::new(Semaphore::new(routes::ROOM / routes::UNIT)),
             stopping: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }

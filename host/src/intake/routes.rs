@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Intake;
 use super::throttle::Kind;
@@ -27,6 +28,12 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// An inlet that hangs must not fill the memory with what it was offered.
 pub const MAX_OFFERS: usize = 1024;
+
+/// For all alerts that are on their way to the inlet, in bytes of memory: a thousand connections with a mebibyte each would
+/// be more than the container has.
+pub const ROOM: usize = 32 << 20;
+/// What is counted of it.
+pub const UNIT: usize = 1 << 10;
 
 /// `/alert`, `/healthz` and `/readyz`.
 pub fn alerts(intake: Intake) -> Router {
@@ -75,10 +82,15 @@ impl Refused {
 
 async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
     intake.inner.tokens.load().admit(request.headers()).map_err(unauthorized)?;
-    let body = read(request.into_body()).await?;
+    let body = request.into_body();
+    let most = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+    let mut room = room(intake, most.unwrap_or(MAX_BODY).min(MAX_BODY))?;
+    let body = read(body).await?;
     let received_at = intake.inner.ambient.now();
     let alert = Alert::parse(&body)
         .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, Kind::Malformed, error.to_string()))?;
+    room.merge(self::room(intake, alert.weight().saturating_sub(body.len()))?);
+    drop(body);
 
     // In a task of its own: an alert that was offered is taken in to the end, even when its sender hangs up.
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
@@ -87,7 +99,7 @@ async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
     };
     let inlet = intake.inner.inlet.clone();
     let offer = tokio::spawn(async move {
-        let _place = place;
+        let _held = (place, room);
         inlet.offer(alert, received_at).await
     });
     match tokio::time::timeout(OFFER_TIMEOUT, offer).await {
@@ -101,6 +113,15 @@ async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
         Ok(Err(_panicked)) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in failed")),
         Err(_elapsed) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in takes too long")),
     }
+}
+
+/// Memory for so many bytes.
+fn room(intake: &Intake, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
+    let units = u32::try_from(bytes / UNIT + 1).unwrap_or(u32::MAX);
+    intake.inner.room.clone().try_acquire_many_owned(units).map_err(|_| {
+        let reason = "too much is being taken in at once";
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Overloaded, reason)
+    })
 }
 
 fn unauthorized(refusal: Refusal) -> Refused {

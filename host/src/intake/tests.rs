@@ -267,6 +267,40 @@ async fn an_inlet_that_hangs_is_not_offered_more_and_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_in_takes_a_bounded_part_of_the_memory() {
+    let setup = setup(Inbox { gate: Some(Notify::new()), ..Inbox::default() });
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut alert: Value = serde_json::from_slice(ALERT).unwrap();
+        change(&mut alert);
+        alert.to_string()
+    };
+    let long = with(&|alert| alert["output"] = "x".repeat(900_000).into());
+    let many = with(&|alert| (0..60_000).for_each(|number| alert["output_fields"][number.to_string()] = 0.into()));
+    assert!(many.len() < MAX_BODY, "{}", many.len());
+    for (body, most) in [(long, 32), (many, 5)] {
+        let senders: Vec<_> =
+            (0..40).map(|_| tokio::spawn(alerts(setup.intake.clone()).oneshot(post(body.clone())))).collect();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let (status, text, _) = setup.send(post(body.clone())).await;
+        assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "too much is being taken in at once\n"));
+        let mut waited = 0;
+        let begun = tokio::time::Instant::now();
+        for sender in senders {
+            let answer = sender.await.unwrap().unwrap();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            let text = answer.into_body().collect().await.unwrap().to_bytes();
+            waited += usize::from(text.starts_with(b"taking the alert in takes too long"));
+        }
+        assert!((1..=most).contains(&waited) && begun.elapsed() < Duration::from_secs(60), "{waited}");
+        // There is room again once they are taken.
+        for _ in 0..waited {
+            setup.inbox.gate.as_ref().unwrap().notify_one();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sender_that_hangs_up_does_not_stop_its_alert() {
     let setup = setup(Inbox { gate: Some(Notify::new()), ..Inbox::default() });
     let answer = tokio::time::timeout(Duration::from_secs(1), setup.send(post(ALERT))).await;

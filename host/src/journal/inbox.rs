@@ -7,14 +7,17 @@ use serde_json::{Map, Value};
 use super::store::{json, log_type, read_error, timestamp};
 use super::{JournalError, LogType, NewAlert, Unfinished, UnfinishedIntent};
 
-pub(super) const UNFINISHED: &str =
-    "SELECT id, event_id, alert_uuid, received_at, body FROM inbox WHERE finished = 0 AND id > ?1 ORDER BY id LIMIT ?2";
-pub(super) const UNFINISHED_ONE: &str =
-    "SELECT id, event_id, alert_uuid, received_at, body FROM inbox WHERE finished = 0 AND event_id = ?1";
+pub(super) const UNFINISHED: &str = "
+    SELECT id, event_id, alert_uuid, received_at, body, fingerprint
+    FROM inbox WHERE finished = 0 AND id > ?1 ORDER BY id LIMIT ?2";
+pub(super) const UNFINISHED_ONE: &str = "
+    SELECT id, event_id, alert_uuid, received_at, body, fingerprint
+    FROM inbox WHERE finished = 0 AND event_id = ?1";
 pub(super) const RECORDS: &str = "SELECT log_type, entry_id, body FROM chain WHERE event_id = ?1 ORDER BY seq";
 const ENTRY: &str = "SELECT body FROM chain WHERE entry_id = ?1 AND log_type = ?2 ORDER BY seq LIMIT 1";
-const ACCEPT: &str = "INSERT INTO inbox (event_id, alert_uuid, received_at, body) VALUES (?1, ?2, ?3, ?4)
-     ON CONFLICT (alert_uuid) DO NOTHING";
+const ACCEPT: &str = "
+    INSERT INTO inbox (event_id, alert_uuid, received_at, body, fingerprint) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT (alert_uuid) DO NOTHING ON CONFLICT (fingerprint) WHERE fingerprint IS NOT NULL DO NOTHING";
 pub(super) const FINISH: &str = "UPDATE inbox SET finished = 1, body = '' WHERE event_id = ?1";
 
 /// Whether the alert was new.
@@ -23,7 +26,8 @@ pub(super) fn accept(connection: &Connection, alert: &NewAlert) -> rusqlite::Res
         alert.event_id,
         alert.alert_uuid,
         alert.received_at.to_string(),
-        alert.body
+        alert.body,
+        alert.fingerprint
     ])?;
     Ok(inserted == 1)
 }
@@ -47,13 +51,14 @@ fn read(connection: &Connection, sql: &str, which: impl Params) -> Result<Vec<Un
     let alerts = statement
         .query_map(which, |row| {
             let (received_at, body): (String, String) = (row.get(3)?, row.get(4)?);
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, received_at, body))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, received_at, body, row.get(5)?))
         })
         .map_err(read_error)?;
     let mut found = Vec::new();
     for alert in alerts {
-        let (position, event_id, alert_uuid, received_at, body) = alert.map_err(read_error)?;
-        let alert = NewAlert { event_id, alert_uuid, received_at: timestamp(&received_at)?, body: body.into() };
+        let (position, event_id, alert_uuid, received_at, body, fingerprint) = alert.map_err(read_error)?;
+        let received_at = timestamp(&received_at)?;
+        let alert = NewAlert { event_id, alert_uuid, fingerprint, received_at, body: body.into() };
         found.push(with_records(&snapshot, position, alert)?);
     }
     Ok(found)

@@ -18,6 +18,7 @@ mod schema;
 mod soundness;
 mod store;
 mod verify;
+mod wal;
 mod writer;
 
 use std::path::PathBuf;
@@ -99,7 +100,7 @@ pub struct Record {
 /// One durable step. A batch of them is one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// A new alert that a rule wants. One whose `alert_uuid` is known already is not stored again.
+    /// A new alert that a rule wants. One whose `alert_uuid` or `fingerprint` is known already is not stored again.
     Accept(NewAlert),
     Record(Record),
     /// Hands the batch's latest record to `destination` (`graylog`).
@@ -127,6 +128,10 @@ pub enum Write {
         entry_id: String,
         by: Timestamp,
     },
+    /// What is in force from now on, in the controller's own words; see [`Journal::configuration`].
+    Configure {
+        in_force: String,
+    },
     /// Somebody was told that the entry's annotation is overdue.
     Reminded {
         entry_id: String,
@@ -137,6 +142,8 @@ pub enum Write {
 pub struct NewAlert {
     pub event_id: String,
     pub alert_uuid: Option<String>,
+    /// The same for the same event, delivered under another id.
+    pub fingerprint: Option<String>,
     pub received_at: Timestamp,
     /// Verbatim.
     pub body: Arc<str>,

@@ -9,7 +9,7 @@ use super::chain::{Head, Row};
 use super::schema::{self, Found};
 use super::store::{read_error, rows_after};
 use super::verify::{self, Ends, Finding, Verified};
-use super::{JournalError, LogType, soundness};
+use super::{JournalError, LogType, soundness, wal};
 
 /// How many records are in memory at once.
 const PAGE: i64 = 512;
@@ -38,7 +38,12 @@ impl Reader {
         let sqlite = |error: rusqlite::Error| soundness::opening(path, &error);
         let connection = soundness::read_only(path).map_err(sqlite)?;
         let version = match schema::identify(&connection, path)? {
-            Found::Nothing => return Err(failed("it is empty: nothing was ever written to it".to_owned())),
+            // Or what was written cannot be read.
+            Found::Nothing => {
+                let nothing = || failed("it is empty: nothing was ever written to it".to_owned());
+                let damage = wal::damage(path).ok().flatten();
+                return Err(damage.map_or_else(nothing, |what| soundness::damaged(path, what)));
+            }
             Found::Journal { version } => version,
         };
         // One moment for everything that is read, however long a controller writes beside us.
@@ -68,6 +73,9 @@ impl Reader {
         if verified.findings.is_empty() {
             verified.findings.extend(verify::attachments(&self.connection)?);
         }
+        let log = wal::damage(&self.path)
+            .map_err(|error| JournalError::Read(format!("cannot read the write-ahead log: {error}")))?;
+        verified.findings.extend(log.map(Finding::File));
         let mut statement = self.connection.prepare("PRAGMA integrity_check(10)").map_err(read_error)?;
         let said = statement.query_map([], |row| row.get::<_, String>(0)).map_err(read_error)?;
         for line in said {

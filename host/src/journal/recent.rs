@@ -8,36 +8,42 @@ use super::store::{json, log_type, read_error};
 use super::{JournalError, LogType, Record};
 
 const ROWS: &str = "SELECT log_type, event_id, entry_id, body FROM chain ORDER BY seq DESC";
-/// However busy it was: a start does not read for minutes.
-const MOST: usize = 100_000;
+/// However busy it was: a start reads for some seconds at most.
+const MOST: usize = 2_000_000;
+/// How often the time is looked at between records that nobody wants. A flood of decisions must neither take long nor
+/// hide what came before it.
+const STRIDE: usize = 256;
 /// Times are cut to whole seconds, and written a moment after they were taken.
 const SLACK: SignedDuration = SignedDuration::from_secs(5);
 
-/// The records since about `since` that are `wanted`, oldest first. An entry can speak of a time long before it was
-/// written; all others are written when they say, and the first of them that is too old ends the search.
+/// The records since about `since` that are `wanted`, by their type and their text, oldest first. An entry can speak of a
+/// time long before it was written; all others are written when they say, and the first of them that is too old ends the
+/// search.
 pub(super) fn since(
     connection: &Connection,
     since: Timestamp,
-    wanted: impl Fn(&Record) -> bool,
+    wanted: impl Fn(LogType, &str) -> bool,
 ) -> Result<Vec<Record>, JournalError> {
     let mut statement = connection.prepare_cached(ROWS).map_err(read_error)?;
-    let rows = statement
-        .query_map([], |row| {
-            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, Option<String>>(2)?, row.get::<_, String>(3)?))
-        })
-        .map_err(read_error)?;
+    let mut rows = statement.query([]).map_err(read_error)?;
     let oldest = since.saturating_sub(SLACK).unwrap_or(Timestamp::MIN);
     let mut found = Vec::new();
-    for row in rows.take(MOST) {
-        let (kind, event_id, entry_id, body) = row.map_err(read_error)?;
-        let body: Map<String, Value> = json(&body)?;
-        let record = Record { log_type: log_type(&kind)?, event_id, entry_id, body };
-        let written = record.body.get("timestamp").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        if record.log_type != LogType::Entry && written.is_some_and(|written: Timestamp| written < oldest) {
+    for number in 0..MOST {
+        let Some(row) = rows.next().map_err(read_error)? else { break };
+        let text = |index: usize| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
+        let (kind, body) = (log_type(text(0).map_err(read_error)?)?, text(3).map_err(read_error)?);
+        let wanted = wanted(kind, body);
+        if !wanted && !number.is_multiple_of(STRIDE) {
+            continue;
+        }
+        let body: Map<String, Value> = json(body)?;
+        let written = body.get("timestamp").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        if kind != LogType::Entry && written.is_some_and(|written: Timestamp| written < oldest) {
             break;
         }
-        if wanted(&record) {
-            found.push(record);
+        if wanted {
+            let (event_id, entry_id) = (row.get(1).map_err(read_error)?, row.get(2).map_err(read_error)?);
+            found.push(Record { log_type: kind, event_id, entry_id, body });
         }
     }
     found.reverse();

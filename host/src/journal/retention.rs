@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::store::{Refusal, append};
 use super::{Bounds, LogType, Record, outbox};
 use crate::ambient::Ambient;
+use crate::faults;
 
 /// How many records, alerts or pages go in one step at most.
 const STEP: u16 = 256;
@@ -70,7 +71,9 @@ fn in_transaction(connection: &mut Connection, ambient: &Ambient, bounds: &Bound
     }
     // Without a change, nothing reaches the disk.
     if removed {
-        transaction.commit()?
+        faults::point("before:retain");
+        transaction.commit()?;
+        faults::point("after:retain");
     } else {
         transaction.rollback()?
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{JournalError, chain, soundness};
 use crate::ambient::Ambient;
@@ -81,7 +81,8 @@ CREATE INDEX attachments_entry ON attachments (entry_id, id);
 ";
 
 /// Each makes a file of one version a file of the next; the first, of version 1. Never changed once released.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 -- The last record that retention removed, and the record that says so; 0 and null while it has removed none.
 ALTER TABLE meta ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE meta ADD COLUMN pruned_hash TEXT;
@@ -93,7 +94,15 @@ CREATE TABLE due (
     reminded INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX due_deadline ON due (deadline, reminded);
-"];
+",
+    "
+-- An alert that is delivered again under another id is known by it.
+ALTER TABLE inbox ADD COLUMN fingerprint TEXT;
+CREATE UNIQUE INDEX inbox_fingerprint ON inbox (fingerprint) WHERE fingerprint IS NOT NULL;
+-- What was last in force, for the next start to compare itself with.
+ALTER TABLE meta ADD COLUMN configuration TEXT;
+",
+];
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +150,13 @@ pub(super) fn open(path: &Path, ambient: &Ambient, waits: Waits) -> Result<Conne
     };
     let steps = usize::try_from(from - 1).map_or(&[][..], |done| &MIGRATIONS[done.min(MIGRATIONS.len())..]);
     for migration in steps {
-        transaction.execute_batch(migration).map_err(sqlite)?;
+        transaction.execute_batch(migration).map_err(|error| match error.sqlite_error_code() {
+            // A statement that does not fit: the tables are not those of the version that the file names.
+            None | Some(ErrorCode::Unknown) => {
+                soundness::damaged(path, format!("its tables are not those of schema version {from}: {error}"))
+            }
+            Some(_) => sqlite(error),
+        })?;
     }
     if from < VERSION {
         transaction.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;

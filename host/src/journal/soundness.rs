@@ -1,5 +1,6 @@
 //! Whether a file that is about to be opened is whole, as far as that can be told in bounded time. What is not is
-//! refused and left as it is: SQLite would go on with the part that it can read.
+//! refused and left as it is: SQLite would go on with the part that it can read. The same holds for the write-ahead log
+//! beside it ([`super::wal`]).
 //!
 //! A small file is read whole: SQLite's own check of its pages, and the chain from its first record. Of a larger one,
 //! only its length and the last records of the chain; `audit verify` reads the rest.
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema::{self, Found};
-use super::{JournalError, verify};
+use super::{JournalError, verify, wal};
 
 /// Files up to this size are read whole: some tens of milliseconds.
 const WHOLE: i64 = 16 << 20;
@@ -29,9 +30,19 @@ pub(super) fn check(path: &Path, created: bool) -> Result<(), JournalError> {
         return if created { Ok(()) } else { new(path) };
     }
     let sqlite = |error: rusqlite::Error| opening(path, &error);
+    // Before SQLite reads it, and takes what it cannot read for the traces of a crash.
+    match wal::damage(path) {
+        Ok(None) => {}
+        Ok(Some(what)) => return Err(damaged(path, what)),
+        Err(error) => return Err(opening_failed(path, format!("cannot read its write-ahead log: {error}"))),
+    }
     let connection = read_only(path).map_err(sqlite)?;
     let version = match schema::identify(&connection, path)? {
-        // A program that stopped while it created the file.
+        // A program that stopped while it created the file; not one that had come so far as to lock it.
+        Found::Nothing if fs::metadata(beside(path, ".lock")).is_ok() => {
+            let what = "it holds nothing, and a controller has worked with it before: its write-ahead log is lost";
+            return Err(damaged(path, what.to_owned()));
+        }
         Found::Nothing => return Ok(()),
         Found::Journal { version } => version,
     };

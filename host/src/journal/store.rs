@@ -291,6 +291,9 @@ fn batch(connection: &Connection, ambient: &Ambient, writes: &[Write]) -> Result
                     .execute(params![entry_id, name, media_type, sha256, content])?;
             }
             Write::Finish { event_id } => inbox::finish(connection, event_id)?,
+            Write::Configure { in_force } => {
+                connection.prepare_cached("UPDATE meta SET configuration = ?1")?.execute([in_force])?;
+            }
             Write::Due { entry_id, by } => due::expect(connection, entry_id, *by)?,
             Write::Reminded { entry_id } => due::reminded(connection, entry_id)?,
         }

@@ -62,6 +62,7 @@ fn accept(event_id: &str, alert_uuid: Option<&str>) -> Write {
     Write::Accept(NewAlert {
         event_id: event_id.into(),
         alert_uuid: alert_uuid.map(Into::into),
+        fingerprint: None,
         received_at: "2026-11-24T01:59:59.123456789Z".parse().unwrap(),
         body: format!(r#"{{"rule":"{event_id}"}}"#).into(),
     })
@@ -145,6 +146,26 @@ fn an_alert_that_is_known_is_counted_and_not_stored_even_when_it_is_finished() {
     let body: String =
         connection.query_row("SELECT body FROM inbox WHERE event_id = 'event-1'", [], |row| row.get(0)).unwrap();
     assert_eq!(body, "", "a finished alert's text is not kept");
+}
+
+#[test]
+fn an_alert_under_another_id_is_known_by_its_fingerprint_also_after_a_restart() {
+    let place = place();
+    let of = |event_id: &str, uuid: &str, fingerprint: &str| {
+        let Write::Accept(alert) = accept(event_id, Some(uuid)) else { unreachable!() };
+        vec![Write::Accept(NewAlert { fingerprint: Some(fingerprint.to_owned()), ..alert })]
+    };
+    let mut store = place.store();
+    // Two at the same time are in one transaction.
+    let answers = store.commit(&[of("event-1", "a", "same"), of("event-2", "b", "same")]);
+    assert_eq!(answers.into_iter().map(|answer| answer.unwrap().duplicates).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(store.unfinished().unwrap()[0].alert.fingerprint.as_deref(), Some("same"));
+    ok(&mut store, vec![Write::Finish { event_id: "event-1".into() }]);
+    drop(store);
+    let mut store = place.store();
+    assert_eq!(ok(&mut store, of("event-3", "c", "same")).duplicates, 1);
+    assert_eq!(ok(&mut store, of("event-4", "a", "other")).duplicates, 1);
+    assert_eq!(ok(&mut store, of("event-5", "d", "other")).duplicates, 0);
 }
 
 #[test]
@@ -285,6 +306,28 @@ fn a_change_in_the_file_a_cut_and_a_gap_are_found() {
         ok(&mut store, vec![entry(4)]);
         assert_eq!(store.verify().unwrap().unwrap_err(), chain::Broken { seq, fault }, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn what_was_announced_is_found_behind_a_flood_of_decisions_and_no_further_than_asked() {
+    let place = place();
+    let at = |second: i64| (place.ambient.now() + jiff::SignedDuration::from_secs(second)).to_string();
+    let of = |log_type, number: i64, second| {
+        record(log_type, "event", Some("entry"), json!({"timestamp": at(second), "number": number, "check": "stale"}))
+    };
+    let mut store = place.store();
+    ok(&mut store, vec![of(LogType::Intent, 1, -600), of(LogType::Intent, 2, 0)]);
+    // More than were once looked at.
+    for batch in 0..11 {
+        ok(&mut store, (0..10_000).map(|number| of(LogType::Decision, number, batch)).collect());
+    }
+    ok(&mut store, vec![of(LogType::Intent, 3, 12)]);
+    drop(store);
+    let journal = place.journal();
+    let since = place.ambient.now() - jiff::SignedDuration::from_secs(60);
+    let found = journal.recent(since, |log_type, _| log_type == LogType::Intent).await.unwrap();
+    let numbers: Vec<_> = found.iter().map(|record| record.body["number"].as_i64()).collect();
+    assert_eq!(numbers, [Some(2), Some(3)]);
 }
 
 #[test]

@@ -210,6 +210,16 @@ impl Journal {
         self.read(move |connection| Ok((due::late(connection, now, limit)?, due::count(connection, now)?))).await
     }
 
+    /// What was last said to be in force; none in a journal that was not told yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn configuration(&self) -> Result<Option<String>, JournalError> {
+        let sql = "SELECT configuration FROM meta WHERE id = 1";
+        self.read(move |connection| connection.query_row(sql, [], |row| row.get(0)).map_err(super::store::read_error))
+            .await
+    }
+
     /// The bodies of an entry, as the chain has it; none where there is no such entry.
     ///
     /// # Errors
@@ -222,14 +232,14 @@ impl Journal {
         self.read(move |connection| inbox::entry(connection, &entry_id)).await
     }
 
-    /// The records since about `since` that are `wanted`, oldest first.
+    /// The records since about `since` that are `wanted`, by their type and their text, oldest first.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub async fn recent(
         &self,
         since: Timestamp,
-        wanted: impl Fn(&Record) -> bool + Send + 'static,
+        wanted: impl Fn(LogType, &str) -> bool + Send + 'static,
     ) -> Result<Vec<Record>, JournalError> {
         self.read(move |connection| recent::since(connection, since, wanted)).await
     }
@@ -455,6 +465,7 @@ fn crash_point(when: &str, work: &Work) {
         let record = |write: &Write| matches!(write, Write::Record(record) if record.log_type == wanted);
         matches!(work, Work::Batch(writes) if writes.iter().any(record))
     };
+    let holds = |wanted: fn(&Write) -> bool| matches!(work, Work::Batch(writes) if writes.iter().any(wanted));
     let what = match work {
         Work::Settle { .. } => "settle",
         Work::Batch(writes) if writes.iter().any(|write| matches!(write, Write::Accept(_))) => "accept",
@@ -463,6 +474,11 @@ fn crash_point(when: &str, work: &Work) {
         Work::Batch(_) if is(LogType::Intent) => "intent",
         Work::Batch(_) if is(LogType::Result) => "result",
         Work::Batch(_) if is(LogType::Followup) => "followup",
+        Work::Batch(_) if holds(|write| matches!(write, Write::Configure { .. })) => "configure",
+        Work::Batch(_) if is(LogType::Config) => "notice",
+        Work::Batch(_) if holds(|write| matches!(write, Write::Reminded { .. })) => "remind",
+        Work::Batch(_) if holds(|write| matches!(write, Write::Send { .. })) => "page",
+        Work::Batch(_) if holds(|write| matches!(write, Write::Finish { .. })) => "finish",
         Work::Batch(_) => return,
     };
     faults::point(&format!("{when}:{what}"));

@@ -1,5 +1,8 @@
 //! The same alert delivered again: Falcosidekick mints a `uuid` for each delivery, but the same rule about the same pod
-//! at the same nanosecond is the same event of Falco's. What has a `uuid` that is known is found by the journal.
+//! at the same nanosecond is the same event of Falco's.
+//!
+//! The journal knows both, and is the one that decides. What is remembered here spares it a flood of repetitions, which
+//! then neither wait nor count among what waits.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::alert::Alert;
+use crate::hex::hex;
 
 /// Longer than an alert is fresh.
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
@@ -34,12 +38,17 @@ impl Duplicates {
         if known.len() >= MOST {
             known.retain(|_, at| now.duration_since(*at).abs() < REMEMBERED);
         }
-        // A flood of alerts is not to fill the memory; what it drives out is folded later, or finds the pod gone.
+        // A flood of alerts is not to fill the memory; what it drives out is still known to the journal.
         if known.len() >= MOST {
             known.clear();
         }
         known.insert(key, now);
     }
+}
+
+/// By which the journal knows the alert.
+pub(super) fn fingerprint(alert: &Alert) -> Option<String> {
+    key(alert).map(|key| hex(&key))
 }
 
 /// None for an alert without the pod's UID: a name proves little, and the queue folds what comes together anyway.

@@ -70,7 +70,8 @@ pub struct Derived {
 /// many attachments there are.
 pub fn derive(calls: &[CallRecord], end: &End, kept: usize) -> Derived {
     let mut derived = first_that_holds(calls, end, kept);
-    let refused: Vec<_> = calls.iter().filter(|call| matches!(call.effect, Effect::Denied(Some(_)))).map(told).collect();
+    let refused: Vec<_> =
+        calls.iter().filter(|call| matches!(call.effect, Effect::Denied(Some(_)))).map(told).collect();
     if let Some(first) = refused.first().filter(|first| !derived.detail.contains(first.as_str())) {
         let more = if refused.len() > 1 { format!(", and {} more", refused.len() - 1) } else { String::new() };
         derived.detail.push_str(&format!("; {first}{more}"));

@@ -31,6 +31,8 @@ use crate::telemetry::log::Level;
 /// An accepted alert on its way.
 pub(super) struct Job {
     pub event: Event,
+    /// What its first step was concluded under: a list of actions that has begun ends as it began.
+    begun_under: Option<Arc<Rules>>,
     /// The first step that is not concluded.
     pub next_step: usize,
     /// How often the cluster gave no answer.
@@ -51,6 +53,7 @@ impl Job {
     pub fn new(event: Event, next_step: usize) -> Self {
         Self {
             event,
+            begun_under: None,
             next_step,
             attempts: 0,
             runs: 0,
@@ -96,10 +99,14 @@ struct Conclusion {
 
 impl Inner {
     pub(super) async fn handle(self: &Arc<Self>, job: &mut Job) -> Handled {
-        let rules = self.rules.load_full();
+        let rules = job.begun_under.clone().unwrap_or_else(|| self.rules.load_full());
         let Match::Wanted(rule) = rules.find(&job.event.alert) else {
-            return self.unwanted_by_now(job).await;
+            return self.nothing_left(job, "is wanted by no rule any more").await;
         };
+        if job.next_step >= rule.steps.len() {
+            // The configuration had more actions for it when the last run ended.
+            return self.nothing_left(job, "has no action left in its rule").await;
+        }
         while let Some(step) = rule.steps.get(job.next_step) {
             if self.is_stopping() {
                 return Handled::Later;
@@ -110,16 +117,19 @@ impl Inner {
                 Stepped::Later => return Handled::Later,
                 Stepped::Behind => return Handled::Behind,
                 Stepped::Badly if on_failure_stop => return Handled::Finished,
-                Stepped::Well | Stepped::Badly => job.next_step += 1,
+                Stepped::Well | Stepped::Badly => {
+                    job.next_step += 1;
+                    job.begun_under = Some(Arc::clone(&rules));
+                }
             }
         }
         Handled::Finished
     }
 
-    /// Accepted under a configuration that wanted it; this one does not.
-    async fn unwanted_by_now(&self, job: &Job) -> Handled {
+    /// Accepted under a configuration that had something to do about it; this one has not.
+    async fn nothing_left(&self, job: &Job, why: &str) -> Handled {
         let fields = super::record::fields([("event_id", job.event.id.as_str().into())]);
-        self.log.line(Level::Warn, "an accepted alert is wanted by no rule any more; nothing is done", &fields);
+        self.log.line(Level::Warn, &format!("an accepted alert {why}; nothing is done"), &fields);
         self.persist(vec![Write::Finish { event_id: job.event.id.clone() }]).await;
         Handled::Finished
     }

@@ -13,14 +13,14 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::pipeline::{Handled, Job};
 use super::rules::Match;
-use super::{Event, Inner, Responder};
+use super::{Event, Inner, Responder, duplicates};
 use crate::alert::Alert;
 use crate::faults;
 use crate::intake::{Inlet, Turned};
 use crate::journal::{NewAlert, Write};
 
-/// Beyond this many alerts that wait, or this many bytes of them, new ones are turned away; all are on disk as well. An
-/// alert is 2 KiB as a rule, and may be 1 MiB.
+/// Beyond this many alerts that wait, or this many bytes of memory for them, new ones are turned away; all are on disk as
+/// well. An alert is 2 KiB as a rule, and may be 1 MiB, which takes much more once it is read.
 const MOST_WAITING: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
 
@@ -53,7 +53,7 @@ pub(super) struct Queue {
     places: Arc<Semaphore>,
     /// Alerts and followers that are not done.
     open: AtomicUsize,
-    /// Of the bodies of those alerts.
+    /// What those alerts weigh.
     bytes: AtomicUsize,
     changed: Notify,
     stopping: watch::Sender<bool>,
@@ -152,7 +152,7 @@ impl Inner {
     /// Runs an accepted alert in the background, as soon as there is a place.
     pub(super) fn enqueue(self: &Arc<Self>, mut job: Job) {
         let inner = Arc::clone(self);
-        let busy = self.busy_with(job.event.alert.raw().len());
+        let busy = self.busy_with(job.event.alert.weight());
         tokio::spawn(async move {
             loop {
                 let Ok(place) = inner.queue.places.acquire().await else { break };
@@ -267,6 +267,7 @@ impl Responder {
         let new = NewAlert {
             event_id: event.id.clone(),
             alert_uuid: event.alert.uuid.clone(),
+            fingerprint: duplicates::fingerprint(&event.alert),
             received_at,
             body: Arc::clone(event.alert.raw()),
         };

@@ -172,7 +172,7 @@ impl About<'_> {
             ("event_id", json!(self.event.id)),
             ("alert_uuid", json!(self.event.alert.uuid)),
             ("entry_id", json!(identity.entry_id)),
-            ("action_id", json!(action_id(&self.rules.cluster_name, self.action, &changed_object(calls, cleared)))),
+            ("action_id", json!(action_id(&self.rules.cluster_name, self.action, &self.object_of(calls, cleared)))),
             ("outcome", json!(derived.outcome.as_str())),
             ("failure", json!(derived.outcome.failure())),
             ("changed", json!(derived.changed)),
@@ -200,6 +200,11 @@ impl About<'_> {
             entry_id: Some(identity.entry_id.clone()),
             body,
         }
+    }
+
+    /// What the action was about: an object, or else the alert, so that two alerts without one are two actions.
+    fn object_of(&self, calls: &[CallRecord], cleared: Option<&Cleared>) -> String {
+        changed_object(calls, cleared).unwrap_or_else(|| self.event.id.clone())
     }
 
     /// How a kill ended, after its entry.
@@ -293,7 +298,7 @@ fn annotations(report: &Report, redaction: &Redaction) -> (Map<String, Value>, u
 
 /// The UID of the target, where that changed; else of the first object that did; else of the first that was to be, and
 /// was as wished already; else the target's; else its name. So two replicas of which one comes too late say the same.
-fn changed_object(calls: &[CallRecord], cleared: Option<&Cleared>) -> String {
+fn changed_object(calls: &[CallRecord], cleared: Option<&Cleared>) -> Option<String> {
     let changed = || calls.iter().filter(|call| matches!(call.effect, Effect::Changed | Effect::Unknown));
     let changed = changed().filter(|call| call.is_target).chain(changed()).find_map(|call| call.uid.as_ref());
     let other = || {
@@ -304,7 +309,7 @@ fn changed_object(calls: &[CallRecord], cleared: Option<&Cleared>) -> String {
         cleared
             .map(|cleared| cleared.object.uid.as_ref().map_or_else(|| cleared.object.to_string(), ToString::to_string))
     };
-    changed.or_else(other).map(ToString::to_string).or_else(target).unwrap_or_default()
+    changed.or_else(other).map(ToString::to_string).or_else(target)
 }
 
 pub fn fields<const N: usize>(list: [(&str, Value); N]) -> Map<String, Value> {

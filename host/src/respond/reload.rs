@@ -11,7 +11,7 @@ use crate::telemetry::log::Level;
 /// Something about the configuration that belongs on record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// `reload`, `rejected`, `widening`, `brake`, `brake_off`, `token`.
+    /// `start`, `reload`, `rejected`, `widening`, `brake`, `brake_off`, `token`.
     pub change: &'static str,
     /// One line.
     pub detail: String,
@@ -68,10 +68,26 @@ impl Responder {
     /// # Errors
     /// When the journal takes no writes.
     pub async fn notice(&self, notices: &[Notice], page: Option<(&str, String)>) -> Result<(), JournalError> {
+        self.put(notices, page, Vec::new()).await
+    }
+
+    /// Puts notices on record together with what is in force from then on, which the next start asks the journal for.
+    ///
+    /// # Errors
+    /// When the journal takes no writes.
+    pub async fn configured(&self, notices: &[Notice], in_force: String) -> Result<(), JournalError> {
+        self.put(notices, None, vec![Write::Configure { in_force }]).await
+    }
+
+    async fn put(
+        &self,
+        notices: &[Notice],
+        page: Option<(&str, String)>,
+        mut writes: Vec<Write>,
+    ) -> Result<(), JournalError> {
         let inner = &self.inner;
         let rules = inner.rules.load();
         let (now, event_id) = (inner.ambient.now(), inner.ambient.uuid().to_string());
-        let mut writes = Vec::new();
         let mut logged = Vec::new();
         for notice in notices {
             let mut body = fields([
@@ -95,7 +111,8 @@ impl Responder {
         inner.journal.commit(writes).await?;
         for (notice, fields) in notices.iter().zip(logged) {
             let level = if matches!(notice.change, "rejected" | "brake") { Level::Error } else { Level::Warn };
-            let level = if matches!(notice.change, "reload" | "token" | "brake_off") { Level::Info } else { level };
+            let level =
+                if matches!(notice.change, "start" | "reload" | "token" | "brake_off") { Level::Info } else { level };
             inner.log.line(level, &format!("configuration: {}: {}", notice.change, notice.detail), &fields);
         }
         Ok(())

@@ -18,6 +18,8 @@ use crate::journal::{LogType, Record};
 use crate::safety::budget::{Account, Spent};
 use crate::safety::policy::RuleScope;
 
+/// The check of a decision that waits for others.
+const AWAITING: &str = "awaiting_confirmation";
 /// How far back records are read at least.
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(1);
 
@@ -93,18 +95,17 @@ impl Inner {
     }
 }
 
-fn is_remembered(record: &Record) -> bool {
-    match record.log_type {
+fn is_remembered(log_type: LogType, body: &str) -> bool {
+    match log_type {
         LogType::Intent | LogType::Result => true,
-        LogType::Decision => is_waiting(record),
+        LogType::Decision => body.contains(AWAITING),
         LogType::Entry | LogType::Followup => true,
         LogType::Config | LogType::Annotation | LogType::Retention => false,
     }
 }
 
 fn is_waiting(record: &Record) -> bool {
-    record.log_type == LogType::Decision
-        && record.body.get("check").and_then(Value::as_str) == Some("awaiting_confirmation")
+    record.log_type == LogType::Decision && record.body.get("check").and_then(Value::as_str) == Some(AWAITING)
 }
 
 /// An alert that waited for others.

@@ -4,8 +4,8 @@
 //! may come.
 
 use super::document::{Form, Path, Touched};
-use super::{fields, free};
 use super::permissions::{Call, Permission, Scope, Verb};
+use super::{fields, free};
 use crate::cluster::names::ObjectName;
 
 const NETWORKING: &str = "networking.k8s.io";

@@ -98,7 +98,9 @@ fn missing_fields(call: &Call) -> Result<Vec<String>, &'static str> {
         }
         let field = match LIFE_AND_DEATH.iter().find(|field| fields::reaches(path, field)) {
             Some(field) if fields::lies_in(path, field) => (*field).to_owned(),
-            Some(_) => return Err("it replaces all of metadata, with what keeps the object alive; write single fields"),
+            Some(_) => {
+                return Err("it replaces all of metadata, with what keeps the object alive; write single fields");
+            }
             None if !unknown && free::is_free_metadata(path, call.current) => continue,
             None => fields::name(path).ok_or("it writes a key that no field can name")?,
         };

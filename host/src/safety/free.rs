@@ -27,7 +27,8 @@ pub fn is_free_metadata(path: &[String], object: &Value) -> bool {
 
 fn is_free_key(kind: &str, key: &str, object: &Value) -> bool {
     let own = key.split_once('/').map(|(domain, _)| domain == OWN_DOMAIN);
-    let there = object.get("metadata").and_then(|metadata| metadata.get(kind)).is_some_and(|all| all.get(key).is_some());
+    let there =
+        object.get("metadata").and_then(|metadata| metadata.get(kind)).is_some_and(|all| all.get(key).is_some());
     let is_label = kind == "labels";
     match own {
         Some(false) => false,

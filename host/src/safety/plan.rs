@@ -290,7 +290,8 @@ fn no_subresource(resource: &ApiResource) -> Result<(), Refusal> {
 fn soon_enough(grace_period_seconds: Option<u32>) -> Result<(), Refusal> {
     match grace_period_seconds {
         Some(seconds) if seconds > LONGEST_GRACE => {
-            let detail = format!("a grace period of {seconds} s keeps alive what is deleted: {LONGEST_GRACE} s at most");
+            let detail =
+                format!("a grace period of {seconds} s keeps alive what is deleted: {LONGEST_GRACE} s at most");
             Err(Refusal::new(Check::Document, detail))
         }
         _ => Ok(()),

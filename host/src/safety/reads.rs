@@ -37,7 +37,8 @@ impl Gate {
         let record = record("list", resource, namespace, None, false, run);
         if resource.subresource().is_some() {
             // Its collection would be that of the objects themselves, which another permission is for.
-            let refusal = Refusal::new(Check::Document, format!("{resource} is a subresource, and those are not listed"));
+            let refusal =
+                Refusal::new(Check::Document, format!("{resource} is a subresource, and those are not listed"));
             return Err(deny(run, &record, refusal));
         }
         permit_read(run, Verb::List, resource, namespace, None, selection.metadata_only)

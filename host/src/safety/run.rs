@@ -159,12 +159,7 @@ impl Run {
 }
 
 /// Whether these names are the object's; of whichever subresource.
-fn is(
-    object: &ObjectRef,
-    resource: &ApiResource,
-    namespace: Option<&Namespace>,
-    name: Option<&ObjectName>,
-) -> bool {
+fn is(object: &ObjectRef, resource: &ApiResource, namespace: Option<&Namespace>, name: Option<&ObjectName>) -> bool {
     // The version counts: of one that is not served the API server says 404, as it does of what is gone.
     resource.is(object.resource.group(), object.resource.plural())
         && resource.version() == object.resource.version()

@@ -10,6 +10,7 @@ use tower::ServiceExt as _;
 use super::channel::{EncodeError, ReadBack};
 use super::read_back;
 use super::shipper::{Courier, Round, Sent};
+use crate::faults;
 use crate::journal::Parcel;
 use crate::telemetry::log::Level;
 
@@ -80,7 +81,9 @@ impl Courier {
             Ok(request) => request,
             Err(EncodeError::Retry(why) | EncodeError::Never(why)) => return Err(self.failed(None, &why)),
         };
+        faults::point("before:search");
         let answer = self.searcher.clone().oneshot(request).await.map_err(|error| error.to_string());
+        faults::point("after:search");
         let stored = match answer.and_then(|answer| read_back.stored(&asked, &answer)) {
             Ok(stored) => stored,
             Err(why) => return Err(self.failed(None, &why)),

@@ -49,6 +49,14 @@ pub(super) struct Pace {
     pub(super) resend: Duration,
 }
 
+impl Pace {
+    /// Doubles with each failure, half of it by chance, so that replicas do not come back all at once.
+    fn pause(self, failures: u32, chance: u8) -> Duration {
+        let doubled = self.shortest.saturating_mul(1 << failures.min(16));
+        doubled.min(self.longest).mul_f64(0.5 + f64::from(chance) / 512.0).max(self.shortest)
+    }
+}
+
 /// Graylog writes to its index every second or so, and after trouble of its own within minutes.
 const PACE: Pace = Pace {
     shortest: Duration::from_secs(1),
@@ -341,13 +349,10 @@ impl Courier {
         self.log.line(level, message, &fields);
     }
 
-    /// Doubles with each failure, half of it by chance, so that replicas do not come back all at once.
     fn pause(&self, asked_for: Option<Duration>) -> Duration {
-        let doubled = self.pace.shortest.saturating_mul(1 << self.failures.min(16));
-        let full = doubled.min(self.pace.longest);
         let mut chance = [0; 1];
         self.ambient.fill(&mut chance);
-        let pause = full.mul_f64(0.5 + f64::from(chance[0]) / 512.0).max(self.pace.shortest);
+        let pause = self.pace.pause(self.failures, chance[0]);
         asked_for.map_or(pause, |asked_for| asked_for.max(pause))
     }
 }

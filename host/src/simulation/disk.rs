@@ -60,7 +60,8 @@ impl Slow {
                 match write {
                     Write::Accept(alert) => {
                         let known = |other: &crate::journal::NewAlert| {
-                            alert.alert_uuid.is_some() && other.alert_uuid == alert.alert_uuid
+                            (alert.alert_uuid.is_some() && other.alert_uuid == alert.alert_uuid)
+                                || (alert.fingerprint.is_some() && other.fingerprint == alert.fingerprint)
                         };
                         if !state.notes.accepted.iter().any(known) {
                             state.notes.accepted.push(alert);
@@ -107,6 +108,7 @@ fn words(group: &[&Write]) -> String {
         Write::Ship { .. } => "ship".to_owned(),
         Write::Send { payload, .. } => format!("page {}", payload["dedup_key"].as_str().unwrap_or("")),
         Write::Attach { .. } => "attach".to_owned(),
+        Write::Configure { .. } => "configure".to_owned(),
         Write::Due { entry_id, .. } => format!("due {entry_id}"),
         Write::Reminded { entry_id } => format!("reminded {entry_id}"),
         Write::Finish { event_id } => format!("finish {event_id}"),

@@ -99,8 +99,19 @@ fn seen(world: &World, sight: &Sight) {
     let body: Arc<str> = alert.to_string().into();
     world.soon(sight.delay, Happening::Posted(Arc::clone(&body)));
     if let Some(again) = sight.again {
+        // Falcosidekick mints its id anew for what Falco sends it again; rule, pod and time are the same.
+        let body = match &alert["uuid"] {
+            Value::String(uuid) if sight.with_uid && sight.number.is_multiple_of(2) => {
+                body.replace(uuid.as_str(), &another(uuid)).into()
+            }
+            _ => body,
+        };
         world.soon(sight.delay + again, Happening::Posted(body));
     }
+}
+
+fn another(uuid: &str) -> String {
+    uuid.chars().rev().collect::<String>().replace('-', "0")
 }
 
 async fn post(world: Arc<World>, intake: Router, body: Arc<str>) {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, Once};
 use std::time::Instant;
 
 use super::{Run, run};
+use crate::faults;
 
 thread_local! {
     static PANICS: Cell<u32> = const { Cell::new(0) };
@@ -55,50 +56,29 @@ fn the_same_seed_gives_the_same_schedule_to_the_last_step() {
     }
 }
 
-/// Whether the simulation finds the fault within that many seeds, in the words that name it.
-fn finds(mutant: &'static str, within: u64, words: &str) {
-    let found = (0..within).find(|seed| run(*seed, Some(mutant), 0).wrong.iter().any(|wrong| wrong.contains(words)));
-    assert!(found.is_some(), "{within} seeds do not find {mutant}");
-}
+/// Every rule that can be broken on purpose, within how many seeds that is found, and the words that name it.
+const FOUND: [(&str, u64, &str); 8] = [
+    ("act_before_intent", 20, "before its intent was on disk"),
+    ("answer_before_commit", 200, "was answered and is lost"),
+    ("drop_uid", 200, "not the object that was checked"),
+    ("dry_run_live", 50, "a dry run changed something"),
+    ("forget_followers", 100, "nobody looked after"),
+    ("forget_result", 20, "has no result"),
+    ("gate_off", 50, "out of reach"),
+    ("repeat_unknown", 200, "there is no entry"),
+];
 
 #[test]
-fn finds_a_change_before_its_intent() {
-    finds("act_before_intent", 20, "before its intent was on disk");
-}
-
-#[test]
-fn finds_a_missing_uid_precondition() {
-    finds("drop_uid", 200, "not the object that was checked");
-}
-
-#[test]
-fn finds_a_gate_that_is_off() {
-    finds("gate_off", 50, "out of reach");
-}
-
-#[test]
-fn finds_a_result_that_is_not_recorded() {
-    finds("forget_result", 20, "has no result");
-}
-
-#[test]
-fn finds_an_unknown_call_that_is_repeated() {
-    finds("repeat_unknown", 200, "there is no entry");
-}
-
-#[test]
-fn finds_an_answer_before_the_commit() {
-    finds("answer_before_commit", 200, "was answered and is lost");
-}
-
-#[test]
-fn finds_a_dry_run_that_is_sent_live() {
-    finds("dry_run_live", 50, "a dry run changed something");
-}
-
-#[test]
-fn finds_a_kill_that_nobody_looks_after_once_the_controller_has_died() {
-    finds("forget_followers", 100, "nobody looked after");
+fn every_rule_that_is_broken_on_purpose_is_found_out() {
+    assert_eq!(FOUND.map(|(mutant, _, _)| mutant), faults::RULES, "all of them");
+    std::thread::scope(|scope| {
+        for (mutant, within, words) in FOUND {
+            let finds = move |seed: &u64| run(*seed, Some(mutant), 0).wrong.iter().any(|wrong| wrong.contains(words));
+            scope.spawn(move || {
+                assert!((0..within).any(|seed| finds(&seed)), "{within} seeds do not find {mutant}");
+            });
+        }
+    });
 }
 
 /// For `cargo xtask simulate`.

@@ -119,7 +119,8 @@ impl Maker {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("cannot list {}: {error}", folder.display());
     let entries = fs::read_dir(folder).map_err(failed)?;
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     paths.sort();
     for path in paths {
         let left = path.file_name().is_some_and(|name| LEFT.iter().any(|left| name == *left));
@@ -146,7 +147,9 @@ mod tests {
     #[test]
     fn what_building_leaves_is_not_what_it_is_made_from() {
         let folder = tempfile::tempdir().unwrap();
-        for (directory, file) in [("", "action.py"), ("build", "action.wasm"), ("cases", "a.yaml"), ("__pycache__", "x")] {
+        for (directory, file) in
+            [("", "action.py"), ("build", "action.wasm"), ("cases", "a.yaml"), ("__pycache__", "x")]
+        {
             let directory = folder.path().join(directory);
             fs::create_dir_all(&directory).unwrap();
             fs::write(directory.join(file), "").unwrap();

@@ -18,7 +18,9 @@ const RUNS: &str = "100";
 pub fn print(root: &Path) -> Result<(), String> {
     let mut rows = vec![("Rust", root.join("target/plugins/label_pod.wasm"))];
     rows.extend(ALL.map(|language| (language.name(), language.components().join("label_pod.wasm"))));
-    println!("\nlabel_pod, {RUNS} dry runs each; the controller is a debug build, of which its own share of a run is an effect");
+    println!(
+        "\nlabel_pod, {RUNS} dry runs each; the controller is a debug build, of which its own share of a run is an effect"
+    );
     println!("{:<12}{:>12}{:>14}{:>12}{:>12}{:>14}", "", "bytes", "compiled in", "p50", "p99", "memory");
     for (language, component) in rows {
         let found = measured(&component)?;

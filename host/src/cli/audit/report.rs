@@ -50,14 +50,15 @@ struct Count {
     entries: usize,
 }
 
-/// A customer-facing action that asks for an annotation and has none.
+/// A live action that changed something, or may have, and that nobody has explained.
 #[derive(Debug, PartialEq, Eq)]
 struct Missing {
     entry_id: String,
     timestamp: String,
     what: String,
-    annotate_by: String,
-    overdue: bool,
+    result: String,
+    /// When it is customer-facing: by when, and whether that is over.
+    annotate_by: Option<(String, bool)>,
 }
 
 #[derive(Debug, Default)]
@@ -135,14 +136,17 @@ impl Gathered {
                 continue;
             }
             self.report.not_annotated += 1;
-            let Ok(by) = entry.text("annotate_by").parse::<Timestamp>() else { continue };
             let text = |key: &str| entry.text(key);
+            let by = text("annotate_by").parse::<Timestamp>().ok();
+            if by.is_none() && !entry.is("changed") && text("outcome") != "unknown" {
+                continue;
+            }
             self.report.missing.push(Missing {
                 entry_id: entry.entry_id().to_owned(),
                 timestamp: text("timestamp").to_owned(),
                 what: format!("{} {}/{}", text("action"), text("namespace"), text("pod")),
-                annotate_by: text("annotate_by").to_owned(),
-                overdue: by < now,
+                result: entry.result(),
+                annotate_by: by.map(|by| (text("annotate_by").to_owned(), by < now)),
             });
         }
         self.report
@@ -165,13 +169,21 @@ impl Report {
         }
         none(out, self.refusals.is_empty())?;
         writeln!(out, "\nKills that were not confirmed: {}", self.not_confirmed)?;
-        writeln!(out, "\nCustomer-facing and not annotated")?;
-        for one in &self.missing {
-            let late = if one.overdue { "OVERDUE since" } else { "due by" };
-            let line = format!("{}  {}  {}  {late} {}", one.timestamp, one.what, one.entry_id, one.annotate_by);
-            writeln!(out, "  {}", escape::text(&line))?;
+        let facing = |one: &&Missing| one.annotate_by.is_some();
+        let (facing, others): (Vec<_>, Vec<_>) = self.missing.iter().partition(facing);
+        for (title, missing) in [("Customer-facing and not annotated", facing), ("Others not annotated", others)] {
+            writeln!(out, "\n{title}")?;
+            for one in &missing {
+                let by = match &one.annotate_by {
+                    Some((by, true)) => format!("  OVERDUE since {by}"),
+                    Some((by, false)) => format!("  due by {by}"),
+                    None => String::new(),
+                };
+                let line = format!("{}  {} {}  {}{by}", one.timestamp, one.what, one.result, one.entry_id);
+                writeln!(out, "  {}", escape::text(&line))?;
+            }
+            none(out, missing.is_empty())?;
         }
-        none(out, self.missing.is_empty())?;
         let (annotated, all) = (self.annotated, self.annotated + self.not_annotated);
         Ok(writeln!(out, "\n{annotated} of {all} live entries are annotated")?)
     }
@@ -192,9 +204,17 @@ impl Report {
         };
         let refusals: Vec<_> =
             self.refusals.iter().map(|(key, count)| with(row(key), &[("decisions", *count)])).collect();
-        let missing = |one: &Missing| {
-            json!({"entry_id": one.entry_id, "timestamp": one.timestamp, "action": one.what,
-                "annotate_by": one.annotate_by, "overdue": one.overdue})
+        let missing = |customer_facing: bool| -> Vec<Value> {
+            let some = self.missing.iter().filter(|one| one.annotate_by.is_some() == customer_facing);
+            some.map(|one| {
+                let mut row = json!({"entry_id": one.entry_id, "timestamp": one.timestamp, "action": one.what, "result": one.result});
+                if let Some((by, overdue)) = &one.annotate_by {
+                    row["annotate_by"] = json!(by);
+                    row["overdue"] = json!(overdue);
+                }
+                row
+            })
+            .collect()
         };
         json!({
             "week": week.name(),
@@ -204,7 +224,8 @@ impl Report {
             "dry_runs": counts(&self.dry_runs),
             "decisions": refusals,
             "not_confirmed": self.not_confirmed,
-            "customer_facing_not_annotated": self.missing.iter().map(missing).collect::<Vec<_>>(),
+            "customer_facing_not_annotated": missing(true),
+            "others_not_annotated": missing(false),
             "annotated": self.annotated,
             "not_annotated": self.not_annotated,
         })

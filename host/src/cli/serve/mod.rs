@@ -1,14 +1,17 @@
 //! `serve`: puts the parts together, runs them, and takes them down in order.
 
+mod last;
 mod load;
 mod reload;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, json};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -22,9 +25,10 @@ use crate::ambient::Ambient;
 use crate::cluster::{self, ClusterSpec};
 use crate::config::Config;
 use crate::config::watch::Seen;
+use crate::hex::hex;
 use crate::intake::server::Patience;
 use crate::intake::{self, Intake};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::plugins::engine::Engine;
 use crate::respond::{Parts, Responder, pages, record};
 use crate::safety::gate::Gate;
@@ -213,6 +217,7 @@ async fn start(
     let intake = Intake::new(Arc::new(responder.clone()), tokens, &ambient, &log, &metrics);
     let (listen, admin) = (bind(listen).await?, bind(admin).await?);
     let (address, admin_address) = (local(&listen)?, local(&admin)?);
+    remember(&responder, &journal, &config, &seen, &digests).await?;
     // Before the first alert is taken: what comes from now on is in the inbox as well, and is not to be taken up twice.
     let recovered = responder.recover().await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let stop = watch::Sender::new(false);
@@ -245,6 +250,27 @@ async fn start(
         seen,
     };
     Ok((Running { log, responder, journal, shippers, stop, servers, shutdown_delay, access }, reloader))
+}
+
+/// Puts on record what changed while nobody ran, and keeps what is in force from now on.
+async fn remember(
+    responder: &Responder,
+    journal: &Journal,
+    config: &Config,
+    seen: &Seen,
+    digests: &BTreeMap<String, String>,
+) -> Result<(), Failure> {
+    let failed = |error: JournalError| Failure::Runtime(error.to_string());
+    // Another one by now is taken as a reload, in a moment.
+    let Some(bytes) = seen.config.as_ref().ok().filter(|bytes| hex(&Sha256::digest(bytes)) == config.sha256) else {
+        return Ok(());
+    };
+    let (kept, now) = (journal.configuration().await.map_err(failed)?, last::in_force(bytes, digests));
+    if kept.as_ref() == Some(&now) {
+        return Ok(());
+    }
+    let notices = last::since(kept.as_deref(), &config.path, config, digests);
+    responder.configured(&notices, now).await.map_err(failed)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -10,12 +10,14 @@ use std::time::Duration;
 use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 
+use super::last;
 use super::load::Loaded;
 use crate::cli::settings;
 use crate::config::diff::{self, Change};
 use crate::config::watch::{Seen, Watched};
 use crate::config::{self, Brake, Config};
 use crate::intake::Intake;
+use crate::journal::JournalError;
 use crate::plugins::engine::Engine;
 use crate::redact::Key;
 use crate::respond::{Notice, Responder, record};
@@ -163,7 +165,7 @@ impl Reloader {
                 let lost: Vec<_> =
                     lost.iter().filter(|(name, _)| !known.iter().any(|(rule, _)| rule == name)).collect();
                 if lost.is_empty() {
-                    return self.accept(config, loaded).await;
+                    return self.accept(config, bytes, loaded).await;
                 }
                 let words: Vec<_> = lost.iter().map(|(rule, why)| format!("rule {rule:?}: {why}")).collect();
                 self.reject(&words.join("; "), brake).await
@@ -171,7 +173,7 @@ impl Reloader {
         }
     }
 
-    async fn accept(&mut self, config: Config, loaded: Loaded) -> bool {
+    async fn accept(&mut self, config: Config, bytes: &[u8], loaded: Loaded) -> bool {
         let digests = loaded.digests();
         let mut changes = diff::changes(&self.config, &config);
         changes.extend(changed_plugins(&self.digests, &digests));
@@ -181,8 +183,9 @@ impl Reloader {
             // Not to wait for the record of it.
             self.responder.brake(dry.clone());
         }
-        let notices = notices(&self.config, &config, &changes, &restart);
-        if !self.recorded(&notices, None).await {
+        let notices = notices("reload", &self.config, &config, &changes, &restart);
+        let recorded = self.responder.configured(&notices, last::in_force(bytes, &digests)).await;
+        if !self.said(&notices, recorded) {
             return false;
         }
         loaded.report(&self.flags.config, &config, &self.log);
@@ -232,7 +235,10 @@ impl Reloader {
     }
 
     async fn recorded(&self, notices: &[Notice], page: Option<(&str, String)>) -> bool {
-        let result = self.responder.notice(notices, page).await;
+        self.said(notices, self.responder.notice(notices, page).await)
+    }
+
+    fn said(&self, notices: &[Notice], result: Result<(), JournalError>) -> bool {
         if let Err(error) = &result {
             let changes: Vec<_> = notices.iter().map(|notice| notice.change).collect();
             let fields = record::fields([("changes", json!(changes))]);
@@ -242,11 +248,17 @@ impl Reloader {
     }
 }
 
-/// One for the reload, and one for each thing that it widens.
-fn notices(old: &Config, new: &Config, changes: &[Change], restart: &[&str]) -> Vec<Notice> {
+/// One for the change as a whole, and one for each thing that it widens.
+pub(super) fn notices(
+    change: &'static str,
+    old: &Config,
+    new: &Config,
+    changes: &[Change],
+    restart: &[&str],
+) -> Vec<Notice> {
     let texts: Vec<_> = changes.iter().map(|change| change.text.as_str()).collect();
     let detail = if texts.is_empty() { "nothing that counts now".to_owned() } else { texts.join("; ") };
-    let reload = Notice::new("reload", detail)
+    let whole = Notice::new(change, detail)
         .with("config_sha256", json!(new.sha256))
         .with("config_sha256_before", json!(old.sha256))
         .with("needs_restart", json!(restart));
@@ -254,10 +266,10 @@ fn notices(old: &Config, new: &Config, changes: &[Change], restart: &[&str]) -> 
         let notice = Notice::new("widening", change.text.clone()).with("widens", json!(change.widens?));
         Some(notice.with("config_sha256", json!(new.sha256)))
     });
-    std::iter::once(reload).chain(widening).collect()
+    std::iter::once(whole).chain(widening).collect()
 }
 
-fn changed_plugins(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Change> {
+pub(super) fn changed_plugins(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Change> {
     let gone = old.keys().filter(|name| !new.contains_key(*name));
     let gone = gone.map(|name| Change { text: format!("plugins: - {name}"), widens: None });
     let changed = new.iter().filter_map(|(name, digest)| match old.get(name) {

@@ -116,6 +116,104 @@ fn a_page_of_zeros_or_of_another_place_is_refused_or_does_no_harm() {
     }
 }
 
+/// A journal whose controller was killed: what it wrote lies in the write-ahead log. Its records, and where each of its
+/// transactions ends in the log.
+fn killed() -> (Vec<u8>, Vec<u8>, Vec<Row>, Vec<usize>) {
+    let place = place();
+    let mut store = place.store();
+    let log = soundness::beside(&place.path, "-wal");
+    let mut ends = Vec::new();
+    for number in 0..20 {
+        ok(&mut store, vec![accept(&format!("event-{number}"), None), entry(number), ship()]);
+        ends.push(usize::try_from(fs::metadata(&log).unwrap().len()).unwrap());
+    }
+    (fs::read(&place.path).unwrap(), fs::read(&log).unwrap(), store.rows_after(0, 1000).unwrap(), ends)
+}
+
+/// How many of the last transactions are missing in what is left; none where it was refused, and left as it was.
+fn left_of(file: &[u8], log: &[u8], rows: &[Row], what: &str) -> Option<usize> {
+    let place = place();
+    let beside = soundness::beside(&place.path, "-wal");
+    fs::write(&place.path, file).unwrap();
+    fs::write(&beside, log).unwrap();
+    match Store::open(&place.path, &place.ambient) {
+        Err(error) => {
+            assert!(error.to_string().contains("is damaged"), "{what}: {error}");
+            assert!(fs::read(&place.path).unwrap() == file && fs::read(&beside).unwrap() == log, "{what}: changed");
+            let found = Reader::open(&place.path).and_then(|reader| reader.verify());
+            let said = found.map_or_else(|error| error.to_string(), |verified| format!("{:?}", verified.findings));
+            assert!(said.contains("write-ahead log cannot be read"), "{what}: `audit verify` says so, too: {said}");
+            None
+        }
+        Ok(store) => {
+            let found = store.rows_after(0, 1000).unwrap();
+            assert!(store.verify().unwrap().is_ok(), "{what}");
+            assert!(rows.starts_with(&found), "{what}: the records differ");
+            Some(rows.len() - found.len())
+        }
+    }
+}
+
+#[test]
+fn a_write_ahead_log_that_lost_what_was_committed_is_refused() {
+    let (file, log, rows, ends) = killed();
+    assert_eq!(left_of(&file, &log, &rows, "whole"), Some(0));
+    let (mut refused, mut harmless) = (0, 0);
+    // All of the log's header, of one frame's header, and here and there elsewhere.
+    let frame = 32 + 30 * 4120;
+    for at in (0..32).chain(frame..frame + 24).chain((0..log.len()).step_by(4001)) {
+        let mut damaged = log.clone();
+        damaged[at] ^= 1 << (at % 8);
+        // The last transaction may as well be one that a crash cut off, and the end of the one before it says nothing.
+        let last = at >= ends[ends.len() - 3];
+        match left_of(&file, &damaged, &rows, &format!("a bit of byte {at}")) {
+            None => refused += 1,
+            Some(missing) => {
+                assert!(missing == 0 || (last && missing <= 2), "byte {at}: {missing} are missing");
+                harmless += usize::from(missing == 0);
+            }
+        }
+    }
+    assert!(refused > 100 && harmless == 0, "{refused} refused, {harmless} harmless");
+    let mut zeros = log.clone();
+    zeros[ends[4]..ends[6]].fill(0);
+    assert_eq!(left_of(&file, &zeros, &rows, "a hole"), None);
+}
+
+#[test]
+fn a_write_ahead_log_that_ends_in_the_middle_of_a_transaction_is_what_a_crash_leaves() {
+    let (file, log, rows, ends) = killed();
+    for (number, end) in ends.iter().enumerate().skip(1) {
+        for short in [1, 30, 4096, 4200] {
+            let what = format!("{short} before the end of {number}");
+            assert_eq!(left_of(&file, &log[..end - short], &rows, &what), Some(rows.len() - number), "{what}");
+        }
+    }
+    // What a transaction that failed had written stays there, and the next ones are written over it.
+    let mut torn = log[..ends[10]].to_vec();
+    torn.extend_from_slice(&log[ends[12]..ends[13] - 4120]);
+    assert_eq!(left_of(&file, &torn, &rows, "leftovers"), Some(rows.len() - 11));
+}
+
+#[test]
+fn a_journal_whose_write_ahead_log_held_everything_and_is_gone_is_refused() {
+    let (file, ..) = killed();
+    let place = place();
+    let lock = soundness::beside(&place.path, ".lock");
+    fs::write(&lock, "").unwrap();
+    for log in [None, Some("")] {
+        fs::write(&place.path, &file).unwrap();
+        let _ = fs::remove_file(soundness::beside(&place.path, "-wal"));
+        log.map_or(Ok(()), |log| fs::write(soundness::beside(&place.path, "-wal"), log)).unwrap();
+        let error = Store::open(&place.path, &place.ambient).err().unwrap().to_string();
+        assert!(error.contains("its write-ahead log is lost"), "{error}");
+        assert!(fs::read(&place.path).unwrap() == file, "left as it was");
+    }
+    // As a program leaves it that stopped while it made the file.
+    fs::remove_file(lock).unwrap();
+    ok(&mut place.store(), vec![entry(1)]);
+}
+
 #[test]
 fn a_larger_file_is_refused_for_its_length_and_its_last_records() {
     let place = place();

@@ -8,12 +8,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
 use super::component::MANIFEST;
+use super::{Arc, Asked, CallError, Noted, Outside, Reason, Sandbox, asked, run_in};
 use crate::plugins::manifest::{SECTION, VERSION};
-use crate::plugins::{Plugins, Source};
+use crate::plugins::{End, Limits, Plugins, Source};
 
 const WIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
 
@@ -62,7 +64,7 @@ fn component(wit: &Path) -> Vec<u8> {
     let mut encoder = ComponentEncoder::default().validate(true).module(&module).expect("a module of it");
     let mut component = encoder.encode().expect("a component");
     let section = [&[SECTION.len() as u8], SECTION.as_bytes(), MANIFEST.as_bytes()].concat();
-    assert!((128..1 << 14).contains(&section.len()), "a length of two bytes");
+    assert!(section.len() < 1 << 14, "a length of two bytes");
     component.extend([0, section.len() as u8 & 0x7f | 0x80, (section.len() >> 7) as u8]);
     component.extend(section);
     component
@@ -117,7 +119,8 @@ fn log_options() -> &'static str {
 fn an_action_that_needs_a_newer_contract_is_told_both_versions_and_what_to_do() {
     let newer = (AT_0_1_0, "package falco-response:plugin@0.1.7");
     let page = ("    note: func(", "    page: func(text: string);\n    note: func(");
-    let http = ("http.wit", "package falco-response:plugin@0.1.7;\ninterface http { get: func(url: string) -> string; }\n");
+    let http =
+        ("http.wit", "package falco-response:plugin@0.1.7;\ninterface http { get: func(url: string) -> string; }\n");
     for (what, component) in [
         ("page", action(&[newer, page], &[])),
         ("http", action(&[newer, ("    import audit;\n", "    import audit;\n    import http;\n")], &[http])),
@@ -136,16 +139,28 @@ fn an_action_that_needs_a_newer_contract_is_told_both_versions_and_what_to_do() 
 #[test]
 fn what_is_frozen_cannot_differ() {
     for (what, change) in [
-        ("a field of an imported record", ("        name: string,\n", "        name: string,\n        scope: string,\n")),
+        (
+            "a field of an imported record",
+            ("        name: string,\n", "        name: string,\n        scope: string,\n"),
+        ),
         ("a field taken away", ("        uid: option<string>,\n", "")),
-        ("a field of an options record", ("        previous: bool,\n", "        previous: bool,\n        since: u32,\n")),
+        (
+            "a field of an options record",
+            ("        previous: bool,\n", "        previous: bool,\n        since: u32,\n"),
+        ),
         ("a case of an imported enum", ("        not-found,\n", "        not-found,\n        gone,\n")),
         ("a level", ("enum level { error,", "enum level { trace, error,")),
         ("a priority", ("informational, debug }", "informational, debug, none }")),
         ("a case of an imported variant", ("        merge(json),\n", "        merge(json),\n        apply(json),\n")),
-        ("an argument", ("note: func(key: string, value: string)", "note: func(key: string, value: string, page: bool)")),
+        (
+            "an argument",
+            ("note: func(key: string, value: string)", "note: func(key: string, value: string, page: bool)"),
+        ),
         ("an answer", ("attempt: func() -> u32;", "attempt: func() -> u64;")),
-        ("a case of the outcome", ("        skipped(string),\n", "        skipped(string),\n        waiting(string),\n")),
+        (
+            "a case of the outcome",
+            ("        skipped(string),\n", "        skipped(string),\n        waiting(string),\n"),
+        ),
         ("a field of the failure", ("        retry: bool,\n", "        retry: bool,\n        code: u32,\n")),
         ("an export that is missing", ("    validate: func(parameters: json) -> result<_, list<problem>>;\n", "")),
         ("what an export answers", ("run: func() -> result<outcome, failure>", "run: func() -> result<_, failure>")),
@@ -154,6 +169,43 @@ fn what_is_frozen_cannot_differ() {
         assert!(reason.contains("does not fit contract 0.1.0") && reason.contains("build it anew"), "{what}: {reason}");
         assert!(reason.contains("falco-response:plugin/"), "{what}: it names the interface: {reason}");
     }
+}
+
+/// kill_pod as it was first built, on which `kill-pod-0.1.0/lib.rs` beside it is all that there is.
+const KILL_POD: &[u8] = include_bytes!("../../../../tests/fixtures/plugins/kill-pod-0.1.0.wasm");
+
+#[tokio::test]
+async fn an_action_that_was_built_for_0_1_0_is_run_as_it_is() {
+    let digest = crate::hex::hex(&Sha256::digest(KILL_POD));
+    assert_eq!(digest, "54a41cdc93ae93f722640ad509c2319cf5b6547209bc631678dd8df430c55e2b", "it is never built again");
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("kill_pod.wasm"), KILL_POD).unwrap();
+    let plugins = Plugins::load(&Source::new(dir.path())).expect("loads");
+    assert_eq!(plugins.unusable, []);
+    let kill_pod = plugins.get("kill_pod").expect("by its name");
+    assert!(kill_pod.manifest.repeatable && !kill_pod.manifest.pages);
+    assert_eq!(kill_pod.validate(r#"{"grace_period_seconds": 5}"#).await, Ok(()));
+    let problems = kill_pod.validate(r#"{"grace": 5}"#).await.expect_err("unknown");
+    assert_eq!(problems[0].at, "/grace");
+
+    let report = |outside: &Arc<Noted>| {
+        let parameters = r#"{"grace_period_seconds": 5}"#.to_owned();
+        let outside = Arc::clone(outside) as Arc<dyn Outside>;
+        let sandbox = Sandbox::new(Limits::default(), Asked { parameters, ..asked() }, outside);
+        async move { run_in(kill_pod, sandbox, None).await.end }
+    };
+    let outside = Noted::new();
+    assert_eq!(report(&outside).await, End::Acted("deleted pod checkout-1".to_owned()));
+    let calls = outside.calls();
+    assert!(calls.len() == 1 && calls[0].starts_with("Delete {"), "{calls:?}");
+    assert!(
+        calls[0].contains("\"checkout-1\"") && calls[0].contains("\"u-1\"") && calls[0].contains("Some(5)"),
+        "{calls:?}"
+    );
+    let answer = |reason| Noted::answering(Err(CallError { reason, message: "why".to_owned() }));
+    assert_eq!(report(&answer(Reason::NotFound)).await, End::Skipped("already gone".to_owned()));
+    assert_eq!(report(&answer(Reason::Denied)).await, End::Failed { message: "why".to_owned(), retry: false });
+    assert_eq!(report(&answer(Reason::Unavailable)).await, End::Failed { message: "why".to_owned(), retry: true });
 }
 
 /// The contract as `interface: item`, one a line, without comments and line breaks.

@@ -172,7 +172,11 @@ async fn hands_on_no_selector_of_any_length() {
         let mut sandbox = sandbox(Limits::default(), &outside);
         let long = Some("a".repeat(4097));
         let mut selection = selection("a");
-        if which == "label selector" { selection.labels = long } else { selection.fields = long }
+        if which == "label selector" {
+            selection.labels = long
+        } else {
+            selection.fields = long
+        }
         let error = sandbox.query(deployments("deployments"), selection).await.unwrap().expect_err(which);
         assert!(error.message.contains(which), "{}", error.message);
         assert!(outside.calls()[0].starts_with("refused query"), "{:?}", outside.calls());

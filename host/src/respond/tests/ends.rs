@@ -63,6 +63,7 @@ async fn left_behind(rule: &str, age: jiff::SignedDuration, records: &[(LogType,
     let new = NewAlert {
         event_id: "e".to_owned(),
         alert_uuid: None,
+        fingerprint: None,
         received_at: jiff::Timestamp::now() - age,
         body: Arc::clone(alert.raw()),
     };
@@ -137,6 +138,38 @@ async fn the_steps_after_one_that_was_cut_off_are_taken_up() {
     let records = [(LogType::Intent, "n", intent("sweep")), (LogType::Result, "n", result("changed"))];
     let replica = recovered(left_behind("both", NO_TIME, &records).await, &simulation, CONFIG).await;
     assert_eq!(replica.words(3).await, ["sweep done", "kill done", "tell failed/denied"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_whose_rule_has_nothing_left_to_do_leaves_the_inbox() {
+    let simulation = simulation();
+    // There was a second action when the last run concluded the first.
+    let entry = json!({"action": "kill", "outcome": "done"});
+    let left = left_behind("kill", NO_TIME, &[(LogType::Entry, "n", entry)]).await;
+    let replica = recovered(left, &simulation, CONFIG).await;
+    assert_eq!(replica.words(0).await, [""; 0]);
+    assert_eq!(sent(&simulation), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_actions_that_has_begun_ends_as_it_began_whatever_is_configured_meanwhile() {
+    let simulation = simulation();
+    let replica = replica(&simulation, &plugins()).await;
+    // The second action waits for an answer about its pod.
+    let (path_prefix, kind) =
+        ("/api/v1/namespaces/production/pods/b".to_owned(), FaultKind::Refuse(StatusCode::SERVICE_UNAVAILABLE));
+    simulation.inject(Fault { method: Method::GET, path_prefix, times: 4, kind });
+    replica.offer(alert("both", "b")).await;
+    while replica.records().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let shorter =
+        CONFIG.replace("[{action: sweep}, {action: kill, on_failure: continue}, {action: tell}]", "[{action: tell}]");
+    replica.responder.install(rules(&plugins(), &shorter).await);
+    // The sweep's `a` is gone, so the kill, which is written for it, finds nothing.
+    assert_eq!(replica.words(3).await, ["sweep done", "kill failed/denied", "tell failed/denied"]);
+    replica.offer(alert("both", "a")).await;
+    assert_eq!(replica.words(4).await[3], "tell failed/denied", "what comes later is under the new one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -121,14 +121,22 @@ async fn alerts_that_wait_are_bounded_by_their_size_as_well() {
     let (simulation, plugins) = (simulation(), plugins());
     let replica = replica(&simulation, &plugins).await;
     refuse(&simulation, Method::GET, u32::MAX);
+    // Half of it a long sentence, which is kept twice, half of it small fields, which take more than their text.
     let padding = "x".repeat(8 << 20);
-    let large = || {
-        let body = json!({"output": padding, "priority": "Critical", "rule": "kill", "time": jiff::Timestamp::now().to_string(),
-            "output_fields": {"k8s.ns.name": "production", "k8s.pod.name": "a"}});
+    let many: Map<_, _> = (0..50_000).map(|number| (number.to_string(), json!(0))).collect();
+    let large = |output: &str, mut fields: Map<String, Value>| {
+        fields.insert("k8s.ns.name".to_owned(), json!("production"));
+        let body = json!({"output": output, "priority": "Critical", "rule": "kill",
+            "time": jiff::Timestamp::now().to_string(), "output_fields": fields});
         Alert::parse(body.to_string().as_bytes()).expect("an alert")
     };
-    for _ in 0..8 {
-        replica.offer(large()).await;
+    for _ in 0..2 {
+        replica.offer(large(&padding, Map::new())).await;
+    }
+    let small = large("", many);
+    assert!(small.raw().len() < 1 << 20);
+    for _ in 0..5 {
+        replica.offer(small.clone()).await;
     }
     let turned = replica.responder.offer(alert("kill", "b"), jiff::Timestamp::now()).await;
     assert!(turned.is_err(), "64 MiB wait already");

@@ -68,7 +68,8 @@ async fn metadata_that_steers_others_is_not_free() {
         ("annotations", "cluster-autoscaler.kubernetes.io/safe-to-evict"),
     ] {
         for value in [json!("x"), Value::Null] {
-            let said = denied(&stage, ungranted(), merge(pod("target"), json!({"metadata": {kind: {key: value}}}))).await;
+            let said =
+                denied(&stage, ungranted(), merge(pod("target"), json!({"metadata": {kind: {key: value}}}))).await;
             assert!(said.contains("is not granted"), "{said}");
         }
     }
@@ -130,7 +131,8 @@ async fn a_selector_is_no_way_out_of_the_query() {
     let namespace = Some(Namespace::parse("production").expect("valid"));
     for text in ["a=b&limit=0", "a=b#", "a=b&continue=x", "a in (b)&labelSelector=", "%26watch%3Dtrue"] {
         let (labels, fields) = (Some(text.to_owned()), Some(text.to_owned()));
-        let selection = Selection { namespace: namespace.clone(), labels, fields, metadata_only: true, ..Selection::default() };
+        let selection =
+            Selection { namespace: namespace.clone(), labels, fields, metadata_only: true, ..Selection::default() };
         // What it answers is the API server's business: it is asked about this collection, and with these keys only.
         let _ = stage.gate.query(&run, &ApiResource::pods(), &selection).await;
     }
@@ -164,7 +166,8 @@ async fn a_manifest_reaches_no_other_namespace_than_its_call() {
     let in_namespace = Permission { scope: Scope::Namespace, ..everything(&["data", "metadata.labels"]) };
     let permissions = || Permissions { declared: vec![everything(&[])], granted: vec![in_namespace.clone()] };
     let config_maps = || ApiResource::core("configmaps");
-    let manifest = |metadata: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}});
+    let manifest =
+        |metadata: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}});
     for (namespace, metadata) in [
         ("production", json!({"name": "x", "namespace": "staging"})),
         ("production", json!({"name": "x", "namespace": "kube-system"})),
@@ -187,8 +190,7 @@ async fn a_manifest_reaches_no_other_namespace_than_its_call() {
     ] {
         let document = manifest(metadata.clone());
         let target = Namespace::parse(namespace).expect("valid");
-        let create =
-            Change::Create { resource: config_maps(), namespace: Some(target), manifest: document.clone() };
+        let create = Change::Create { resource: config_maps(), namespace: Some(target), manifest: document.clone() };
         denied(&stage, permissions(), create).await;
         let apply = Change::Apply { object: object(config_maps(), namespace, "x"), manifest: document, force: true };
         denied(&stage, permissions(), apply).await;

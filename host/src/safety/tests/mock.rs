@@ -40,8 +40,14 @@ impl Action for Probe {
         sdk::Permission::core(&["pods/log"], &[sdk::Verb::Get], sdk::Scope::Namespace),
         sdk::Permission::core(&["pods"], &[sdk::Verb::List], sdk::Scope::Namespace),
         sdk::Permission::core(&["nodes"], &[sdk::Verb::Get], sdk::Scope::Node),
-        sdk::Permission::new(&["apps"], &["deployments", "deployments/scale"], &[sdk::Verb::Get, sdk::Verb::Patch], sdk::Scope::Owners),
-        sdk::Permission::core(&["configmaps"], &[sdk::Verb::Create, sdk::Verb::Patch], sdk::Scope::Namespace).named(&["new"]),
+        sdk::Permission::new(
+            &["apps"],
+            &["deployments", "deployments/scale"],
+            &[sdk::Verb::Get, sdk::Verb::Patch],
+            sdk::Scope::Owners,
+        ),
+        sdk::Permission::core(&["configmaps"], &[sdk::Verb::Create, sdk::Verb::Patch], sdk::Scope::Namespace)
+            .named(&["new"]),
         sdk::Permission::core(&["configmaps"], &[sdk::Verb::Patch], sdk::Scope::Namespace).named(&["there", "absent"]),
         sdk::Permission::core(&["secrets"], &[sdk::Verb::Get], sdk::Scope::Cluster).named(&["there"]),
     ]);
@@ -108,7 +114,9 @@ fn mock() -> Mock {
     let mut mock = Mock::on(target.clone())
         .owned_by("Deployment", kinds::DEPLOYMENTS.in_namespace("production", "web"))
         .with_object(&target, node);
-    for object in objects().iter().filter(|object| object.name != "absent" && object.name != "new" && object.name != "target") {
+    for object in
+        objects().iter().filter(|object| object.name != "absent" && object.name != "new" && object.name != "target")
+    {
         mock = mock.with_object(object, sdk::json::object::<&str>([]));
     }
     mock
@@ -118,7 +126,8 @@ fn refused_by_mock(operation: usize, object: usize) -> bool {
     let parameters = format!(r#"{{"operation":{operation},"object":{object}}}"#);
     match mock().with_parameters(&parameters).run::<Probe>() {
         Err(failure) => {
-            failure.message.contains("the manifest does not declare") || failure.message.contains("only pods are evicted")
+            failure.message.contains("the manifest does not declare")
+                || failure.message.contains("only pods are evicted")
         }
         Ok(_) => false,
     }
@@ -184,9 +193,12 @@ async fn the_mock_refuses_what_the_controller_refuses() {
 #[test]
 fn the_sdks_words_are_the_controllers() {
     use manifest::Target as Ours;
-    for (theirs, ours) in
-        [(Target::Pods, Ours::Pods), (Target::Namespaces, Ours::Namespaces), (Target::Nodes, Ours::Nodes), (Target::None, Ours::None)]
-    {
+    for (theirs, ours) in [
+        (Target::Pods, Ours::Pods),
+        (Target::Namespaces, Ours::Namespaces),
+        (Target::Nodes, Ours::Nodes),
+        (Target::None, Ours::None),
+    ] {
         assert_eq!(format!("{theirs:?}"), format!("{ours:?}"));
     }
     let verbs = [sdk::Verb::Get, sdk::Verb::List, sdk::Verb::Create, sdk::Verb::Patch, sdk::Verb::Delete];

@@ -103,18 +103,23 @@ fn documents(resource: &ApiResource, name: &str) -> Vec<Document> {
     };
     let namespace = Namespace::parse("production").expect("valid");
     let manifest = |called, spec: Value, force| {
-        let manifest = json!({"apiVersion": resource.api_version(), "kind": "Any", "metadata": {"name": name}, "spec": spec});
+        let manifest =
+            json!({"apiVersion": resource.api_version(), "kind": "Any", "metadata": {"name": name}, "spec": spec});
         let name = ObjectName::parse(name).expect("valid");
         let touched = document::touched_by_manifest(&manifest, resource, Some(&namespace), Some(&name));
         Document { called, touched: touched.expect("of its form"), manifest: Some(manifest), force }
     };
     let labels = json!({"metadata": {"labels": {"quarantine": "yes"}, "annotations": {"falco-response/why": "x"}}});
-    let closed = || json!({"podSelector": {"matchLabels": {"app": "x"}}, "policyTypes": ["Ingress", "Egress"], "egress": []});
+    let closed =
+        || json!({"podSelector": {"matchLabels": {"app": "x"}}, "policyTypes": ["Ingress", "Egress"], "egress": []});
     vec![
         patch("a merge patch of free metadata", PatchDocument::Merge(labels.clone())),
         patch("a strategic patch of free metadata", PatchDocument::Strategic(labels)),
         patch("a merge patch of the app's label", PatchDocument::Merge(json!({"metadata": {"labels": {"app": "y"}}}))),
-        patch("a merge patch of a mesh's label", PatchDocument::Merge(json!({"metadata": {"labels": {"istio.io/x": "y"}}}))),
+        patch(
+            "a merge patch of a mesh's label",
+            PatchDocument::Merge(json!({"metadata": {"labels": {"istio.io/x": "y"}}})),
+        ),
         patch("a merge patch of the spec", PatchDocument::Merge(json!({"spec": {"a": 1}}))),
         patch("a merge patch of owners", PatchDocument::Merge(json!({"metadata": {"ownerReferences": []}}))),
         patch("a merge patch of finalizers", PatchDocument::Merge(json!({"metadata": {"finalizers": null}}))),
@@ -142,7 +147,8 @@ fn documents(resource: &ApiResource, name: &str) -> Vec<Document> {
 fn permitted() -> BTreeSet<String> {
     let named = Permission { resource_names: vec![OWN.to_owned(), "own".to_owned()], ..every_kind() };
     let permissions = Permissions { declared: vec![every_kind(), named], granted: Vec::new() };
-    let current = json!({"metadata": {"labels": {"app": "x"}, "ownerReferences": [{"kind": "ReplicaSet", "controller": true}]}});
+    let current =
+        json!({"metadata": {"labels": {"app": "x"}, "ownerReferences": [{"kind": "ReplicaSet", "controller": true}]}});
     let mut found = BTreeSet::new();
     for (group, plural) in KINDS {
         let resource = ApiResource::parse(group, "v1", plural).expect("valid");
@@ -175,7 +181,8 @@ fn permitted() -> BTreeSet<String> {
                     let (touched, manifest) = (Some(&document.touched), document.manifest.as_ref());
                     let writes = Call { touched, manifest, force: document.force, ..call.clone() };
                     ask(document.called.to_owned(), Call { verb: Verb::Patch, ..writes.clone() });
-                    if manifest.is_some() {
+                    // Of a subresource nothing is created by a manifest: the gate refuses that before it asks.
+                    if manifest.is_some() && resource.subresource().is_none() {
                         ask(document.called.to_owned(), Call { verb: Verb::Create, ..writes });
                     }
                 }

@@ -121,6 +121,41 @@ fn thousands_of_small_fields_still_fit() {
     assert_eq!(stored["field-0"], 0);
 }
 
+/// The `gelf` crate's own encoder, as `tests/second-opinion` has recorded it.
+#[test]
+fn what_the_gelf_crate_says_of_a_message_we_say_as_well() {
+    let lines = |name: &str| -> Vec<Value> {
+        let path = format!("{}/../tests/fixtures/gelf/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (given, said) = (lines("given"), lines("said"));
+    assert_eq!((given.len(), said.len()), (3, 3));
+    for (given, said) in given.iter().zip(&said) {
+        let log_type = LogType::parse(given["log_type"].as_str().unwrap()).unwrap();
+        let ours: Map<String, Value> =
+            serde_json::from_slice(&bytes(log_type, Some("entry-1"), given["body"].clone())).unwrap();
+        for (key, theirs) in said.as_object().unwrap() {
+            let ours = match &ours[key] {
+                // It knows texts only.
+                Value::Number(number) if key.starts_with('_') => json!(number.to_string()),
+                // A whole second with or without a fraction is the same number.
+                number if key == "timestamp" => json!(number.as_f64()),
+                other => other.clone(),
+            };
+            let theirs = if key == "timestamp" { json!(theirs.as_f64()) } else { theirs.clone() };
+            assert_eq!(ours, theirs, "{key} of {given}");
+        }
+        let alone: Vec<_> = ours.keys().filter(|key| said.get(key).is_none()).cloned().collect();
+        let of_the_chain = ["chain_id", "seq", "hash", "prev_hash", "event_id", "entry_id"];
+        let expected = ["source_system", "replica", "log_type"].into_iter().chain(of_the_chain);
+        assert_eq!(
+            alone,
+            expected.map(|name| format!("_{name}")).collect::<Vec<_>>(),
+            "nothing of the body is left out"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_fits_and_is_valid(texts in proptest::collection::vec(("[a-z]{1,8}", "\\PC{0,40}", 1..2_000_usize), 1..4)) {

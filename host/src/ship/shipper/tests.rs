@@ -204,6 +204,42 @@ async fn a_destination_is_left_alone_for_as_long_as_it_asks() {
     assert!(seen[1].0.duration_since(seen[0].0) >= Duration::from_millis(990));
 }
 
+#[test]
+fn pauses_grow_up_to_a_minute_and_are_half_a_matter_of_chance() {
+    let seconds = |failures, chance| PACE.pause(failures, chance).as_secs_f64();
+    assert_eq!([1, 2, 3, 5, 6, 60].map(|failures| seconds(failures, 0)), [1.0, 2.0, 4.0, 16.0, 30.0, 30.0]);
+    assert_eq!([1, 6, 60].map(|failures| seconds(failures, 128)), [1.5, 45.0, 45.0]);
+    assert!((0..=255).all(|chance| (1.0..60.0).contains(&seconds(60, chance))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_an_outage_of_three_days_nothing_is_lost_and_the_order_stays() {
+    const HOURS: u32 = 72;
+    let place = Place::new();
+    let (away, tries) = (Arc::new(Mutex::new(true)), Arc::new(Mutex::new(0)));
+    let far = Far::default();
+    let (works, is_away, tried) = (far.client(), Arc::clone(&away), Arc::clone(&tries));
+    let client: HttpClient = BoxCloneSyncService::new(tower::service_fn(move |request| {
+        *tried.lock().unwrap() += 1;
+        let (works, away) = (works.clone(), *is_away.lock().unwrap());
+        async move { if away { Err(HttpError::Timeout) } else { works.oneshot(request).await } }
+    }));
+    let shipper = place.start(Pace { poll: Duration::from_secs(600), ..PACE }, client, graylog());
+    for number in 1..=HOURS {
+        place.record(number).await;
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+    }
+    assert!(far.bodies().is_empty());
+    let tries = *tries.lock().unwrap();
+    assert!((HOURS * 60..HOURS * 121).contains(&tries), "once or twice a minute, not {tries} times");
+    *away.lock().unwrap() = false;
+    while !place.journal.parcels("graylog", 1).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(far.numbers(), (1..=HOURS).map(|number| json!(number)).collect::<Vec<_>>());
+    shipper.flush_and_stop(PATIENT).await;
+}
+
 #[tokio::test]
 async fn trouble_is_mentioned_once_and_then_every_five_minutes_until_it_ends() {
     let place = Place::new();

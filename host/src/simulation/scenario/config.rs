@@ -4,7 +4,12 @@ use crate::simulation::dice::Dice;
 
 /// What an operator may have made of it while the controller was away.
 pub fn changed(dice: &Dice, (config, dryrun): &(String, bool)) -> (String, bool) {
-    match dice.below(3) {
+    let draw = dice.below(12);
+    match draw % 3 {
+        // Of some alerts everything that is left in the rule is done by then.
+        _ if draw > 9 => {
+            (config.replace(", {action: chaos, on_failure: stop}, {action: isolate_namespace}", ""), *dryrun)
+        }
         0 => (config.replacen(&format!("dryrun: {dryrun}"), &format!("dryrun: {}", !dryrun), 1), !dryrun),
         1 => (config.replace("name: kill,", "name: nothing,"), *dryrun),
         _ => {

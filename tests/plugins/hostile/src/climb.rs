@@ -14,7 +14,12 @@ pub fn make(behaviour: &str, target: &ObjectRef, host: &Host) -> Option<Result<(
         .or_else(|| by_name(behaviour, target, host))
 }
 
-fn create(host: &Host, (group, version, plural): (&'static str, &'static str, &'static str), namespace: Option<&str>, text: &str) -> Result<(), ClusterError> {
+fn create(
+    host: &Host,
+    (group, version, plural): (&'static str, &'static str, &'static str),
+    namespace: Option<&str>,
+    text: &str,
+) -> Result<(), ClusterError> {
     host.cluster().create(Kind::new(group, version, plural), namespace, &json(text)).map(drop)
 }
 
@@ -37,28 +42,101 @@ fn by_kind(behaviour: &str, host: &Host) -> Option<Result<(), ClusterError>> {
     let here = Some("production");
     let deployment = kinds::DEPLOYMENTS.in_namespace("production", "checkout");
     Some(match behaviour {
-        "role_binding" => create(host, (RBAC, "v1", "rolebindings"), here, r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"up"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"ServiceAccount","name":"default","namespace":"production"}]}"#),
-        "cluster_role_binding" => create(host, (RBAC, "v1", "clusterrolebindings"), None, r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"up"}}"#),
-        "cluster_role" => create(host, (RBAC, "v1", "clusterroles"), None, r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"up"},"rules":[]}"#),
-        "webhook" => create(host, ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"), None, r#"{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingWebhookConfiguration","metadata":{"name":"in"}}"#),
-        "crd" => create(host, ("apiextensions.k8s.io", "v1", "customresourcedefinitions"), None, r#"{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"a.b.example"}}"#),
-        "service_account" => create(host, ("", "v1", "serviceaccounts"), here, r#"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"up"}}"#),
-        "secret" => create(host, ("", "v1", "secrets"), here, r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"token","annotations":{"kubernetes.io/service-account.name":"default"}},"type":"kubernetes.io/service-account-token"}"#),
-        "event" => create(host, ("", "v1", "events"), here, r#"{"apiVersion":"v1","kind":"Event","metadata":{"name":"lie"},"message":"all is well"}"#),
-        "lease" => merge(host, &Kind::new("coordination.k8s.io", "v1", "leases").in_namespace("production", "leader"), r#"{"spec":{"holderIdentity":"me"}}"#),
-        "disruption_budget" => create(host, ("policy", "v1", "poddisruptionbudgets"), here, r#"{"apiVersion":"policy/v1","kind":"PodDisruptionBudget","metadata":{"name":"stay"},"spec":{"maxUnavailable":0,"selector":{}}}"#),
-        "own_configuration" => merge(host, &kinds::CONFIG_MAPS.in_namespace("falco", "response-controller-config"), r#"{"data":{"config.yaml":"dryrun: false"}}"#),
+        "role_binding" => create(
+            host,
+            (RBAC, "v1", "rolebindings"),
+            here,
+            r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"up"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"ServiceAccount","name":"default","namespace":"production"}]}"#,
+        ),
+        "cluster_role_binding" => create(
+            host,
+            (RBAC, "v1", "clusterrolebindings"),
+            None,
+            r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"up"}}"#,
+        ),
+        "cluster_role" => create(
+            host,
+            (RBAC, "v1", "clusterroles"),
+            None,
+            r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"up"},"rules":[]}"#,
+        ),
+        "webhook" => create(
+            host,
+            ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"),
+            None,
+            r#"{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingWebhookConfiguration","metadata":{"name":"in"}}"#,
+        ),
+        "crd" => create(
+            host,
+            ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+            None,
+            r#"{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"a.b.example"}}"#,
+        ),
+        "service_account" => create(
+            host,
+            ("", "v1", "serviceaccounts"),
+            here,
+            r#"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"up"}}"#,
+        ),
+        "secret" => create(
+            host,
+            ("", "v1", "secrets"),
+            here,
+            r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"token","annotations":{"kubernetes.io/service-account.name":"default"}},"type":"kubernetes.io/service-account-token"}"#,
+        ),
+        "event" => create(
+            host,
+            ("", "v1", "events"),
+            here,
+            r#"{"apiVersion":"v1","kind":"Event","metadata":{"name":"lie"},"message":"all is well"}"#,
+        ),
+        "lease" => merge(
+            host,
+            &Kind::new("coordination.k8s.io", "v1", "leases").in_namespace("production", "leader"),
+            r#"{"spec":{"holderIdentity":"me"}}"#,
+        ),
+        "disruption_budget" => create(
+            host,
+            ("policy", "v1", "poddisruptionbudgets"),
+            here,
+            r#"{"apiVersion":"policy/v1","kind":"PodDisruptionBudget","metadata":{"name":"stay"},"spec":{"maxUnavailable":0,"selector":{}}}"#,
+        ),
+        "own_configuration" => merge(
+            host,
+            &kinds::CONFIG_MAPS.in_namespace("falco", "response-controller-config"),
+            r#"{"data":{"config.yaml":"dryrun: false"}}"#,
+        ),
         "template" => merge(host, &deployment, r#"{"spec":{"template":{"spec":{"hostPID":true}}}}"#),
-        "scale" => merge(host, &Kind::new("apps", "v1", "deployments/scale").in_namespace("production", "checkout"), r#"{"spec":{"replicas":0}}"#),
-        "delete_owner" => cluster.delete(&deployment, DeleteOptions { grace_period_seconds: None, propagation: Some(Propagation::Orphan) }),
-        "daemon_set" => merge(host, &kinds::DAEMON_SETS.in_namespace("production", "node-agent"), r#"{"metadata":{"annotations":{"a":"b"}}}"#),
+        "scale" => merge(
+            host,
+            &Kind::new("apps", "v1", "deployments/scale").in_namespace("production", "checkout"),
+            r#"{"spec":{"replicas":0}}"#,
+        ),
+        "delete_owner" => cluster
+            .delete(&deployment, DeleteOptions { grace_period_seconds: None, propagation: Some(Propagation::Orphan) }),
+        "daemon_set" => merge(
+            host,
+            &kinds::DAEMON_SETS.in_namespace("production", "node-agent"),
+            r#"{"metadata":{"annotations":{"a":"b"}}}"#,
+        ),
         "node" => merge(host, &kinds::NODES.cluster_wide("node-1"), r#"{"spec":{"unschedulable":true}}"#),
         "namespace" => cluster.delete(&kinds::NAMESPACES.cluster_wide("production"), DeleteOptions::default()),
-        "namespace_label" => merge(host, &kinds::NAMESPACES.cluster_wide("production"), r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}"#),
+        "namespace_label" => merge(
+            host,
+            &kinds::NAMESPACES.cluster_wide("production"),
+            r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}"#,
+        ),
         "secrets" => cluster.query(kinds::SECRETS, &Selection::in_namespace("production")).map(drop),
         "pods_whole" => cluster.query(kinds::PODS, &Selection::in_namespace("production")).map(drop),
-        "statuses" => cluster.query(Kind::new("", "v1", "pods/status"), &Selection { metadata_only: true, ..Selection::in_namespace("production") }).map(drop),
-        "elsewhere" => cluster.query(kinds::PODS, &Selection { metadata_only: true, ..Selection::in_namespace("kube-system") }).map(drop),
+        "statuses" => cluster
+            .query(
+                Kind::new("", "v1", "pods/status"),
+                &Selection { metadata_only: true, ..Selection::in_namespace("production") },
+            )
+            .map(drop),
+        "elsewhere" => cluster
+            .query(kinds::PODS, &Selection { metadata_only: true, ..Selection::in_namespace("kube-system") })
+            .map(drop),
         _ => return None,
     })
 }
@@ -97,7 +175,9 @@ fn by_steering(behaviour: &str, target: &ObjectRef, host: &Host) -> Option<Resul
         "leave_the_mesh" => merge(host, target, r#"{"metadata":{"labels":{"istio.io/dataplane-mode":"none"}}}"#),
         "hide_the_log" => merge(host, target, r#"{"metadata":{"annotations":{"fluentbit.io/exclude":"true"}}}"#),
         "job_label" => merge(host, target, r#"{"metadata":{"labels":{"controller-uid":"1"}}}"#),
-        "delete_next_year" => cluster.delete(target, DeleteOptions { grace_period_seconds: Some(31_536_000), propagation: None }),
+        "delete_next_year" => {
+            cluster.delete(target, DeleteOptions { grace_period_seconds: Some(31_536_000), propagation: None })
+        }
         "evict_next_year" => cluster.evict(target, Some(31_536_000)),
         "another_uid" => {
             let another = ObjectRef { uid: Some("99999999-9999-4999-8999-999999999999".to_owned()), ..target.clone() };
@@ -116,10 +196,17 @@ fn by_name(behaviour: &str, target: &ObjectRef, host: &Host) -> Option<Result<()
         "debug_container" => merge(host, &pods("pods/ephemeralcontainers"), r#"{"spec":{"ephemeralContainers":[]}}"#),
         "binding" => create(host, ("", "v1", "pods/binding"), Some("production"), "{}"),
         "plural" => cluster.delete(&pods("pods?dryRun=All#"), DeleteOptions::default()),
-        "group" => cluster.delete(&Kind::new("../api", "v1", "pods").in_namespace("production", "debug"), DeleteOptions::default()),
-        "version" => cluster.delete(&Kind::new("", "v9", "pods").in_namespace("production", target.name.as_str()), DeleteOptions::default()),
-        "upper_case" => cluster.delete(&kinds::PODS.in_namespace("production", target.name.to_uppercase()), DeleteOptions::default()),
-        "trailing_dot" => cluster.delete(&kinds::PODS.in_namespace("production.", target.name.as_str()), DeleteOptions::default()),
+        "group" => cluster
+            .delete(&Kind::new("../api", "v1", "pods").in_namespace("production", "debug"), DeleteOptions::default()),
+        "version" => cluster.delete(
+            &Kind::new("", "v9", "pods").in_namespace("production", target.name.as_str()),
+            DeleteOptions::default(),
+        ),
+        "upper_case" => cluster
+            .delete(&kinds::PODS.in_namespace("production", target.name.to_uppercase()), DeleteOptions::default()),
+        "trailing_dot" => {
+            cluster.delete(&kinds::PODS.in_namespace("production.", target.name.as_str()), DeleteOptions::default())
+        }
         "no_namespace" => cluster.delete(&kinds::PODS.cluster_wide(target.name.as_str()), DeleteOptions::default()),
         "container" => {
             let options = LogOptions { container: Some("../../nodes".to_owned()), ..LogOptions::default() };

@@ -54,7 +54,8 @@ fn customer_facing_entries_are_missing_until_annotated_and_overdue_after_their_t
         entry("late", "x", by("2026-11-25T09:00:00Z")),
         entry("due", "y", by("2026-11-25T11:00:00Z")),
         entry("explained", "z", by("2026-11-25T09:00:00Z")),
-        entry("other", "v", json!({})),
+        entry("other", "v", json!({"changed": true})),
+        entry("nothing", "w", json!({"outcome": "skipped", "changed": false})),
         record(LogType::Annotation, Some("explained"), json!({"timestamp": "2026-12-24T12:00:00Z"})),
         record(
             LogType::Decision,
@@ -62,9 +63,10 @@ fn customer_facing_entries_are_missing_until_annotated_and_overdue_after_their_t
             json!({"timestamp": "2026-11-24T12:00:00Z", "decision": "refused", "check": "stale"}),
         ),
     ]);
-    let missing: Vec<_> = report.missing.iter().map(|one| (one.entry_id.as_str(), one.overdue)).collect();
-    assert_eq!(missing, [("late", true), ("due", false)]);
-    assert_eq!((report.annotated, report.not_annotated), (1, 3));
+    let overdue = |one: &Missing| one.annotate_by.as_ref().map(|(_, overdue)| *overdue);
+    let missing: Vec<_> = report.missing.iter().map(|one| (one.entry_id.as_str(), overdue(one))).collect();
+    assert_eq!(missing, [("late", Some(true)), ("due", Some(false)), ("other", None)]);
+    assert_eq!((report.annotated, report.not_annotated), (1, 4));
     assert_eq!(report.refusals.values().sum::<usize>(), 1);
     let mut text = Vec::new();
     let week = Week::parse("2026-W48", Timestamp::UNIX_EPOCH).unwrap();
