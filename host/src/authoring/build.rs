@@ -67,7 +67,8 @@ fn sound(component: Vec<u8>) -> Result<Built, String> {
 fn rust(folder: &Path, profile: &str) -> Result<Vec<u8>, String> {
     let library = toolchain::ensure_target(folder)?;
     let mut cargo = toolchain::cargo(folder);
-    cargo.args(["build", "--lib", "--profile", profile, "--target", toolchain::TARGET]);
+    // Alone: beside an `rlib`, cargo leaves out the link-time optimization, a quarter of the component's size.
+    cargo.args(["rustc", "--lib", "--crate-type", "cdylib", "--profile", profile, "--target", toolchain::TARGET]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     library.configure(&mut cargo);
     // Flags of the environment would replace those in .cargo/config.toml, and with them the small stack.
@@ -93,7 +94,7 @@ fn module(messages: &str, manifest: &Path) -> Result<PathBuf, String> {
         files.map(PathBuf::from).find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
     });
     module.ok_or_else(|| {
-        format!("{} makes no module: write `crate-type = [\"cdylib\", \"rlib\"]` under [lib]", manifest.display())
+        format!("{} makes no module: is there a src/lib.rs that calls export_action!?", manifest.display())
     })
 }
 
@@ -122,8 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_that_makes_no_module_is_told_how() {
+    fn a_crate_that_makes_no_module_is_told_what_is_looked_for() {
         let error = module(OTHER, Path::new("/p/Cargo.toml")).unwrap_err();
-        assert!(error.contains("crate-type"), "{error}");
+        assert!(error.contains("export_action!"), "{error}");
     }
 }

@@ -107,3 +107,14 @@ fn report(failure: &Failure) -> ExitCode {
         Failure::Usage(_) => 2,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    /// clap looks at a subcommand only when it is called.
+    #[test]
+    fn every_subcommand_is_sound() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -206,7 +206,7 @@ mod tests {
         let refused = CallRecord { detail: "why".to_owned(), ..call(false, Effect::Denied(Some(Check::Permission))) };
         let told = "get pods production/checkout-1: refused (permission): why";
         let changed = call(true, Effect::Changed);
-        assert_eq!(detail(&[refused.clone()]), format!("the plugin changed nothing; {told}"));
+        assert_eq!(detail(std::slice::from_ref(&refused)), format!("the plugin changed nothing; {told}"));
         assert_eq!(detail(&[changed, refused.clone(), refused.clone()]), format!("delete pod; {told}, and 1 more"));
         let denied = CallRecord { mutating: true, ..refused };
         assert_eq!(detail(&[denied.clone(), denied]), told, "once is enough");

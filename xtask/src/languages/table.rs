@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const PARAMETERS: &str = r#"{"labels":{"falco-response/measured":"yes"}}"#;
 /// An interpreter takes a hundred times as long for one.
-const RUNS: &str = "300";
+const RUNS: &str = "100";
 
 /// Measures and prints it.
 ///

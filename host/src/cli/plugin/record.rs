@@ -10,7 +10,9 @@ use crate::harness::Cluster;
 use crate::harness::session::{Asked, Session};
 use crate::harness::stage::StageClock;
 
+// By the type's name the group would be taken for that of `run`, which is in it.
 #[derive(Debug, clap::Args)]
+#[group(id = "record")]
 pub struct Arguments {
     #[command(flatten)]
     once: Once,

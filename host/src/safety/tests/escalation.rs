@@ -37,9 +37,9 @@ async fn a_permission_for_an_owner_is_none_for_what_took_its_name() {
     let run = stage.run(permissions, false).await;
     replace_the_owner(&stage);
     let read = stage.gate.get(&run, &web()).await.expect_err("another Deployment");
-    assert_eq!(read.reason, crate::safety::Reason::Conflict, "{read:?}");
+    assert_eq!(read.reason, Reason::Conflict, "{read:?}");
     let patched = stage.gate.change(&run, merge(web(), json!({"spec": {"replicas": 0}}))).await;
-    assert_eq!(patched.expect_err("another Deployment").reason, crate::safety::Reason::Conflict);
+    assert_eq!(patched.expect_err("another Deployment").reason, Reason::Conflict);
     assert_eq!(stage.sent(), Vec::<String>::new());
 }
 
@@ -152,7 +152,7 @@ async fn the_log_of_another_pod_is_not_the_targets() {
     let before = stage.simulation.requests().len();
     for name in ["other", "agent-1"] {
         let error = stage.gate.logs(&run, &pod(name), &LogOptions::default()).await.expect_err("not its own");
-        assert_eq!(error.reason, crate::safety::Reason::Denied);
+        assert_eq!(error.reason, Reason::Denied);
     }
     let elsewhere = object(ApiResource::pods(), "kube-system", "dns");
     stage.gate.logs(&run, &elsewhere, &LogOptions::default()).await.expect_err("not its own");
