@@ -125,7 +125,7 @@ async fn alerts_that_wait_are_bounded_by_their_size_as_well() {
     let padding = "x".repeat(8 << 20);
     let many: Map<_, _> = (0..50_000).map(|number| (number.to_string(), json!(0))).collect();
     let large = |output: &str, mut fields: Map<String, Value>| {
-        fields.insert("k8s.ns.name".to_owned(), json!("production"));
+        fields.extend([("k8s.ns.name".to_owned(), json!("production")), ("k8s.pod.name".to_owned(), json!("a"))]);
         let body = json!({"output": output, "priority": "Critical", "rule": "kill",
             "time": jiff::Timestamp::now().to_string(), "output_fields": fields});
         Alert::parse(body.to_string().as_bytes()).expect("an alert")
