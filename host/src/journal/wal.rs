@@ -119,7 +119,7 @@ fn first_lost(header: &Header, mut frames: impl Read) -> io::Result<Option<u64>>
 }
 
 fn number(bytes: &[u8], at: usize) -> u32 {
-    bytes[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+    bytes[at..at + 4].iter().fold(0, |number, byte| (number << 8) | u32::from(*byte))
 }
 
 fn stored(bytes: &[u8]) -> Sum {
