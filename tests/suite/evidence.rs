@@ -72,7 +72,7 @@ fn without_its_grants_the_rule_says_whether_the_pod_is_killed() {
         assert_eq!((&entry["outcome"], &entry["failure"]), (&"failed".into(), &"denied".into()), "{entry}");
         assert_eq!(entry["attachments"][0]["name"], "manifest.json", "what can be kept is kept: {entry}");
         let missing = entry["note_evidence_missing"].as_str().unwrap();
-        assert!(missing.contains("resources: [\"events\"]") && missing.contains("pods/log"), "{missing}");
+        assert!(missing.contains("resources: [events]") && missing.contains("pods/log"), "{missing}");
         if on_failure == "stop" {
             std::thread::sleep(std::time::Duration::from_millis(300));
         }

@@ -9,8 +9,9 @@ use crate::house::{House, Plan};
 fn house(behaviour: &str, further: &str) -> House {
     // What spins is cut off soon; everything else has the time that a busy machine may need.
     let timeout = if behaviour.ends_with("spin") { "1s" } else { "60s" };
-    let rule =
-        format!("    action: hostile\n    timeout: {timeout}\n    parameters: {{behaviour: {behaviour}{further}}}\n");
+    let rule = format!(
+        "    action: hostile\n    timeout: {timeout}\n    parameters: {{behaviour: \"{behaviour}\"{further}}}\n"
+    );
     let plan = Plan::new().hostile().replace("    action: kill_pod\n", &rule);
     plan.start()
 }
@@ -146,7 +147,7 @@ fn house_of_rules() -> House {
         .to_owned();
     for (number, (behaviour, further, _)) in REFUSED.iter().enumerate() {
         config.push_str(&format!(
-            "  - {{name: rule {number}, action: hostile, audit_reason: none, timeout: 10s, parameters: {{behaviour: {behaviour}{further}}}}}\n"
+            "  - {{name: rule {number}, action: hostile, audit_reason: none, timeout: 10s, parameters: {{behaviour: \"{behaviour}\"{further}}}}}\n"
         ));
     }
     Plan::new().hostile().config(&config).start()

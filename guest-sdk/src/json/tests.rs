@@ -263,8 +263,9 @@ proptest! {
         if let Ok(value) = Value::parse(&text) {
             prop_assert_eq!(value.to_string(), text, "written as it was read");
         }
-        // As a type, a number fits or does not fit as it does for serde_json.
-        prop_assert_eq!(from_str::<i64>(&number).ok(), serde_json::from_str::<i64>(&number).ok());
+        // As a type, a number fits or does not fit as it does for serde_json, to which -0 is no integer.
+        let theirs = serde_json::from_str::<i64>(&number).ok().or((number == "-0").then_some(0));
+        prop_assert_eq!(from_str::<i64>(&number).ok(), theirs);
         prop_assert_eq!(from_str::<u64>(&number).ok(), serde_json::from_str::<u64>(&number).ok());
         prop_assert_eq!(from_str::<u8>(&number).ok(), serde_json::from_str::<u8>(&number).ok());
         let (ours, theirs) = (from_str::<f64>(&number).ok(), serde_json::from_str::<f64>(&number).ok());
