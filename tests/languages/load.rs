@@ -25,7 +25,10 @@ fn one_that_imports_wasi_is_refused_by_the_option_that_stubs_it() {
         // It bears no name: nothing was stamped into it.
         let (code, said) = check(language, "unstubbed.wasm", "nameless", "{}");
         assert_eq!(code, Some(2), "{language:?}: {said}");
-        assert!(said.contains("unstubbed.wasm: imports `wasi:") && said.contains("--stub-wasi"), "{language:?}: {said}");
+        assert!(
+            said.contains("unstubbed.wasm: imports `wasi:") && said.contains("--stub-wasi"),
+            "{language:?}: {said}"
+        );
     }
 }
 
