@@ -45,7 +45,7 @@ fn an_isolation_on_a_real_cluster_shows_the_policy_that_the_api_server_would_mak
     let told = run(cluster, "isolate_namespace.wasm", &alerts::about(POOL, "played", "long-gone"));
     assert_eq!(told["run"]["outcome"], "done", "{told}");
     let policy = &told["changes"][0];
-    assert_eq!(policy["object"], "networkpolicies.networking.k8s.io rehearsed/falco-emergency-isolation", "{told}");
+    assert_eq!(policy["object"], "networkpolicies.networking.k8s.io played/falco-emergency-isolation", "{told}");
     assert_eq!(policy["before"], Value::Null);
     assert_eq!(policy["after"]["spec"], json!({"podSelector": {}, "policyTypes": ["Egress"]}), "{told}");
     assert_eq!(told["pages"], json!([]), "{told}");
