@@ -345,3 +345,17 @@ fn a_full_journal_stops_the_acting_says_so_and_recovers() {
     assert_eq!(house.wait_for_record(&alert)["outcome"], "done");
     assert!(told(&journal, &["verify"]).ends_with("ok\n"));
 }
+
+#[test]
+fn a_copy_in_which_there_is_nothing_to_verify_is_not_called_sound() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy.jsonl");
+    for text in ["", "{\"message\": \"of somebody else\"}\n"] {
+        std::fs::write(&copy, text).unwrap();
+        let output =
+            Command::new(binary().unwrap()).args(["audit", "verify", "--graylog"]).arg(&copy).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("nothing was verified") && error.contains("prev_hash"), "{error}");
+    }
+}

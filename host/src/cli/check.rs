@@ -70,8 +70,11 @@ fn notes(config: &Config, plugins: &Plugins) -> Vec<String> {
     let mut notes = grants::sentences(config, plugins);
     notes.extend(ungranted::sentences(config, plugins));
     for rule in &config.rules {
+        // A dry run cuts nothing off, and with `confirm` one alert is not enough.
         let wide = |action: &&crate::config::ActionRef| {
-            plugins.get(&action.action).is_some_and(|plugin| plugin.manifest.target == Target::Namespaces)
+            !rule.dryrun
+                && action.confirm.is_none()
+                && plugins.get(&action.action).is_some_and(|plugin| plugin.manifest.target == Target::Namespaces)
         };
         if let Some(action) = rule.actions.iter().find(wide) {
             notes.push(format!(

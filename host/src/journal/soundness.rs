@@ -40,7 +40,8 @@ pub(super) fn check(path: &Path, created: bool) -> Result<(), JournalError> {
     let version = match schema::identify(&connection, path)? {
         // A program that stopped while it created the file; not one that had come so far as to lock it.
         Found::Nothing if fs::metadata(beside(path, ".lock")).is_ok() => {
-            let what = "it holds nothing, and a controller has worked with it before: its write-ahead log is lost";
+            let what = "it holds nothing, and a controller has worked with it before: its write-ahead log is lost \
+                        (a `.lock` beside it that was left by another journal is to be removed)";
             return Err(damaged(path, what.to_owned()));
         }
         Found::Nothing => return Ok(()),

@@ -64,7 +64,7 @@ fn check(schema: &Value, value: &Value, at: &mut String, found: &mut Vec<Paramet
                 let length = at.len();
                 at.push('/');
                 at.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                match known.and_then(|known| known.get(key)).or_else(|| schema.get("additionalProperties")) {
+                match known.and_then(|known| known.get(key)).or_else(|| others(schema)) {
                     Some(Value::Bool(false)) => {
                         let hint = if names.is_empty() {
                             "; the action takes none".to_owned()
@@ -185,6 +185,11 @@ fn told(value: &Value) -> String {
     }
 }
 
+/// What holds for keys that the schema does not name; nothing that could be told here where patterns name some.
+fn others(schema: &Value) -> Option<&Value> {
+    schema.get("additionalProperties").filter(|_| schema.get("patternProperties").is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +249,12 @@ mod tests {
         );
         assert_eq!(told(&json!({})), [": `mode` is missing"]);
         assert_eq!(told(&json!([])), [": expected a map, not a list"]);
+    }
+
+    #[test]
+    fn leaves_keys_that_a_pattern_may_name_to_the_action() {
+        let schema = json!({"type": "object", "patternProperties": {"^x-": {}}, "additionalProperties": false});
+        assert_eq!(problems(&schema, &json!({"x-mine": 1})), []);
     }
 
     #[test]

@@ -143,7 +143,8 @@ impl Inner {
         last: bool,
         stops: bool,
     ) -> Stepped {
-        let dry_run = rules.dryrun || rule.dryrun || self.gate.stopped();
+        let in_force = self.rules.load_full();
+        let dry_run = rules.dryrun || rule.dryrun || in_force.is_dry(&job.event.alert) || self.gate.stopped();
         let about = About { event: &job.event, rules, rule, action: &step.action, dry_run };
         if self.journal.is_full() {
             return self.no_room(&about, last || stops).await;
@@ -180,6 +181,11 @@ impl Inner {
             }
             Err(NotCleared::NoAnswer(error)) => return self.no_answer(&about, &error, last || stops).await,
         };
+        // A list that began under other rules ends as it began, but what is forbidden by now stays forbidden.
+        if let Some(refusal) = in_force.forbids(&job.event.alert, cleared.as_ref()) {
+            self.decide(&about, "refused", refusal.check.id(), &refusal.detail, None, last || stops).await;
+            return Stepped::Badly;
+        }
         if let (Some(pinned), Some(cleared)) = (job.pinned.take(), &cleared)
             && cleared.object.uid.as_ref().is_some_and(|uid| *uid != pinned)
         {

@@ -166,7 +166,7 @@ impl Inner {
         }
         // As an entry of a whole run has it: of the target, where that was to be changed.
         let pod = format!("/api/v1/namespaces/{}/pods/{}", about.namespace(), about.pod());
-        let of_target = intents.iter().find(|intent| text(intent, "path") == pod);
+        let of_target = intents.iter().find(|intent| text(intent, "path").trim_end_matches("/eviction") == pod);
         if let Some(uid) = of_target.unwrap_or(&first).intent.get("uid").and_then(Value::as_str) {
             let id = super::record::action_id(&rules.cluster_name, &action, uid);
             record.body.insert("action_id".to_owned(), json!(id));

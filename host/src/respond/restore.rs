@@ -95,11 +95,15 @@ impl Inner {
     }
 }
 
+/// By the text of the body, which is compact JSON: in a text of an alert the quotes are escaped, so none can look like this.
+/// What nobody needs is not even read, since all that is remembered is in memory at once.
 fn is_remembered(log_type: LogType, body: &str) -> bool {
     match log_type {
-        LogType::Intent | LogType::Result => true,
-        LogType::Decision => body.contains(AWAITING),
-        LogType::Entry | LogType::Followup => true,
+        LogType::Intent | LogType::Entry => !body.contains(r#""dry_run":true"#),
+        // Only of what never left: it has spent nothing.
+        LogType::Result => body.contains(r#""sent_at":null"#),
+        LogType::Followup => true,
+        LogType::Decision => body.contains(r#""check":"awaiting_confirmation""#),
         LogType::Config | LogType::Annotation | LogType::Retention => false,
     }
 }
@@ -154,4 +158,30 @@ fn spent_by(intent: &Record) -> Option<Spent> {
     };
     let kill = matches!(text("verb"), "delete" | "evict") && text("path").contains("/pods/");
     Some(Spent { account, at: text("timestamp").parse().ok()?, kill })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_what_counts_and_nothing_that_an_alert_can_make_look_like_it() {
+        let text = |body: Value| body.to_string();
+        for (log_type, body, remembered) in [
+            (LogType::Intent, json!({"dry_run": false}), true),
+            (LogType::Intent, json!({"dry_run": true}), false),
+            (LogType::Entry, json!({"dry_run": false, "falco_output": "\"dry_run\":true"}), true),
+            (LogType::Entry, json!({"dry_run": true}), false),
+            (LogType::Result, json!({"sent_at": null}), true),
+            (LogType::Result, json!({"sent_at": "2026-01-01T00:00:00Z"}), false),
+            (LogType::Decision, json!({"check": AWAITING}), true),
+            (
+                LogType::Decision,
+                json!({"check": "stale", "falco_output": "\"check\":\"awaiting_confirmation\""}),
+                false,
+            ),
+        ] {
+            assert_eq!(is_remembered(log_type, &text(body.clone())), remembered, "{body}");
+        }
+    }
 }

@@ -11,6 +11,8 @@ use crate::config::{self, ActionRef, Config, Confirmation, CustomerFacing, Locat
 use crate::plugins::{ParameterProblem, Plugin, Plugins, schema};
 use crate::redact::Redaction;
 use crate::safety::budget::Limits;
+use crate::safety::checks::{self, Refusal};
+use crate::safety::clearance::Cleared;
 use crate::safety::permissions::Permissions;
 use crate::safety::policy::{Policy, RuleScope};
 
@@ -116,6 +118,25 @@ impl Rules {
             return Match::Unwanted("priority");
         }
         Match::Wanted(Arc::clone(rule))
+    }
+
+    /// Whether what an alert still causes is a dry run under these rules. What they no longer want is not done live.
+    pub fn is_dry(&self, alert: &Alert) -> bool {
+        self.dryrun || self.by_name.get(&alert.rule).is_none_or(|rule| rule.dryrun)
+    }
+
+    /// Why these rules would not let an action at what was cleared under others.
+    pub fn forbids(&self, alert: &Alert, cleared: Option<&Cleared>) -> Option<Refusal> {
+        let namespace = alert.text("k8s.ns.name").and_then(|text| Namespace::parse(&text).ok())?;
+        let anywhere = RuleScope::default();
+        let scope = self.by_name.get(&alert.rule).map_or(&anywhere, |rule| &rule.scope);
+        let owners = cleared.into_iter().flat_map(|cleared| &cleared.chain.controllers);
+        let judged = checks::namespace(&namespace, &self.policy, scope).and_then(|()| {
+            owners
+                .map(|owner| (owner, owner.to_string()))
+                .try_for_each(|(owner, described)| checks::owner_not_protected(&owner.kind, &described, &self.policy))
+        });
+        judged.err()
     }
 
     /// How long what was done can still matter to what is decided.

@@ -86,6 +86,8 @@ fn line(call: &Call, verbs: &[Verb]) -> Result<String, &'static str> {
     if line.len() > LONGEST_LINE { Err("the line would be too long to be read") } else { Ok(line) }
 }
 
+const TOO_MANY_FIELDS: &str = "it writes more fields than one line should name";
+
 /// The fields that a grant for this call has to name.
 fn missing_fields(call: &Call) -> Result<Vec<String>, &'static str> {
     let Some(touched) = call.touched else { return Ok(Vec::new()) };
@@ -106,13 +108,17 @@ fn missing_fields(call: &Call) -> Result<Vec<String>, &'static str> {
         };
         if !missing.contains(&field) {
             missing.push(field);
+            // Before the next is compared with all of them: a document can write thousands.
+            if missing.len() > MOST_FIELDS {
+                return Err(TOO_MANY_FIELDS);
+            }
         }
     }
     if touched.form == Form::Strategic {
         missing.push(STRATEGIC.to_owned());
     }
     if missing.len() > MOST_FIELDS {
-        return Err("it writes more fields than one line should name");
+        return Err(TOO_MANY_FIELDS);
     }
     Ok(missing)
 }

@@ -15,6 +15,9 @@ pub type Path = Vec<String>;
 /// Deeper documents are refused before anyone walks them.
 const DEEPEST: usize = 64;
 
+/// More than any object that people write. Each path is compared with grants, owners of fields and other paths.
+const MOST_PATHS: usize = 4096;
+
 /// What a document would write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touched {
@@ -100,8 +103,17 @@ fn collect(value: &Value, prefix: &mut Path, paths: &mut Vec<Path>) -> Result<()
                 prefix.pop();
             }
         }
-        _ => paths.push(prefix.clone()),
+        _ => add(prefix.clone(), paths)?,
     }
+    Ok(())
+}
+
+fn add(path: Path, paths: &mut Vec<Path>) -> Result<(), Refusal> {
+    if paths.len() >= MOST_PATHS {
+        let detail = format!("the document writes more than {MOST_PATHS} fields");
+        return Err(Refusal::new(Check::Document, detail));
+    }
+    paths.push(path);
     Ok(())
 }
 
@@ -118,7 +130,7 @@ fn operation_paths(value: &Value) -> Result<Vec<Path>, Refusal> {
                 Some(pointer) => {
                     let path = pointer_path(pointer.as_str().ok_or_else(refuse)?).ok_or_else(refuse)?;
                     if name != "test" || path.first().is_none_or(|first| first != "metadata") {
-                        paths.push(path);
+                        add(path, &mut paths)?;
                     }
                 }
                 None if key == "path" => return Err(refuse()),
@@ -143,6 +155,17 @@ mod tests {
 
     fn dotted(touched: Touched) -> Vec<String> {
         touched.paths.iter().map(|path| path.join(".")).collect()
+    }
+
+    #[test]
+    fn refuses_a_document_that_writes_more_fields_than_anybody_compares() {
+        let fields = |count: usize| (0..count).map(|n| (n.to_string(), json!(0))).collect::<serde_json::Map<_, _>>();
+        let verdict = |count| touched_by_patch(&PatchDocument::Merge(json!({"data": fields(count)})));
+        assert_eq!(verdict(MOST_PATHS).map(|touched| touched.paths.len()), Ok(MOST_PATHS));
+        assert_eq!(verdict(MOST_PATHS + 1).map_err(|refusal| refusal.check), Err(Check::Document));
+        let operation = json!({"op": "add", "path": "/data/a", "value": 0});
+        let operations = PatchDocument::Operations(Value::Array(vec![operation; MOST_PATHS + 1]));
+        assert_eq!(touched_by_patch(&operations).map_err(|refusal| refusal.check), Err(Check::Document));
     }
 
     #[test]

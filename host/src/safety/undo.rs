@@ -18,10 +18,16 @@ pub struct Undo {
     selects: Vec<String>,
 }
 
+/// Nobody types a longer command.
+const MOST_LABELS: usize = 16;
+
 /// The commands for changes that were made, in one line; the last change is taken back first.
 pub fn line<'a>(changes: impl DoubleEndedIterator<Item = &'a Undo>) -> Option<String> {
     let changes: Vec<_> = changes.collect();
     let labels: Vec<_> = changes.iter().flat_map(|undo| &undo.labels).collect();
+    if labels.len() > MOST_LABELS {
+        return None;
+    }
     let held_by_labels =
         |undo: &Undo| !undo.selects.is_empty() && undo.selects.iter().all(|label| labels.contains(&label));
     let commands: Vec<_> =

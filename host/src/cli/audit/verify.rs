@@ -40,6 +40,15 @@ pub(super) fn run(arguments: &Arguments, out: &mut impl Write) -> Result<(), Pro
         }
         own = Some(verified.chain_id);
     }
+    if let (None, Some(copy), Some(file)) = (&own, &copy, &arguments.graylog)
+        && copy.chains.is_empty()
+    {
+        let file = file.display();
+        return Err(Problem::runtime(format!(
+            "{file} has no record of a chain, so nothing was verified: export all fields of the messages, chain_id, seq, \
+             hash and prev_hash among them"
+        )));
+    }
     if let Some(copy) = &copy {
         findings.extend(copy.contradictions());
         others(copy, own.as_deref(), out)?;

@@ -7,6 +7,10 @@ use super::{Key, Overlay, Reader, Scratch, Writer, absent, created, difference, 
 use crate::ambient::Ambient;
 use serde_json::Value;
 
+/// What one chain may rehearse on: what it changes is held in memory, and an action chooses what that is.
+const MOST_OBJECTS: usize = 64;
+const MOST_BYTES: usize = 4 << 20;
+
 /// Where an object stands that the chain has changed before.
 enum Standing {
     /// The API server has it, with that UID.
@@ -55,6 +59,7 @@ impl Overlay {
             return writer.send(mutation, sending).await;
         }
         let scratch = self.scratch(ambient);
+        scratch.bounded(&object, mutation)?;
         let here = Sending { dry_run: false, ..sending.clone() };
         let Some(standing) = scratch.standing(&object) else {
             let answer = writer.send(mutation, sending).await?;
@@ -84,6 +89,28 @@ impl Overlay {
 }
 
 impl Scratch {
+    /// # Errors
+    /// 413 for what would make the rehearsal larger than it may be. Live, it would not be held at all.
+    fn bounded(&self, object: &ObjectRef, mutation: &Mutation) -> Result<(), ApiError> {
+        let known = self.touched().was.contains_key(&Key::of(object));
+        let held: usize = self.simulation.objects().iter().map(size).sum();
+        let why = match mutation {
+            _ if !known && self.touched().was.len() >= MOST_OBJECTS => {
+                format!("a chain rehearses changes to {MOST_OBJECTS} objects at most")
+            }
+            _ if held + written(mutation) > MOST_BYTES => {
+                format!("what a chain rehearses may have {MOST_BYTES} bytes at most")
+            }
+            // A copy of a copy doubles what is there with every line.
+            Mutation::Patch { document: PatchDocument::Operations(list), .. } if known && copies(list) => {
+                "a chain does not rehearse `copy` on an object that it has changed before".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        let (reason, message) = ("RequestEntityTooLarge".to_owned(), format!("not rehearsed: {why}"));
+        Err(ApiError::Status { code: 413, reason, message, retry_after: None })
+    }
+
     fn standing(&self, object: &ObjectRef) -> Option<Standing> {
         let was = self.touched().was.get(&Key::of(object)).cloned()?;
         let Some(here) = self.simulation.object(&object.path()) else { return Some(Standing::Gone) };
@@ -152,6 +179,27 @@ impl Scratch {
             Err(no) => Err(no),
         }
     }
+}
+
+fn size(value: &Value) -> usize {
+    value.to_string().len()
+}
+
+/// Of the document that a change brings.
+fn written(mutation: &Mutation) -> usize {
+    match mutation {
+        Mutation::Create { manifest, .. } | Mutation::Apply { manifest, .. } => size(manifest),
+        Mutation::Patch { document, .. } => match document {
+            PatchDocument::Merge(value) | PatchDocument::Operations(value) | PatchDocument::Strategic(value) => {
+                size(value)
+            }
+        },
+        Mutation::Delete { .. } | Mutation::Evict { .. } => 0,
+    }
+}
+
+fn copies(operations: &Value) -> bool {
+    operations.as_array().into_iter().flatten().any(|operation| operation["op"] == "copy")
 }
 
 /// The object itself, for an eviction as well.

@@ -76,13 +76,14 @@ where
         let (parts, body) = request.into_parts();
         let body = at_once(body);
         let event_id = event_id(&parts);
+        let path = parts.uri.path().to_owned();
         let number = self.recorder.sent(sent(&parts, &body));
         let answering = self.inner.call(Request::from_parts(parts, Body::from(body.to_vec())));
         let recorder = self.recorder.clone();
         Box::pin(async move {
             let (parts, body) = answering.await.map_err(Into::<BoxError>::into)?.into_parts();
             let body = body.collect().await.map_err(Into::<BoxError>::into)?.to_bytes();
-            let document = masked(Redactor::default().document(document(&body)), event_id.as_deref());
+            let document = masked(Redactor::default().exchanged(document(&body), &path), event_id.as_deref());
             recorder.answered(number, Returned { status: parts.status.as_u16(), document });
             Ok(Response::from_parts(parts, Body::from(body.to_vec())))
         })
@@ -94,7 +95,7 @@ pub(super) fn sent(parts: &http::request::Parts, body: &Bytes) -> Sent {
     Sent {
         method: parts.method.to_string(),
         path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
-        body: masked(Redactor::default().document(document(body)), event_id(parts).as_deref()),
+        body: masked(Redactor::default().exchanged(document(body), parts.uri.path()), event_id(parts).as_deref()),
     }
 }
 

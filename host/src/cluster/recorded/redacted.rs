@@ -27,6 +27,16 @@ impl Redactor {
         self.value(value, false)
     }
 
+    /// Of a request to `path`, or its answer: a patch of a Secret does not say that it is one.
+    pub fn exchanged(&self, value: Value, path: &str) -> Value {
+        let secret = path.split(['/', '?']).any(|segment| segment == "secrets");
+        match value {
+            // Operations: what they write may be any part of it.
+            Value::Array(operations) if secret => operations.into_iter().map(operation_on_a_secret).collect(),
+            value => self.value(value, secret),
+        }
+    }
+
     /// `secret`: whether the document is, or lists, Secrets. The items of a list do not say what they are.
     fn value(&self, value: Value, secret: bool) -> Value {
         match value {
@@ -71,6 +81,13 @@ impl Redactor {
     }
 }
 
+fn operation_on_a_secret(mut operation: Value) -> Value {
+    if let Some(value) = operation.get_mut("value") {
+        *value = MARK.into();
+    }
+    operation
+}
+
 fn blanked(map: Map<String, Value>, mark: &str) -> Value {
     Value::Object(map.into_iter().map(|(key, _)| (key, mark.into())).collect())
 }
@@ -81,4 +98,22 @@ fn names_a_secret(key: &str) -> bool {
     ["password", "passwd", "passphrase", "secret", "token", "apikey", "api_key", "api-key", "credential"]
         .iter()
         .any(|word| key.ends_with(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_patch_of_a_secret_is_kept_without_what_it_writes() {
+        let path = "/api/v1/namespaces/shop/secrets/db";
+        let redactor = Redactor::default();
+        let merged = redactor.exchanged(json!({"data": {"key": "aHVudGVyMg=="}}), path);
+        assert_eq!(merged, json!({"data": {"key": ENCODED_MARK}}));
+        let operations = json!([{"op": "add", "path": "/data/key", "value": "aHVudGVyMg=="}]);
+        assert_eq!(redactor.exchanged(operations, path)[0]["value"], MARK);
+        let other = json!({"data": {"key": "plain"}});
+        assert_eq!(redactor.exchanged(other.clone(), "/api/v1/namespaces/secrets-team/configmaps/db"), other);
+    }
 }

@@ -259,7 +259,10 @@ impl Simulation {
             user_agent: user_agent.unwrap_or_default().to_owned(),
         };
         let mut state = self.state();
-        state.seen.push(seen);
+        // A rehearsal has nobody who asks what was seen, and what it would hold is the action's to choose.
+        if state.store.told() {
+            state.seen.push(seen);
+        }
         let path = request.uri().path();
         let found = state.faults.iter_mut().find(|Waiting { fault, whole }| {
             let there = if *whole { path == fault.path_prefix } else { path.starts_with(&fault.path_prefix) };

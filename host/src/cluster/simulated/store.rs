@@ -87,6 +87,11 @@ impl Store {
         Self { told: false, ..Self::new(kinds) }
     }
 
+    /// Whether anybody is told of changes.
+    pub fn told(&self) -> bool {
+        self.told
+    }
+
     pub fn version(&self) -> u64 {
         self.version
     }

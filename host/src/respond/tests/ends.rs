@@ -173,6 +173,32 @@ async fn a_list_of_actions_that_has_begun_ends_as_it_began_whatever_is_configure
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_forbidden_meanwhile_is_not_done_by_a_list_that_began_before() {
+    for (from, to, expected) in [
+        ("allowed_namespaces: [production]", "allowed_namespaces: [staging]", "kill refused namespace_not_allowed"),
+        ("dryrun: false", "dryrun: true", "kill done"),
+        ("- name: both", "- name: another", "kill done"),
+    ] {
+        let simulation = simulation();
+        let replica = replica(&simulation, &plugins()).await;
+        let begun = CONFIG.replace("{action: sweep}, ", "{action: tell, on_failure: continue}, ");
+        replica.responder.install(rules(&plugins(), &begun).await);
+        let (path_prefix, kind) =
+            ("/api/v1/namespaces/production/pods/a".to_owned(), FaultKind::Refuse(StatusCode::SERVICE_UNAVAILABLE));
+        simulation.inject(Fault { method: Method::GET, path_prefix, times: 4, kind });
+        replica.offer(alert("both", "a")).await;
+        while replica.records().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        replica.responder.install(rules(&plugins(), &begun.replace(from, to)).await);
+        assert_eq!(replica.words(3).await[1], expected, "{to}");
+        let live =
+            simulation.requests().iter().any(|seen| seen.method == Method::DELETE && seen.body["dryRun"].is_null());
+        assert!(!live, "{to}: nothing live is sent any more");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_further_step_is_started_once_the_controller_is_to_end() {
     let simulation = simulation();
     let replica = replica(&simulation, &plugins()).await;

@@ -399,3 +399,16 @@ subjects: [{kind: ServiceAccount, name: falco-response-controller, namespace: fa
     assert!(answers[1].is_ok(), "{answers:?}");
     assert_eq!(answers[2], Err(Reason::Denied));
 }
+
+#[tokio::test]
+async fn what_would_grow_without_end_is_not_rehearsed() {
+    let (stage, run) = dry().await;
+    let patched = |document| stage.gate.change(&run, Change::Patch { object: production("pods", "target"), document });
+    let labelled = json!({"metadata": {"annotations": {"falco-response/x": "y"}}});
+    patched(PatchDocument::Merge(labelled)).await.expect("a first change");
+    let doubled: Vec<_> = (0..40)
+        .map(|n| json!({"op": "copy", "from": "/metadata/annotations", "path": format!("/metadata/annotations/falco-response~1{n}")}))
+        .collect();
+    let refused = patched(PatchDocument::Operations(doubled.into())).await.expect_err("not rehearsed");
+    assert!(matches!(refused.reason, Reason::TooLarge | Reason::Denied), "{refused:?}");
+}
