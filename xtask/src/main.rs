@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod deploy;
 mod fuzz;
+mod ignored;
 mod image;
 mod kept;
 mod languages;
