@@ -287,8 +287,8 @@ impl Inner {
         }
     }
 
-    /// Runs the action, derives what it did, and puts it on record. None: it could not send anything for want of an
-    /// answer from the cluster, and is worth another try.
+    /// Runs the action, derives what it did, and puts it on record. None: it sent nothing, for want of an answer from the
+    /// cluster or as it says itself, and is worth another try.
     async fn act(
         self: &Arc<Self>,
         about: &About<'_>,
@@ -329,7 +329,7 @@ impl Inner {
         let calls = run.calls();
         let derived = outcome::derive(&calls, &report.end, report.attachments.len());
         if plugin.manifest.repeatable
-            && outcome::failed_for_want_of_an_answer(&calls, &derived)
+            && outcome::is_worth_another_run(&calls, &report.end, &derived)
             && self.waited(about.event) < about.rules.max_recovery_age
         {
             self.log_waiting(about, &derived.detail);
@@ -442,7 +442,7 @@ impl Inner {
 
     fn log_waiting(&self, about: &About<'_>, why: &str) {
         let fields = super::record::fields([("event_id", about.event.id.as_str().into())]);
-        let message = format!("{}: no answer from the cluster, trying again: {why}", about.headline());
+        let message = format!("{}: nothing was sent yet, trying again: {why}", about.headline());
         self.log.line(Level::Warn, &message, &fields);
     }
 
