@@ -2,7 +2,7 @@
 
 mod cluster;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Failure, settings};
 use crate::access::{grants, ungranted};
@@ -85,12 +85,35 @@ fn notes(config: &Config, plugins: &Plugins) -> Vec<String> {
             ));
         }
     }
+    notes.extend(unread(config));
     notes.push(format!(
         "`limits` hold for each replica by itself: with two replicas, {} actions may run at once, not {}",
         2 * config.concurrency,
         config.concurrency
     ));
     notes
+}
+
+/// Files that the configuration names and that are not here. A check may run elsewhere than the controller will.
+fn unread(config: &Config) -> Vec<String> {
+    let (graylog, paging) = (config.audit.graylog.as_ref(), &config.paging);
+    let login = graylog.and_then(|graylog| graylog.login.as_ref());
+    let confirm = graylog.and_then(|graylog| graylog.confirm.as_ref());
+    let files: [(&str, Option<&Path>); 8] = [
+        ("token_file", config.token_file.as_deref()),
+        ("audit.graylog.ca_file", graylog.and_then(|graylog| graylog.ca_file.as_deref())),
+        ("audit.graylog.headers_file", graylog.and_then(|graylog| graylog.headers_file.as_deref())),
+        ("audit.graylog.password_file", login.map(|login| login.password_file.as_path())),
+        ("audit.graylog.confirm.token_file", confirm.map(|confirm| confirm.token_file.as_path())),
+        ("paging.pagerduty.routing_key_file", paging.pagerduty.as_ref().map(|to| to.routing_key_file.as_path())),
+        ("paging.webhook.headers_file", paging.webhook.as_ref().and_then(|to| to.headers_file.as_deref())),
+        ("redaction.key_file", config.redaction.key_file.as_deref()),
+    ];
+    let unread = files.into_iter().filter_map(|(key, file)| {
+        let (file, error) = file.and_then(|file| std::fs::read(file).err().map(|error| (file, error)))?;
+        Some(format!("`{key}` cannot be read here, and the controller needs it: {}: {error}", file.display()))
+    });
+    unread.collect()
 }
 
 fn list(names: &[String]) -> String {
