@@ -94,6 +94,8 @@ pub enum Mutation {
     Delete {
         object: ObjectRef,
         uid: Uid,
+        /// Where it is to be deleted only as it was read.
+        resource_version: Option<String>,
         grace_period_seconds: Option<u32>,
         propagation: Option<Propagation>,
     },

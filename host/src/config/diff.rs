@@ -129,8 +129,9 @@ fn changed_rule(old: &Rule, new: &Rule, found: &mut Changes) {
     found.value(&at("namespaces"), &old.namespaces, &new.namespaces, wider.then_some("rule_widened"));
     let words = |actions: &[ActionRef]| {
         let one = |action: &ActionRef| {
-            let ActionRef { action, parameters, on_failure, confirm, .. } = action;
-            format!("{action} {parameters} {on_failure:?} {confirm:?}")
+            let ActionRef { action, parameters, on_failure, confirm, expires_after, .. } = action;
+            let lasts = expires_after.map(|expires| format!(" expires after {:?}", expires.lasts)).unwrap_or_default();
+            format!("{action} {parameters} {on_failure:?} {confirm:?}{lasts}")
         };
         actions.iter().map(one).collect::<Vec<_>>().join(", ")
     };

@@ -251,6 +251,17 @@ pub struct ActionRef {
     pub on_failure: OnFailure,
     /// The action's own, else the rule's.
     pub confirm: Option<Confirmation>,
+    /// When an isolation ends by itself.
+    pub expires_after: Option<ExpiresAfter>,
+}
+
+/// How long what an action isolates stays so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiresAfter {
+    pub lasts: Duration,
+    pub location: Location,
+    /// Whether it stands at the rule, for all of its actions that isolate.
+    pub of_rule: bool,
 }
 
 /// What an action waits for: so many alerts, about so many pods, within a time.

@@ -18,7 +18,7 @@ use crate::respond::rules::{Match, Rules};
 use crate::safety::clearance::{Cleared, NotCleared, Question};
 use crate::safety::gate::Gate;
 use crate::safety::identity::Subject;
-use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Recorded, Recorder, Run};
+use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Purpose, Recorded, Recorder, Run};
 use crate::telemetry::log::{Format, Log};
 
 /// What has to be loaded, mapped and filled is by then.
@@ -149,6 +149,7 @@ pub async fn measure(file: &Path, setup: Setup, runs: usize) -> Result<Measured,
             plugin_sha256: plugin.sha256.clone(),
         };
         let bounds = Bounds {
+            purpose: Purpose::default(),
             allowance: None,
             policy: Arc::clone(&rules.policy),
             rule: rule.scope.clone(),

@@ -24,7 +24,8 @@ use crate::safety::budget::{Account, Allowance, Budget, Trip};
 use crate::safety::checks::{Check, Refusal};
 use crate::safety::clearance::{Cleared, NotCleared, Question};
 use crate::safety::identity::Subject;
-use crate::safety::run::{Bounds, Effect, Identity, Run};
+use crate::safety::isolation::Marks;
+use crate::safety::run::{Bounds, Effect, Identity, Purpose, Run};
 use crate::ship::Page;
 use crate::telemetry::log::Level;
 
@@ -312,6 +313,7 @@ impl Inner {
             dry_run: about.dry_run,
             deadline: Instant::now() + plugin.timeout(about.rule.timeout),
             allowance: target.allowance,
+            purpose: Purpose::Answer(Marks { rule: about.rule.name.clone(), lasts: step.lasts }),
         };
         let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
         let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)).after(target.rehearsed));

@@ -13,6 +13,8 @@ pub mod fields;
 mod free;
 pub mod gate;
 pub mod identity;
+pub mod isolation;
+pub mod lifting;
 pub mod owners;
 pub mod permissions;
 mod plan;

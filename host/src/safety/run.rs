@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::budget::{Account, Allowance};
 use super::checks::Check;
 use super::clearance::Cleared;
+use super::isolation::Marks;
 use super::permissions::{Permissions, Reach};
 use super::policy::{Policy, RuleScope};
 use super::undo::Undo;
@@ -40,8 +41,24 @@ pub struct Bounds {
     pub dry_run: bool,
     /// No request is started after it.
     pub deadline: Instant,
-    /// The run's share of the budgets. Without one nothing live is sent; a dry run needs none.
+    /// The run's share of the budgets. Without one nothing live is sent; a dry run and a lift need none.
     pub allowance: Option<Allowance>,
+    pub purpose: Purpose,
+}
+
+/// What a run is for, and so which changes it may make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// An action answers an alert; what it isolates bears these marks.
+    Answer(Marks),
+    /// The controller takes an isolation back.
+    Lift,
+}
+
+impl Default for Purpose {
+    fn default() -> Self {
+        Self::Answer(Marks::default())
+    }
 }
 
 /// Shared between the plugin's host functions and the pipeline.

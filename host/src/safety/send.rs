@@ -13,11 +13,14 @@ use super::document::Touched;
 use super::gate::Inner;
 use super::plan::Planned;
 use super::reads::for_plugin;
-use super::run::{CallRecord, Effect, Intent, Run};
+use super::run::{CallRecord, Effect, Intent, Purpose, Run};
 use super::{CallError, Reason, undo};
 use crate::cluster::names::Uid;
 use crate::cluster::{Answer, ApiError, Mutation, Sending, uid_str};
 use crate::faults;
+
+/// What is said of a change that is none.
+pub(super) const NOTHING_TO_CHANGE: &str = "nothing to change";
 
 const LONGEST_REQUEST: Duration = Duration::from_secs(5);
 /// A request that starts at the deadline's edge still gets this long, so that its answer is known.
@@ -74,7 +77,7 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         return answer;
     }
     let counted = match run.bounds.allowance.as_ref() {
-        _ if intent.dry_run => None,
+        _ if intent.dry_run || run.bounds.purpose == Purpose::Lift => None,
         Some(allowance) => allowance.spend(inner.ambient.now()).then_some(allowance),
         None => {
             let refusal = Refusal::new(Check::ClusterBudget, "the run holds no share of the budgets");
@@ -269,7 +272,10 @@ fn judge(planned: &Planned, result: &Result<Answer, ApiError>, unanswered: bool)
                 (Effect::Changed, "another writer had made the object in the meantime".to_owned())
             }
             Mutation::Apply { .. } | Mutation::Patch { .. } if unchanged(planned, &answer.object) => {
-                (Effect::Unchanged, "nothing to change".to_owned())
+                match &planned.stamped.prolonged {
+                    None => (Effect::Unchanged, NOTHING_TO_CHANGE.to_owned()),
+                    Some(prolonged) => (Effect::Changed, prolonged.clone()),
+                }
             }
             _ => (Effect::Changed, String::new()),
         },

@@ -25,7 +25,7 @@ use super::gate::{Change, Gate};
 use super::identity::Subject;
 use super::permissions::{Permission, Permissions, Scope, Verb};
 use super::policy::{Policy, RuleScope};
-use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Recorded, Recorder, Run};
+use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Purpose, Recorded, Recorder, Run};
 use super::{CallError, Reason};
 use crate::ambient::{Ambient, fixed};
 use crate::cluster::Reader;
@@ -188,6 +188,7 @@ impl Stage {
 
     fn bounds(&self, cleared: Cleared, permissions: Permissions, dry_run: bool, within: Duration) -> Bounds {
         Bounds {
+            purpose: Purpose::default(),
             allowance: Some(super::budget::Allowance::unlimited()),
             policy: Arc::new(policy()),
             rule: RuleScope::default(),

@@ -138,6 +138,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         () = reloader.run() => {}
         () = running.access.run(&running.responder) => {}
         () = running.responder.upkeep() => {}
+        () = running.responder.lift_expired() => {}
     }
     running.end().await
 }
