@@ -1,6 +1,7 @@
 //! `cargo xtask`: what building and trying this repository takes beyond cargo itself.
 
 mod alertmanager;
+mod bench;
 mod build;
 mod control_plane;
 mod crash;
@@ -40,6 +41,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
              their hostile twins, and runs the tests that hold them against the same in Rust
   load       measures how many alerts a second are on disk and answered, over 64 connections and over one; of the debug build,
              or with --release of the release build
+  bench      [ROW…] [--quick] [--debug] [--json FILE]: measures what the README says about speed, memory and size, and holds it
+             against its targets; all rows, or these. It builds the release build, and takes some 10 minutes after that; --quick
+             shows that each row still runs, --debug takes the debug build, and neither says anything about time
   deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
              nothing and says which files differ
   image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         ["fuzz", ref arguments @ ..] => fuzz::run(&root, arguments),
         ["languages"] => languages::run(&root),
         ["load", ref arguments @ ..] => load::run(&root, arguments),
+        ["bench", ref arguments @ ..] => bench::run(&root, arguments),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
         ["image", "--release", directory] => image::lay_out(&root, true, Path::new(directory)),

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod against_real;
+mod ahead;
 mod client;
 pub mod connect;
 pub mod names;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use ahead::Ahead;
 pub use client::{Reader, Writer};
 pub use connect::connect;
 use names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::outcome::{self, Derived, Outcome};
@@ -12,9 +13,9 @@ use super::record::{About, Ended};
 use super::recorder::JournalRecorder;
 use super::rules::{Match, Rule, Rules, Step};
 use super::{Event, Inner, customers, pages};
-use crate::cluster::ApiError;
-use crate::cluster::names::Uid;
+use crate::cluster::names::{ApiResource, ObjectRef, Uid};
 use crate::cluster::overlay::Overlay;
+use crate::cluster::{Ahead, ApiError};
 use crate::config::{Confirmation, OnFailure};
 use crate::journal::{Record, Write};
 use crate::plugins::manifest;
@@ -48,6 +49,10 @@ pub(super) struct Job {
     behind: Option<RunningKey>,
     /// What the steps so far have rehearsed.
     rehearsed: Overlay,
+    /// A place that was free when the alert came.
+    pub place: Option<OwnedSemaphorePermit>,
+    /// The read of its pod, begun while the alert was put on disk.
+    ahead: Option<Ahead>,
 }
 
 impl Job {
@@ -62,7 +67,15 @@ impl Job {
             confirmed: None,
             behind: None,
             rehearsed: Overlay::default(),
+            place: None,
+            ahead: None,
         }
+    }
+
+    /// With what was begun for it before it was on disk.
+    pub fn begun(self, begun: Option<(OwnedSemaphorePermit, Option<Ahead>)>) -> Self {
+        let (place, ahead) = begun.map_or((None, None), |(place, ahead)| (Some(place), ahead));
+        Self { place, ahead, ..self }
     }
 }
 
@@ -174,7 +187,8 @@ impl Inner {
             job.rehearsed = Overlay::default();
         }
         let rehearsed = dry_run.then_some(&job.rehearsed);
-        let cleared = match self.clear(&about, plugin.manifest.target, rehearsed).await {
+        let ahead = job.ahead.take();
+        let cleared = match self.clear(&about, plugin.manifest.target, rehearsed, ahead).await {
             Ok(cleared) => cleared,
             Err(NotCleared::Refused(refusal)) => {
                 self.decide(&about, "refused", refusal.check.id(), &refusal.detail, None, last || stops).await;
@@ -265,6 +279,7 @@ impl Inner {
         about: &About<'_>,
         target: manifest::Target,
         rehearsed: Option<&Overlay>,
+        ahead: Option<Ahead>,
     ) -> Result<Option<Cleared>, NotCleared> {
         let subject = Subject::of(&about.event.alert);
         let question = Question {
@@ -274,7 +289,14 @@ impl Inner {
             rule: &about.rule.scope,
         };
         match target {
-            manifest::Target::Pods => question.pod(&self.gate.reader_over(rehearsed)).await.map(Some),
+            manifest::Target::Pods => {
+                if rehearsed.is_none() && ahead.is_none() {
+                    self.begin_owners(&question);
+                }
+                let cleared = question.pod(&self.gate.reader_over(rehearsed).with(ahead)).await?;
+                self.guesses.learn(&cleared, &about.rules.policy);
+                Ok(Some(cleared))
+            }
             manifest::Target::Namespaces => Ok(Some(question.namespace()?)),
             // An action on the alert alone still acts for an alert of some namespace, and only where it may.
             manifest::Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
@@ -285,6 +307,34 @@ impl Inner {
                 );
                 Err(NotCleared::Refused(refusal))
             }
+        }
+    }
+
+    /// Begins to read what an alert's first action will ask for, while the alert is put on disk: reads alone, only what may be acted
+    /// on, and only where the answers are used at once.
+    pub(super) fn begin(&self, event: &Event, rules: &Rules, rule: &Rule) -> Option<Ahead> {
+        let plugin = rule.steps.first()?.plugin.as_ref().ok()?;
+        if plugin.manifest.target != manifest::Target::Pods {
+            return None;
+        }
+        let subject = Subject::of(&event.alert);
+        let (received_at, policy) = (event.received_at, &*rules.policy);
+        let question = Question { subject: &subject, received_at, policy, rule: &rule.scope };
+        let (namespace, name) = question.candidate().ok()?;
+        let pod = ObjectRef { resource: ApiResource::pods(), namespace: Some(namespace), name, uid: None };
+        let ahead = self.gate.reader().begin(&pod)?;
+        // A dry run reads what was rehearsed before it, and begins no owner.
+        if !(rules.dryrun || rule.dryrun) {
+            self.begin_owners(&question);
+        }
+        Some(ahead)
+    }
+
+    /// The owners that the pod will probably turn out to have.
+    fn begin_owners(&self, question: &Question<'_>) {
+        let Ok((namespace, name)) = question.candidate() else { return };
+        for owner in self.guesses.of(&namespace, &name) {
+            self.gate.reader().begin_owner(owner);
         }
     }
 

@@ -166,7 +166,7 @@ async fn start(
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let (reader, writer) = (reader.observed(metrics.clone()), writer.observed(metrics.clone()));
     let cluster_name = cluster_name(&config, reader.is_simulated());
-    let gate = Gate::new(reader.clone(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
+    let gate = Gate::new(reader.clone().eager(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
     let gate = gate.observed(metrics.clone());
     let key = settings::redaction_key(&config, &journal_path, &ambient)?;
     let memory = usize::try_from(config.plugins.limits.memory).unwrap_or(usize::MAX);
