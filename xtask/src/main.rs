@@ -3,6 +3,7 @@
 mod alertmanager;
 mod build;
 mod control_plane;
+mod counts;
 mod crash;
 mod demo;
 mod deploy;
@@ -40,6 +41,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
              their hostile twins, and runs the tests that hold them against the same in Rust
   load       measures how many alerts a second are on disk and answered, over 64 connections and over one; of the debug build,
              or with --release of the release build
+  counts     counts the instructions of the hot paths under valgrind, and warns where one takes more than 10 % more than what
+             tests/fixtures/counts.json says; --record writes that, --release counts the release build and compares nothing
   deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
              nothing and says which files differ
   image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         ["simulate", ref arguments @ ..] => simulate::run(&root, arguments),
         ["fuzz", ref arguments @ ..] => fuzz::run(&root, arguments),
         ["languages"] => languages::run(&root),
+        ["counts", ref arguments @ ..] => counts::run(&root, arguments),
         ["load", ref arguments @ ..] => load::run(&root, arguments),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
