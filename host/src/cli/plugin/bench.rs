@@ -103,6 +103,8 @@ fn document(name: &str, measured: &Measured) -> Value {
         "p50": nanos(measured.within(50)),
         "p90": nanos(measured.within(90)),
         "p99": nanos(measured.within(99)),
+        "own_p50": nanos(measured.own_within(50)),
+        "own_p99": nanos(measured.own_within(99)),
         "peak_memory": measured.peak_memory,
         "calls": measured.calls,
         "end": ended(&measured.end),
@@ -110,7 +112,7 @@ fn document(name: &str, measured: &Measured) -> Value {
 }
 
 fn text(name: &str, measured: &Measured) -> String {
-    let Measured { size, compiled_in, times, peak_memory, end, calls } = measured;
+    let Measured { size, compiled_in, times, peak_memory, end, calls, .. } = measured;
     let lines = [
         ("action", name.to_owned()),
         ("size", format!("{size} bytes")),
@@ -123,6 +125,14 @@ fn text(name: &str, measured: &Measured) -> String {
                 measured.within(90),
                 measured.within(99),
                 times.len()
+            ),
+        ),
+        (
+            "of it own",
+            format!(
+                "p50 {:.1?}, p99 {:.1?} (without what its changes took beyond the sandbox)",
+                measured.own_within(50),
+                measured.own_within(99)
             ),
         ),
         ("memory", format!("{} KiB at most", peak_memory.div_ceil(1024))),
