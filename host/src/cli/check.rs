@@ -40,7 +40,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     settings::unpaged(&config, &plugins).iter().for_each(warn);
     let (_, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
     for unusable in &plugins.unusable {
-        println!("warning: {}: {}", unusable.file.display(), unusable.reason);
+        println!("warning: {}: {}", unusable.origin, unusable.reason);
     }
     for name in config.plugins.grants.keys().filter(|name| plugins.get(name).is_none()) {
         let message = format!("plugins.grants names `{name}`, but no plugin describes itself so");
@@ -57,7 +57,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mode = if config.dryrun { "dry run" } else { "live" };
     println!("{path}: ok: {rules} rules, {mode}; acts in: {}", list(&config.allowed_namespaces));
     for plugin in plugins.iter() {
-        println!("plugin {} from {} sha256:{}", plugin.manifest.name, plugin.file.display(), plugin.sha256);
+        println!("plugin {} from {} sha256:{}", plugin.manifest.name, plugin.origin, plugin.sha256);
     }
     match spec {
         Some(spec) => cluster::run(&spec, &config, &plugins).await,

@@ -37,6 +37,7 @@ pub fn plugins(flag: Option<PathBuf>, config: &Config, journal: &Path) -> Source
     let beside = || journal.parent().map(|directory| directory.join("plugin-cache"));
     Source {
         dir: flag.unwrap_or_else(|| config.plugins.dir.clone()),
+        files: Vec::new(),
         cache_dir: config.plugins.cache_dir.clone().or_else(beside),
         pins: config.plugins.pins.clone(),
         limits: config.plugins.limits.into(),

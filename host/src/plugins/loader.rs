@@ -19,11 +19,12 @@ use super::manifest::{self, Manifest, VERSION};
 use super::outline::Outline;
 use super::sandbox::Sandbox;
 use super::text::one_line;
-use super::{Code, Compiled, LoadError, Plugin, Plugins, Source, Unusable};
+use super::{Code, Compiled, LoadError, Origin, Plugin, Plugins, Source, Unusable};
 
 /// A file with a sound manifest, not yet compiled. Its content is read again when it has to be compiled, and not kept
 /// until then: a directory of actions in Python would fill the memory.
 struct Candidate {
+    origin: Origin,
     file: PathBuf,
     sha256: String,
     manifest: Manifest,
@@ -34,11 +35,16 @@ struct Candidate {
 }
 
 pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadError> {
-    load_files(engine, source, files(&source.dir)?)
+    let files = files(&source.dir)?.into_iter().map(|file| (Origin::File(file.clone()), Ok(file)));
+    let brought = source.files.iter().map(|brought| (Origin::Elsewhere(brought.origin.clone()), brought.file.clone()));
+    load_files(engine, source, files.chain(brought).collect())
 }
 
+/// Where a component comes from, and its file, or why there is none.
+pub(super) type Listed = (Origin, Result<PathBuf, String>);
+
 /// These files and no others of the directory.
-pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<PathBuf>) -> Result<Plugins, LoadError> {
+pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<Listed>) -> Result<Plugins, LoadError> {
     let mut plugins = Plugins::default();
     if let Some(reason) = engine.on_demand_because() {
         plugins.warnings.push(format!("actions run without a pool of instances, and so more slowly: {reason}"));
@@ -53,17 +59,17 @@ pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<PathBuf>) 
     let linker = linker(engine)?;
 
     let mut candidates = Vec::new();
-    for file in files {
-        match read(&file) {
+    for (origin, file) in files {
+        match file.map_err(|problem| (None, problem)).and_then(|file| read(&origin, &file)) {
             Ok(candidate) => candidates.push(candidate),
-            Err((name, reason)) => plugins.unusable.push(Unusable { file, name, reason }),
+            Err((name, reason)) => plugins.unusable.push(Unusable { origin, name, reason }),
         }
     }
     for (index, reason) in doubles(&candidates) {
         candidates[index].problem = Some(reason);
     }
     for candidate in candidates {
-        let Candidate { file, sha256, manifest, newer_contract, problem } = candidate;
+        let Candidate { origin, file, sha256, manifest, newer_contract, problem } = candidate;
         let ready = match problem {
             Some(problem) => Err(problem),
             None => check_pin(source, &manifest.name, &sha256).and_then(|()| {
@@ -75,16 +81,16 @@ pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<PathBuf>) 
             Ok(pre) => {
                 let name = manifest.name.clone();
                 let code = Code::Component(Arc::new(Compiled { pre, engine: engine.clone() }));
-                let plugin = Plugin { manifest, file, sha256, limits: source.limits, code };
+                let plugin = Plugin { manifest, origin, sha256, limits: source.limits, code };
                 plugins.by_name.insert(name, Arc::new(plugin));
             }
-            Err(reason) => plugins.unusable.push(Unusable { file, name: Some(manifest.name), reason }),
+            Err(reason) => plugins.unusable.push(Unusable { origin, name: Some(manifest.name), reason }),
         }
     }
     if let Some(cache) = cache {
         cache.prune(&plugins.iter().map(|plugin| plugin.sha256.as_str()).collect::<Vec<_>>());
     }
-    plugins.unusable.sort_by(|a, b| a.file.cmp(&b.file));
+    plugins.unusable.sort_by(|a, b| a.origin.cmp(&b.origin));
     Ok(plugins)
 }
 
@@ -106,7 +112,7 @@ pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
 
 /// A file as far as it can be judged without its neighbours and without compiling; else its action's name, if it can
 /// be told, and what is wrong.
-fn read(file: &Path) -> Result<Candidate, (Option<String>, String)> {
+fn read(origin: &Origin, file: &Path) -> Result<Candidate, (Option<String>, String)> {
     let content = content(file, COMPONENT_LIMIT).map_err(|problem| (None, problem))?;
     let outline = Outline::read(&content).map_err(|error| (None, error.to_string()))?;
     let imports = outline.check_contract();
@@ -117,7 +123,8 @@ fn read(file: &Path) -> Result<Candidate, (Option<String>, String)> {
         (Err(error), Ok(())) => return Err((manifest::name_in(&outline), error.to_string())),
     };
     let newer_contract = outline.newer_contract().map(|version| one_line(version, 32));
-    Ok(Candidate { file: file.to_owned(), sha256: digest(&content), manifest, newer_contract, problem })
+    let (origin, file, sha256) = (origin.clone(), file.to_owned(), digest(&content));
+    Ok(Candidate { origin, file, sha256, manifest, newer_contract, problem })
 }
 
 /// Which candidates share their name with another, each with the sentence that says so.
@@ -130,7 +137,7 @@ fn doubles(candidates: &[Candidate]) -> Vec<(usize, String)> {
     for (name, indexes) in by_name.into_iter().filter(|(_, indexes)| indexes.len() > 1) {
         for &index in &indexes {
             let others = indexes.iter().filter(|&&other| other != index);
-            let others = others.map(|&other| candidates[other].file.display().to_string()).collect::<Vec<_>>();
+            let others = others.map(|&other| candidates[other].origin.to_string()).collect::<Vec<_>>();
             let others = others.join(", ");
             doubles.push((index, format!("{others} calls itself {name}, too, so neither is used: remove one")));
         }

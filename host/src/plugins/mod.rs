@@ -16,6 +16,7 @@ pub mod manifest;
 mod mapped;
 #[cfg(test)]
 pub mod native;
+mod origin;
 pub mod outline;
 mod outside;
 mod run;
@@ -39,6 +40,7 @@ use crate::telemetry::log::Log;
 use bindings::ActionPluginPre;
 use engine::Engine;
 use manifest::Manifest;
+pub use origin::{Brought, Origin};
 use outside::Gated;
 use sandbox::{Asked, Sandbox};
 use witness::Witness;
@@ -75,7 +77,10 @@ impl From<crate::config::PluginLimits> for Limits {
 /// What the loader is told.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// Every `*.wasm` in it.
     pub dir: PathBuf,
+    /// Further ones, from elsewhere.
+    pub files: Vec<Brought>,
     /// Private to this process; holds compiled code.
     pub cache_dir: Option<PathBuf>,
     /// Name → lower-case hex SHA-256 (without `sha256:`) of the only file accepted for it.
@@ -86,7 +91,7 @@ pub struct Source {
 /// A file that is no usable plugin. `name` when its manifest could still be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
-    pub file: PathBuf,
+    pub origin: Origin,
     pub name: Option<String>,
     pub reason: String,
 }
@@ -103,7 +108,7 @@ pub struct Plugins {
 /// An action, compiled and ready to run.
 pub struct Plugin {
     pub manifest: Manifest,
-    pub file: PathBuf,
+    pub origin: Origin,
     /// Of the file; lower-case hex.
     pub sha256: String,
     limits: Limits,
@@ -185,7 +190,7 @@ pub enum End {
 }
 
 impl Plugins {
-    /// Scans `source.dir` for `*.wasm`. A file that cannot be used is reported in `unusable` and leaves the others
+    /// Scans `source.dir` for `*.wasm`, and takes `source.files` beside them. A file that cannot be used is reported in `unusable` and leaves the others
     /// alone; two files of one name are both refused. Compiling takes from 50 ms to seconds a file, during which
     /// this blocks.
     ///
@@ -209,16 +214,20 @@ impl Plugins {
     /// When the engine cannot be used.
     pub fn load_file(engine: &Engine, file: &Path, limits: Limits) -> Result<Self, LoadError> {
         let dir = file.parent().unwrap_or(Path::new("."));
-        loader::load_files(engine, &Source { limits, ..Source::new(dir) }, vec![file.to_owned()])
+        loader::load_files(
+            engine,
+            &Source { limits, ..Source::new(dir) },
+            vec![(Origin::File(file.to_owned()), Ok(file.to_owned()))],
+        )
     }
 
     /// The same actions, already compiled, within other limits. No memory is larger than the engine allows.
     #[must_use]
     pub fn within(&self, limits: Limits) -> Self {
         let within = |plugin: &Arc<Plugin>| {
-            let Plugin { manifest, file, sha256, code, .. } = plugin.as_ref();
-            let (manifest, file, sha256) = (manifest.clone(), file.clone(), sha256.clone());
-            Arc::new(Plugin { manifest, file, sha256, limits, code: code.clone() })
+            let Plugin { manifest, origin, sha256, code, .. } = plugin.as_ref();
+            let (manifest, origin, sha256) = (manifest.clone(), origin.clone(), sha256.clone());
+            Arc::new(Plugin { manifest, origin, sha256, limits, code: code.clone() })
         };
         let by_name = self.by_name.iter().map(|(name, plugin)| (name.clone(), within(plugin))).collect();
         Self { by_name, ..Self::default() }
@@ -282,6 +291,12 @@ impl Plugin {
 
 impl Source {
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), cache_dir: None, pins: BTreeMap::new(), limits: Limits::default() }
+        Self {
+            dir: dir.to_owned(),
+            files: Vec::new(),
+            cache_dir: None,
+            pins: BTreeMap::new(),
+            limits: Limits::default(),
+        }
     }
 }

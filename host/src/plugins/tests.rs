@@ -169,6 +169,6 @@ async fn run_once(text: &str, limits: Limits, outside: &Arc<Noted>) -> Report {
 
 /// In a sandbox of the test's own.
 async fn run_in(plugin: &Plugin, sandbox: Sandbox, narrower: Option<std::time::Duration>) -> Report {
-    let Code::Component(compiled) = &plugin.code else { panic!("{} is no component", plugin.file.display()) };
+    let Code::Component(compiled) = &plugin.code else { panic!("{} is no component", plugin.origin) };
     run::run(plugin, compiled, sandbox, narrower).await
 }

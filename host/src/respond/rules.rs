@@ -163,12 +163,9 @@ async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plug
     let Some(plugin) = plugins.get(&action.action) else {
         let broken = plugins.unusable.iter().find(|unusable| unusable.name.as_deref() == Some(&action.action));
         let message = match broken {
-            Some(broken) => format!(
-                "the action `{}` has no usable plugin: {}: {}",
-                action.action,
-                broken.file.display(),
-                broken.reason
-            ),
+            Some(broken) => {
+                format!("the action `{}` has no usable plugin: {}: {}", action.action, broken.origin, broken.reason)
+            }
             None => format!("no plugin describes itself as `{}`; there are: {}", action.action, names(plugins)),
         };
         return Err(vec![Problem { location: action.location, message }]);

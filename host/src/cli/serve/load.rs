@@ -48,17 +48,15 @@ impl Loaded {
             log.line(Level::Warn, warning, &Map::new());
         }
         for unusable in &self.plugins.unusable {
-            let fields = record::fields([
-                ("file", json!(unusable.file.display().to_string())),
-                ("plugin", json!(unusable.name)),
-            ]);
+            let fields =
+                record::fields([("file", json!(unusable.origin.to_string())), ("plugin", json!(unusable.name))]);
             log.line(Level::Error, &format!("a plugin cannot be used: {}", unusable.reason), &fields);
         }
         for plugin in self.plugins.iter() {
             let fields = record::fields([
                 ("plugin", json!(plugin.manifest.name)),
                 ("sha256", json!(plugin.sha256)),
-                ("file", json!(plugin.file.display().to_string())),
+                ("file", json!(plugin.origin.to_string())),
             ]);
             log.line(Level::Info, "plugin loaded", &fields);
         }
