@@ -19,7 +19,7 @@ use super::manifest::{self, Manifest, VERSION};
 use super::outline::Outline;
 use super::sandbox::Sandbox;
 use super::text::one_line;
-use super::{Code, Compiled, LoadError, Origin, Plugin, Plugins, Source, Unusable};
+use super::{Brought, Code, Compiled, LoadError, Origin, Plugin, Plugins, Source, Unusable};
 
 /// A file with a sound manifest, not yet compiled. Its content is read again when it has to be compiled, and not kept
 /// until then: a directory of actions in Python would fill the memory.
@@ -35,13 +35,26 @@ struct Candidate {
 }
 
 pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadError> {
-    let files = files(&source.dir)?.into_iter().map(|file| (Origin::File(file.clone()), Ok(file)));
-    let brought = source.files.iter().map(|brought| (Origin::Elsewhere(brought.origin.clone()), brought.file.clone()));
+    let files = files(&source.dir)?.into_iter().map(Listed::in_dir);
+    let brought = source.files.iter().map(|brought| {
+        let Brought { origin, file, sha256 } = brought.clone();
+        Listed { origin: Origin::Elsewhere(origin), file, sha256 }
+    });
     load_files(engine, source, files.chain(brought).collect())
 }
 
 /// Where a component comes from, and its file, or why there is none.
-pub(super) type Listed = (Origin, Result<PathBuf, String>);
+pub(super) struct Listed {
+    origin: Origin,
+    file: Result<PathBuf, String>,
+    sha256: Option<String>,
+}
+
+impl Listed {
+    pub fn in_dir(file: PathBuf) -> Self {
+        Self { origin: Origin::File(file.clone()), file: Ok(file), sha256: None }
+    }
+}
 
 /// These files and no others of the directory.
 pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<Listed>) -> Result<Plugins, LoadError> {
@@ -59,10 +72,10 @@ pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<Listed>) -
     let linker = linker(engine)?;
 
     let mut candidates = Vec::new();
-    for (origin, file) in files {
-        match file.map_err(|problem| (None, problem)).and_then(|file| read(&origin, &file)) {
+    for listed in files {
+        match read(source, &listed) {
             Ok(candidate) => candidates.push(candidate),
-            Err((name, reason)) => plugins.unusable.push(Unusable { origin, name, reason }),
+            Err((name, reason)) => plugins.unusable.push(Unusable { origin: listed.origin, name, reason }),
         }
     }
     for (index, reason) in doubles(&candidates) {
@@ -112,8 +125,13 @@ pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
 
 /// A file as far as it can be judged without its neighbours and without compiling; else its action's name, if it can
 /// be told, and what is wrong.
-fn read(origin: &Origin, file: &Path) -> Result<Candidate, (Option<String>, String)> {
+fn read(source: &Source, listed: &Listed) -> Result<Candidate, (Option<String>, String)> {
+    let Listed { origin, file, sha256 } = listed;
+    let file = file.as_ref().map_err(|problem| (None, problem.clone()))?;
     let content = content(file, COMPONENT_LIMIT).map_err(|problem| (None, problem))?;
+    if sha256.as_ref().is_some_and(|sha256| *sha256 != digest(&content)) {
+        return Err((None, format!("is not what was fetched any more: {} was changed", file.display())));
+    }
     let outline = Outline::read(&content).map_err(|error| (None, error.to_string()))?;
     let imports = outline.check_contract();
     let (manifest, problem) = match (manifest::of_outline(&outline), imports) {
@@ -122,6 +140,10 @@ fn read(origin: &Origin, file: &Path) -> Result<Candidate, (Option<String>, Stri
         (Err(_), Err(error)) => return Err((manifest::name_in(&outline), error.to_string())),
         (Err(error), Ok(())) => return Err((manifest::name_in(&outline), error.to_string())),
     };
+    // Of an unsigned file not even the name is to be trusted, but operators want to know which rule it costs.
+    if let Origin::File(file) = origin {
+        source.keys.check_file(file, &content).map_err(|problem| (Some(manifest.name.clone()), problem))?;
+    }
     let newer_contract = outline.newer_contract().map(|version| one_line(version, 32));
     let (origin, file, sha256) = (origin.clone(), file.to_owned(), digest(&content));
     Ok(Candidate { origin, file, sha256, manifest, newer_contract, problem })

@@ -166,7 +166,14 @@ async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plug
             Some(broken) => {
                 format!("the action `{}` has no usable plugin: {}: {}", action.action, broken.origin, broken.reason)
             }
-            None => format!("no plugin describes itself as `{}`; there are: {}", action.action, names(plugins)),
+            None => {
+                let there = names(plugins);
+                // One that could not be had at all, whose name nobody knows yet, may be the one.
+                let unknown = plugins.unusable.iter().filter(|unusable| unusable.name.is_none());
+                let unknown: String =
+                    unknown.map(|unusable| format!("; {} cannot be used: {}", unusable.origin, unusable.reason)).collect();
+                format!("no plugin describes itself as `{}`; there are: {there}{unknown}", action.action)
+            }
         };
         return Err(vec![Problem { location: action.location, message }]);
     };
