@@ -17,3 +17,5 @@ pub mod reference;
 pub mod secrets;
 pub mod session;
 pub mod signature;
+#[cfg(test)]
+mod tests;
