@@ -1,6 +1,6 @@
 //! What `plugins.oci` names, brought to where the loader finds it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -86,6 +86,11 @@ impl Artifacts {
             _ => Ok(()),
         }
     }
+}
+
+/// Where the files of fetched actions are.
+pub fn blobs(cache_dir: &Path) -> PathBuf {
+    cache_dir.join(CACHE).join("blobs/sha256")
 }
 
 fn found_at(pinned: &Pinned, Found { file, sha256 }: Found) -> Brought {

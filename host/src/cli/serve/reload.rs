@@ -10,9 +10,10 @@ use std::time::Duration;
 use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 
+use super::fetch::Fetcher;
 use super::last;
 use super::load::Loaded;
-use crate::cli::settings;
+use crate::cli::{artifacts, settings};
 use crate::config::diff::{self, Change};
 use crate::config::watch::{Seen, Watched};
 use crate::config::{self, Brake, Config};
@@ -44,10 +45,12 @@ pub struct Flags {
 
 impl Flags {
     pub fn watched(&self, config: &Config) -> Watched {
+        let source = settings::plugins(self.plugins.clone(), config, &self.journal);
         Watched {
             config: self.config.clone(),
             token: settings::token_file(self.token_file.as_deref(), config),
-            plugins: settings::plugins(self.plugins.clone(), config, &self.journal).dir,
+            plugins: source.dir,
+            fetched: source.cache_dir.map(|dir| artifacts::blobs(&dir)),
             stop: settings::stop_file(&self.config),
         }
     }
@@ -55,6 +58,7 @@ impl Flags {
 
 pub struct Reloader {
     pub flags: Flags,
+    pub fetcher: Fetcher,
     pub responder: Responder,
     pub intake: Intake,
     pub engine: Engine,
@@ -152,7 +156,11 @@ impl Reloader {
             Err(error) => return self.reject(&error.to_string(), config::brake(bytes)).await,
         };
         let brake = config.dryrun.then_some(Brake::Dry);
-        let mut source = settings::plugins(self.flags.plugins.clone(), &config, &self.flags.journal);
+        let source = settings::plugins(self.flags.plugins.clone(), &config, &self.flags.journal);
+        let mut source = match self.fetcher.source(source, &config).await {
+            Ok(source) => source,
+            Err(error) => return self.reject(&error.to_string(), brake).await,
+        };
         // The engine's pool was made for it.
         source.limits.memory = usize::try_from(self.config.plugins.limits.memory).unwrap_or(usize::MAX);
         let rules = self.responder.rules();

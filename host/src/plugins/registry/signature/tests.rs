@@ -156,3 +156,26 @@ fn a_file_that_is_no_public_key_is_named() {
     let error = Keys::read(&[dir.path().join("missing.pub")]).unwrap_err();
     assert!(error.contains("missing.pub") && error.contains("cannot be read"), "{error}");
 }
+
+/// What `tests/fixtures/registry` says of itself.
+#[test]
+fn what_cosign_itself_has_signed_counts() {
+    use crate::plugins::registry::layout::Layout;
+    use crate::plugins::registry::pull::at_hand;
+    let fixtures = integration_tests::root().join("tests/fixtures/registry");
+    let keys = Keys::read(&[fixtures.join("cosign.pub")]).unwrap();
+    let mirror = Layout::open(&fixtures.join("mirror")).unwrap();
+    let pinned = "registry.example.com/team/kill-pod@sha256:fa5f8e9509a84f7e753e092d73eb4ee8fa2d4b28a8b056c1cc364d0fb27cf800";
+    assert!(at_hand(&mirror, &pinned.parse().unwrap(), &keys).unwrap().is_some());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("kill_pod.wasm");
+    let content = std::fs::read(fixtures.join("kill_pod.wasm")).unwrap();
+    for form in ["sig", "bundle"] {
+        let written = fixtures.join("kill_pod.wasm").with_added_extension(form);
+        std::fs::copy(written, signature_file(&file)).unwrap();
+        assert_eq!(keys.check_file(&file, &content), Ok(()), "{form}");
+        assert!(keys.check_file(&file, b"another").is_err(), "{form}");
+    }
+    let stranger = self::keys(&dir, &[&Signer::new()]);
+    assert!(at_hand(&mirror, &pinned.parse().unwrap(), &stranger).is_err());
+}
