@@ -11,12 +11,13 @@ use std::time::Duration;
 use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 
+use super::fetch::Fetcher;
 use super::last;
 use super::load::Loaded;
 use super::plugins::{self, Paged, Told};
 use crate::access::needs;
 use crate::cli::access::Wanted;
-use crate::cli::{Failure, settings};
+use crate::cli::{Failure, artifacts, settings};
 use crate::config::diff::{self, Change};
 use crate::config::watch::{Seen, Watched};
 use crate::config::{self, Brake, Config};
@@ -60,10 +61,12 @@ pub struct Flags {
 
 impl Flags {
     pub fn watched(&self, config: &Config) -> Watched {
+        let source = settings::plugins(self.plugins.clone(), config, &self.journal);
         Watched {
             config: self.config.clone(),
             token: settings::token_file(self.token_file.as_deref(), config),
-            plugins: settings::plugins(self.plugins.clone(), config, &self.journal).dir,
+            plugins: source.dir,
+            fetched: source.cache_dir.map(|dir| artifacts::blobs(&dir)),
             stop: settings::stop_file(&self.config),
         }
     }
@@ -71,6 +74,7 @@ impl Flags {
 
 pub struct Reloader {
     pub flags: Flags,
+    pub fetcher: Fetcher,
     pub responder: Responder,
     pub intake: Intake,
     pub engine: Engine,
@@ -270,8 +274,11 @@ impl Reloader {
         // The engine's pool was made for it.
         source.limits.memory = usize::try_from(self.in_force.config.plugins.limits.memory).unwrap_or(usize::MAX);
         let (engine, before) = (self.engine.clone(), Arc::clone(&self.in_force.plugins));
-        let cluster_name = self.responder.rules().cluster_name.clone();
-        let mut load = std::pin::pin!(Loaded::load(engine, source, config, cluster_name, before, same));
+        let (fetcher, cluster_name) = (self.fetcher.clone(), self.responder.rules().cluster_name.clone());
+        let mut load = std::pin::pin!(async {
+            let source = fetcher.source(source, config).await?;
+            Loaded::load(engine, source, config, cluster_name, before, same).await
+        });
         let mut stopped = false;
         loop {
             tokio::select! {
