@@ -1,6 +1,7 @@
 //! `serve`: puts the parts together, runs them, and takes them down in order.
 
 mod fetch;
+mod force;
 mod last;
 mod load;
 mod plugins;
@@ -215,7 +216,7 @@ async fn start(
         observer: None,
     };
     let responder = Responder::new(parts);
-    responder.brake(dryrun.then(|| reload::DRY.to_owned()));
+    responder.brake(dryrun.then(|| force::DRY.to_owned()));
     let (pages, paged) = Paged::default().next(&responder, &responder.rules());
     let refusals = plugins::refusals(&in_force, &config.sha256);
     responder.notice(&refusals, &pages).await.map_err(|error| Failure::Runtime(error.to_string()))?;
