@@ -26,6 +26,8 @@ mod leaving;
 mod owners;
 mod plugin_run;
 mod rbac;
+mod registry;
+mod registry_doors;
 mod rehearsal;
 mod session;
 mod webhooks;

@@ -168,7 +168,7 @@ fn what_the_pager_says_is_quoted_as_it_is() {
         .map(|file| root().join("host/src").join(file));
     let mut sources: String = sources.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     // What is said of the configuration and the plugins.
-    for file in ["host/src/cli/serve/plugins.rs", "host/src/cli/serve/reload.rs"] {
+    for file in ["host/src/cli/serve/plugins.rs", "host/src/cli/serve/force.rs"] {
         sources += &std::fs::read_to_string(root().join(file)).unwrap_or_default();
     }
     let page = std::fs::read_to_string(root().join("docs/on-call.md")).unwrap();

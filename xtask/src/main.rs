@@ -15,6 +15,7 @@ mod kept;
 mod languages;
 mod load;
 mod plugins;
+mod registry;
 mod simulate;
 mod test;
 

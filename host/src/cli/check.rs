@@ -4,7 +4,7 @@ mod cluster;
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, settings};
+use super::{Failure, artifacts, settings};
 use crate::access::{grants, ungranted};
 use crate::config::{Config, Location, Problem, Warning};
 use crate::plugins::Plugins;
@@ -33,18 +33,19 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         println!("{path}:{}:{}: warning: {}", warning.location.line, warning.location.column, warning.message);
     };
     config.warnings.iter().for_each(warn);
-    // A check must not leave compiled code behind: it may run elsewhere, as somebody else.
-    let source =
-        crate::plugins::Source { cache_dir: None, ..settings::plugins(arguments.plugins, &config, &config.journal) };
+    let source = settings::plugins(arguments.plugins, &config, &config.journal);
+    let (source, _fetched) = artifacts::once(source, &config).await?;
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
     settings::unpaged(&config, &plugins).iter().for_each(warn);
     let (_, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
     for unusable in &plugins.unusable {
         println!("warning: {}: {}", unusable.origin, unusable.reason);
     }
+    let at_the_top = |message| Problem { location: Location { line: 1, column: 1 }, message };
+    problems.extend(artifacts::problems(&config).into_iter().map(at_the_top));
     for name in config.plugins.grants.keys().filter(|name| plugins.get(name).is_none()) {
         let message = format!("plugins.grants names `{name}`, but no plugin describes itself so");
-        problems.push(Problem { location: Location { line: 1, column: 1 }, message });
+        problems.push(at_the_top(message));
     }
     if !problems.is_empty() {
         let error = crate::config::ConfigError::Invalid { path: arguments.config, problems };

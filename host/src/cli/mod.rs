@@ -4,6 +4,7 @@
 //! token.
 
 mod access;
+mod artifacts;
 mod audit;
 mod check;
 mod delivery;

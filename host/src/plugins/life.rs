@@ -2,20 +2,13 @@
 //!
 //! Each name is decided by itself. A sound file that is the only one of its name takes over. A version that was in force
 //! stays so while something that is there and cannot be used stands in its place: a spoiled new version of its file, or a
-//! second file that claims its name. It goes when its file is gone, and where it is not the one that is pinned.
+//! second file that claims its name. It goes when its file is gone, and where it is not the one that is pinned, or not signed
+//! by whom it has to be now.
 
 use std::sync::Arc;
 
 use super::engine::Engine;
 use super::{LoadError, Origin, Plugin, Plugins, Source, Unusable, loader};
-
-/// A version of an action.
-#[derive(Debug, Clone, Copy)]
-struct Version<'a> {
-    origin: &'a Origin,
-    /// Lower-case hex.
-    sha256: &'a str,
-}
 
 /// What becomes of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +21,13 @@ enum Fate {
     Leaves,
 }
 
-fn fate(name: &str, before: Option<Version>, found: bool, unusable: &[Unusable], pin: Option<&str>) -> Fate {
-    let Some(before) = before.filter(|_| !found) else { return if found { Fate::Takes } else { Fate::Leaves } };
-    let stands_in_its_place = unusable.iter().any(|unusable| unusable.stands_for(name, before.origin));
-    if stands_in_its_place && pin.is_none_or(|pin| pin == before.sha256) { Fate::Keeps } else { Fate::Leaves }
+/// `before` is where the version came from that was in force and may stay so; `found`, whether there is a sound one.
+fn fate(name: &str, before: Option<&Origin>, found: bool, unusable: &[Unusable]) -> Fate {
+    if found {
+        return Fate::Takes;
+    }
+    let stands_in_its_place = |before| unusable.iter().any(|unusable| unusable.stands_for(name, before));
+    if before.is_some_and(stands_in_its_place) { Fate::Keeps } else { Fate::Leaves }
 }
 
 impl Unusable {
@@ -50,9 +46,8 @@ impl Plugins {
     pub fn renew(engine: &Engine, source: &Source, before: &Self) -> Result<Self, LoadError> {
         let mut found = loader::load(engine, source, before)?;
         for (name, old) in &before.by_name {
-            let version = Version { origin: &old.origin, sha256: &old.sha256 };
-            let pin = source.pins.get(name).map(String::as_str);
-            match fate(name, Some(version), found.by_name.contains_key(name), &found.unusable, pin) {
+            let version = before.may_stay(old, source).then_some(&old.origin);
+            match fate(name, version, found.by_name.contains_key(name), &found.unusable) {
                 Fate::Takes | Fate::Leaves => {}
                 Fate::Keeps => found.put_back(name, old, source),
             }
@@ -63,7 +58,8 @@ impl Plugins {
     /// What is in force while the directory cannot be read: everything that was.
     #[must_use]
     pub fn unseen(&self, source: &Source, error: &LoadError) -> Self {
-        let mut kept = Self { by_name: self.within(source.limits).by_name, ..Self::default() };
+        let mut kept = self.within(source.limits);
+        kept.by_name.retain(|_, plugin| self.may_stay(plugin, source));
         let origin = Origin::File(source.dir.clone());
         kept.unusable.push(Unusable { origin, name: None, sha256: None, reason: error.to_string(), in_force: None });
         kept
@@ -72,10 +68,7 @@ impl Plugins {
     /// Takes back a version that was found, because of `reason`; the one before stays in force. False where there is none
     /// that could.
     pub fn take_back(&mut self, name: &str, reason: &str, before: &Self, source: &Source) -> bool {
-        let Some(old) = before.by_name.get(name) else { return false };
-        if source.pins.get(name).is_some_and(|pin| *pin != old.sha256) {
-            return false;
-        }
+        let Some(old) = before.by_name.get(name).filter(|old| before.may_stay(old, source)) else { return false };
         let Some(refused) = self.by_name.remove(name) else { return false };
         self.unusable.push(Unusable {
             origin: refused.origin.clone(),
@@ -87,6 +80,12 @@ impl Plugins {
         self.unusable.sort_by(|a, b| a.origin.cmp(&b.origin));
         self.put_back(name, old, source);
         true
+    }
+
+    /// Whether what was in force is the one that is pinned, and signed by whom it has to be.
+    fn may_stay(&self, old: &Plugin, source: &Source) -> bool {
+        let pin = source.pins.get(&old.manifest.name);
+        pin.is_none_or(|pin| *pin == old.sha256) && (source.keys.is_empty() || self.keys == source.keys)
     }
 
     fn put_back(&mut self, name: &str, old: &Arc<Plugin>, source: &Source) {
@@ -123,68 +122,50 @@ impl Plugin {
 mod tests {
     use super::*;
 
-    const OLD: &str = "1111";
-
     fn file(name: &str) -> Origin {
         Origin::File(name.into())
     }
 
-    /// What becomes of `a`, of which version 1111 in `a.wasm` was in force.
-    fn of_a(found: bool, unusable: &[(&str, Option<&str>)], pin: Option<&str>) -> Fate {
-        let unusable = unusable.iter().map(|(origin, name)| Unusable {
-            origin: file(origin),
-            name: name.map(str::to_owned),
-            sha256: None,
-            reason: "spoiled".to_owned(),
-            in_force: None,
-        });
-        let before = Version { origin: &file("a.wasm"), sha256: OLD };
-        fate("a", Some(before), found, &unusable.collect::<Vec<_>>(), pin)
+    fn spoiled(origin: &str, name: Option<&str>) -> Unusable {
+        let (origin, name) = (file(origin), name.map(str::to_owned));
+        Unusable { origin, name, sha256: None, reason: "spoiled".to_owned(), in_force: None }
+    }
+
+    /// What becomes of `a`, of which a version from `a.wasm` was in force.
+    fn of_a(found: bool, unusable: &[(&str, Option<&str>)]) -> Fate {
+        let unusable: Vec<_> = unusable.iter().map(|(origin, name)| spoiled(origin, *name)).collect();
+        fate("a", Some(&file("a.wasm")), found, &unusable)
     }
 
     #[test]
     fn a_sound_file_takes_over_whatever_else_is_there() {
-        assert_eq!(of_a(true, &[], None), Fate::Takes);
-        assert_eq!(of_a(true, &[("a.wasm", None)], None), Fate::Takes, "it has moved to another file");
-        assert_eq!(fate("a", None, true, &[], None), Fate::Takes, "a first one");
+        assert_eq!(of_a(true, &[]), Fate::Takes);
+        assert_eq!(of_a(true, &[("a.wasm", None)]), Fate::Takes, "it has moved to another file");
+        assert_eq!(fate("a", None, true, &[]), Fate::Takes, "a first one");
     }
 
     #[test]
     fn a_spoiled_new_version_keeps_the_one_before() {
-        assert_eq!(of_a(false, &[("a.wasm", Some("a"))], None), Fate::Keeps);
-        assert_eq!(of_a(false, &[("a.wasm", None)], None), Fate::Keeps, "its manifest cannot be read");
-        assert_eq!(of_a(false, &[("a.wasm", Some("b"))], None), Fate::Keeps, "it calls itself something else");
-        assert_eq!(of_a(false, &[("b.wasm", Some("a"))], None), Fate::Keeps, "in another file");
+        assert_eq!(of_a(false, &[("a.wasm", Some("a"))]), Fate::Keeps);
+        assert_eq!(of_a(false, &[("a.wasm", None)]), Fate::Keeps, "its manifest cannot be read");
+        assert_eq!(of_a(false, &[("a.wasm", Some("b"))]), Fate::Keeps, "it calls itself something else");
+        assert_eq!(of_a(false, &[("b.wasm", Some("a"))]), Fate::Keeps, "in another file");
     }
 
     #[test]
     fn two_files_of_one_name_keep_the_version_that_was_in_force() {
-        assert_eq!(of_a(false, &[("a.wasm", Some("a")), ("b.wasm", Some("a"))], None), Fate::Keeps);
-        assert_eq!(of_a(false, &[("b.wasm", Some("a")), ("c.wasm", Some("a"))], None), Fate::Keeps);
+        assert_eq!(of_a(false, &[("a.wasm", Some("a")), ("b.wasm", Some("a"))]), Fate::Keeps);
+        assert_eq!(of_a(false, &[("b.wasm", Some("a")), ("c.wasm", Some("a"))]), Fate::Keeps);
     }
 
     #[test]
     fn a_file_that_is_gone_takes_its_action_with_it() {
-        assert_eq!(of_a(false, &[], None), Fate::Leaves);
-        assert_eq!(of_a(false, &[("b.wasm", None), ("c.wasm", Some("c"))], None), Fate::Leaves, "others' trouble");
+        assert_eq!(of_a(false, &[]), Fate::Leaves);
+        assert_eq!(of_a(false, &[("b.wasm", None), ("c.wasm", Some("c"))]), Fate::Leaves, "others' trouble");
     }
 
     #[test]
-    fn a_version_that_is_not_the_pinned_one_is_not_kept() {
-        let spoiled: &[_] = &[("a.wasm", Some("a"))];
-        assert_eq!(of_a(false, spoiled, Some(OLD)), Fate::Keeps);
-        assert_eq!(of_a(false, spoiled, Some("2222")), Fate::Leaves);
-    }
-
-    #[test]
-    fn nothing_is_kept_of_what_never_was_in_force() {
-        let spoiled = Unusable {
-            origin: file("a.wasm"),
-            name: Some("a".to_owned()),
-            sha256: None,
-            reason: "spoiled".to_owned(),
-            in_force: None,
-        };
-        assert_eq!(fate("a", None, false, &[spoiled], None), Fate::Leaves);
+    fn nothing_is_kept_of_what_never_was_in_force_or_may_not_stay() {
+        assert_eq!(fate("a", None, false, &[spoiled("a.wasm", Some("a"))]), Fate::Leaves);
     }
 }

@@ -19,7 +19,7 @@ use super::manifest::{self, Manifest, VERSION};
 use super::outline::Outline;
 use super::sandbox::Sandbox;
 use super::text::one_line;
-use super::{Code, Compiled, LoadError, Origin, Plugin, Plugins, Source, Unusable};
+use super::{Brought, Code, Compiled, LoadError, Origin, Plugin, Plugins, Source, Unusable};
 
 /// A file with a sound manifest, not yet compiled. Its content is read again when it has to be compiled, and not kept
 /// until then: a directory of actions in Python would fill the memory.
@@ -36,13 +36,26 @@ struct Candidate {
 
 /// What is `known` need not be compiled again.
 pub(super) fn load(engine: &Engine, source: &Source, known: &Plugins) -> Result<Plugins, LoadError> {
-    let files = files(&source.dir)?.into_iter().map(|file| (Origin::File(file.clone()), Ok(file)));
-    let brought = source.files.iter().map(|brought| (Origin::Elsewhere(brought.origin.clone()), brought.file.clone()));
+    let files = files(&source.dir)?.into_iter().map(Listed::in_dir);
+    let brought = source.files.iter().map(|brought| {
+        let Brought { origin, file, sha256 } = brought.clone();
+        Listed { origin: Origin::Elsewhere(origin), file, sha256 }
+    });
     load_files(engine, source, files.chain(brought).collect(), known)
 }
 
 /// Where a component comes from, and its file, or why there is none.
-pub(super) type Listed = (Origin, Result<PathBuf, String>);
+pub(super) struct Listed {
+    origin: Origin,
+    file: Result<PathBuf, String>,
+    sha256: Option<String>,
+}
+
+impl Listed {
+    pub fn in_dir(file: PathBuf) -> Self {
+        Self { origin: Origin::File(file.clone()), file: Ok(file), sha256: None }
+    }
+}
 
 /// These files and no others of the directory.
 pub(super) fn load_files(
@@ -51,7 +64,7 @@ pub(super) fn load_files(
     files: Vec<Listed>,
     known: &Plugins,
 ) -> Result<Plugins, LoadError> {
-    let mut plugins = Plugins::default();
+    let mut plugins = Plugins { keys: source.keys.clone(), ..Plugins::default() };
     if let Some(reason) = engine.on_demand_because() {
         plugins.warnings.push(format!("actions run without a pool of instances, and so more slowly: {reason}"));
     }
@@ -65,10 +78,11 @@ pub(super) fn load_files(
     let linker = linker(engine)?;
 
     let mut candidates = Vec::new();
-    for (origin, file) in files {
-        match file.map_err(Refused::unread).and_then(|file| read(&origin, &file)) {
+    for listed in files {
+        match read(source, &listed) {
             Ok(candidate) => candidates.push(candidate),
             Err(Refused { name, sha256, reason }) => {
+                let origin = listed.origin;
                 plugins.unusable.push(Unusable { origin, name, sha256, reason, in_force: None });
             }
         }
@@ -140,10 +154,15 @@ impl Refused {
 }
 
 /// A file as far as it can be judged without its neighbours and without compiling.
-fn read(origin: &Origin, file: &Path) -> Result<Candidate, Refused> {
+fn read(source: &Source, listed: &Listed) -> Result<Candidate, Refused> {
+    let Listed { origin, file, sha256: expected } = listed;
+    let file = file.as_ref().map_err(|problem| Refused::unread(problem.clone()))?;
     let content = content(file, COMPONENT_LIMIT).map_err(Refused::unread)?;
     let sha256 = digest(&content);
     let refused = |name: Option<String>, reason: String| Refused { name, sha256: Some(sha256.clone()), reason };
+    if expected.as_ref().is_some_and(|expected| *expected != sha256) {
+        return Err(refused(None, format!("is not what was fetched any more: {} was changed", file.display())));
+    }
     let outline = Outline::read(&content).map_err(|error| refused(None, error.to_string()))?;
     let imports = outline.check_contract();
     let (manifest, problem) = match (manifest::of_outline(&outline), imports) {
@@ -152,6 +171,10 @@ fn read(origin: &Origin, file: &Path) -> Result<Candidate, Refused> {
         (Err(_), Err(error)) => return Err(refused(manifest::name_in(&outline), error.to_string())),
         (Err(error), Ok(())) => return Err(refused(manifest::name_in(&outline), error.to_string())),
     };
+    // Of an unsigned file not even the name is to be trusted, but operators want to know which rule it costs.
+    if let Origin::File(file) = origin {
+        source.keys.check_file(file, &content).map_err(|problem| refused(Some(manifest.name.clone()), problem))?;
+    }
     let newer_contract = outline.newer_contract().map(|version| one_line(version, 32));
     let (origin, file) = (origin.clone(), file.to_owned());
     Ok(Candidate { origin, file, sha256, manifest, newer_contract, problem })

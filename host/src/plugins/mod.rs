@@ -20,6 +20,7 @@ pub mod native;
 mod origin;
 pub mod outline;
 mod outside;
+pub mod registry;
 mod run;
 mod sandbox;
 pub mod schema;
@@ -43,6 +44,7 @@ use engine::Engine;
 use manifest::Manifest;
 pub use origin::{Brought, Origin};
 use outside::Gated;
+use registry::signature::Keys;
 use sandbox::{Asked, Sandbox};
 use witness::Witness;
 
@@ -84,6 +86,8 @@ pub struct Source {
     pub files: Vec<Brought>,
     /// Private to this process; holds compiled code.
     pub cache_dir: Option<PathBuf>,
+    /// Whose signature each file of the directory needs; what was brought from elsewhere was asked for it before.
+    pub keys: Keys,
     /// Name → lower-case hex SHA-256 (without `sha256:`) of the only file accepted for it.
     pub pins: BTreeMap<String, String>,
     pub limits: Limits,
@@ -108,6 +112,8 @@ pub struct Plugins {
     pub unusable: Vec<Unusable>,
     /// What costs time and nothing else: no place for compiled code, no pool.
     pub warnings: Vec<String>,
+    /// Whose signatures were asked for.
+    keys: Keys,
 }
 
 /// An action, compiled and ready to run.
@@ -219,12 +225,8 @@ impl Plugins {
     /// When the engine cannot be used.
     pub fn load_file(engine: &Engine, file: &Path, limits: Limits) -> Result<Self, LoadError> {
         let dir = file.parent().unwrap_or(Path::new("."));
-        loader::load_files(
-            engine,
-            &Source { limits, ..Source::new(dir) },
-            vec![(Origin::File(file.to_owned()), Ok(file.to_owned()))],
-            &Self::default(),
-        )
+        let files = vec![loader::Listed::in_dir(file.to_owned())];
+        loader::load_files(engine, &Source { limits, ..Source::new(dir) }, files, &Self::default())
     }
 
     /// The same actions, already compiled, within other limits. No memory is larger than the engine allows.
@@ -232,7 +234,7 @@ impl Plugins {
     pub fn within(&self, limits: Limits) -> Self {
         let by_name =
             self.by_name.iter().map(|(name, plugin)| (name.clone(), Arc::new(plugin.within(limits)))).collect();
-        Self { by_name, ..Self::default() }
+        Self { by_name, keys: self.keys.clone(), ..Self::default() }
     }
 
     pub fn get(&self, name: &str) -> Option<&Arc<Plugin>> {
@@ -296,6 +298,7 @@ impl Source {
         Self {
             dir: dir.to_owned(),
             files: Vec::new(),
+            keys: Keys::default(),
             cache_dir: None,
             pins: BTreeMap::new(),
             limits: Limits::default(),

@@ -18,6 +18,8 @@ pub struct Brought {
     pub origin: String,
     /// Where its bytes are, in a directory that only this user can write; or why they are not there.
     pub file: Result<PathBuf, String>,
+    /// What they have to be, in lower-case hex; they may have been changed since.
+    pub sha256: Option<String>,
 }
 
 impl Display for Origin {

@@ -62,7 +62,7 @@ fn permissions(described: &Described) -> String {
 
 /// The same for programs, on one line.
 pub fn json(described: &Described) -> String {
-    let Described { manifest, sha256, size, imports } = described;
+    let Described { manifest, sha256, size, imports, .. } = described;
     let access: Vec<Value> = access(manifest)
         .into_iter()
         .map(|Access { permission, group, resource, verb, standing, .. }| {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::force::notices;
 use super::plugins;
-use super::reload::notices;
 use crate::config::Config;
 use crate::config::diff;
 use crate::respond::Notice;

@@ -1,5 +1,7 @@
 //! `serve`: puts the parts together, runs them, and takes them down in order.
 
+mod fetch;
+mod force;
 mod last;
 mod load;
 mod plugins;
@@ -17,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use self::fetch::Fetcher;
 use self::load::{Loaded, cluster_name};
 use self::plugins::Paged;
 use self::reload::{Flags, InForce, Refused, Reloader};
@@ -171,7 +174,12 @@ async fn start(
     let key = settings::redaction_key(&config, &journal_path, &ambient)?;
     let memory = usize::try_from(config.plugins.limits.memory).unwrap_or(usize::MAX);
     let engine = Engine::new(Engine::SLOTS, memory).map_err(|error| Failure::Usage(error.to_string()))?;
+    let fetcher = Fetcher::start(log.clone());
     let source = settings::plugins(flags.plugins.clone(), &config, &journal_path);
+    let source = fetcher.source(source, &config).await?;
+    if let Err(problem) = fetcher.forget_others().await {
+        log.line(Level::Warn, &problem, &Map::new());
+    }
     let nothing = Arc::new(Plugins::default());
     let loaded = Loaded::load(engine.clone(), source, &config, cluster_name, Arc::clone(&nothing), false).await?;
     loaded.report(&arguments.config, &config, &nothing, &log);
@@ -209,7 +217,7 @@ async fn start(
         observer: None,
     };
     let responder = Responder::new(parts);
-    responder.brake(dryrun.then(|| reload::DRY.to_owned()));
+    responder.brake(dryrun.then(|| force::DRY.to_owned()));
     let (pages, paged) = Paged::default().next(&responder, &responder.rules());
     let refusals = plugins::refusals(&in_force, &config.sha256);
     responder.notice(&refusals, &pages).await.map_err(|error| Failure::Runtime(error.to_string()))?;
@@ -238,6 +246,7 @@ async fn start(
     let shutdown_delay = config.shutdown_delay;
     let reloader = Reloader {
         flags,
+        fetcher,
         responder: responder.clone(),
         intake,
         engine,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::reload::widening;
+use super::force::widening;
 use crate::config::diff::Change;
 use crate::plugins::{Plugin, Plugins, Unusable};
 use crate::respond::rules::Rules;
