@@ -10,6 +10,7 @@ pub mod engine;
 mod exports;
 pub mod file;
 mod host;
+mod life;
 mod limits;
 mod loader;
 pub mod manifest;
@@ -92,12 +93,16 @@ pub struct Source {
     pub limits: Limits,
 }
 
-/// A file that is no usable plugin. `name` when its manifest could still be read.
+/// A file that is no usable plugin. `name` when its manifest could still be read, or it stands where one was in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
     pub origin: Origin,
     pub name: Option<String>,
+    /// Of the file, where it could be read; lower-case hex.
+    pub sha256: Option<String>,
     pub reason: String,
+    /// The version of `name` that is in force all the same.
+    pub in_force: Option<String>,
 }
 
 /// What one scan of the directory found.
@@ -116,6 +121,8 @@ pub struct Plugin {
     /// Of the file; lower-case hex.
     pub sha256: String,
     limits: Limits,
+    /// Whose signature was asked for.
+    keys: Keys,
     code: Code,
 }
 
@@ -209,7 +216,7 @@ impl Plugins {
     /// # Errors
     /// Only when the directory cannot be read.
     pub fn load_with(engine: &Engine, source: &Source) -> Result<Self, LoadError> {
-        loader::load(engine, source)
+        loader::load(engine, source, &Self::default())
     }
 
     /// One file, whatever it is called. It is the only one in the result, usable or not.
@@ -219,18 +226,14 @@ impl Plugins {
     pub fn load_file(engine: &Engine, file: &Path, limits: Limits) -> Result<Self, LoadError> {
         let dir = file.parent().unwrap_or(Path::new("."));
         let files = vec![loader::Listed::in_dir(file.to_owned())];
-        loader::load_files(engine, &Source { limits, ..Source::new(dir) }, files)
+        loader::load_files(engine, &Source { limits, ..Source::new(dir) }, files, &Self::default())
     }
 
     /// The same actions, already compiled, within other limits. No memory is larger than the engine allows.
     #[must_use]
     pub fn within(&self, limits: Limits) -> Self {
-        let within = |plugin: &Arc<Plugin>| {
-            let Plugin { manifest, origin, sha256, code, .. } = plugin.as_ref();
-            let (manifest, origin, sha256) = (manifest.clone(), origin.clone(), sha256.clone());
-            Arc::new(Plugin { manifest, origin, sha256, limits, code: code.clone() })
-        };
-        let by_name = self.by_name.iter().map(|(name, plugin)| (name.clone(), within(plugin))).collect();
+        let by_name =
+            self.by_name.iter().map(|(name, plugin)| (name.clone(), Arc::new(plugin.within(limits)))).collect();
         Self { by_name, ..Self::default() }
     }
 

@@ -8,7 +8,7 @@ use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
 use crate::config::{self, ActionRef, Config, Confirmation, CustomerFacing, Location, OnFailure, Problem};
-use crate::plugins::{ParameterProblem, Plugin, Plugins, schema};
+use crate::plugins::{ParameterProblem, Plugin, Plugins, Unusable, schema};
 use crate::redact::Redaction;
 use crate::safety::budget::Limits;
 use crate::safety::checks::{self, Refusal};
@@ -34,6 +34,8 @@ pub struct Rules {
     /// What of an alert's text is taken out before it is kept.
     pub redaction: Redaction,
     pub customer_facing: Option<CustomerFacing>,
+    /// Files that are no plugins, and which version is in force all the same.
+    pub unusable: Vec<Unusable>,
 }
 
 pub struct Rule {
@@ -103,6 +105,7 @@ impl Rules {
             max_recovery_age: config.max_recovery_age,
             redaction: Redaction::new(&config.redaction),
             customer_facing: config.audit.keeping.customer_facing.clone(),
+            unusable: plugins.unusable.clone(),
         };
         (rules, problems)
     }
@@ -145,15 +148,19 @@ impl Rules {
         confirms.map(|confirm| confirm.within).fold(self.limits.longest(), Duration::max)
     }
 
+    /// Every step, with its rule's name; in the order of those.
+    pub fn steps(&self) -> Vec<(&str, &Step)> {
+        let rules = self.by_name.values();
+        let steps = rules.flat_map(|rule| rule.steps.iter().map(|step| (rule.name.as_str(), step)));
+        let mut steps: Vec<_> = steps.collect();
+        steps.sort_by_key(|(rule, _)| *rule);
+        steps
+    }
+
     /// The rules of which a step has no plugin, with the reason; sorted.
     pub fn without_plugin(&self) -> Vec<(String, String)> {
-        let mut found: Vec<_> = self
-            .by_name
-            .values()
-            .flat_map(|rule| {
-                rule.steps.iter().filter_map(|step| Some((rule.name.clone(), step.plugin.as_ref().err()?.clone())))
-            })
-            .collect();
+        let without = |(rule, step): (&str, &Step)| Some((rule.to_owned(), step.plugin.as_ref().err()?.clone()));
+        let mut found: Vec<_> = self.steps().into_iter().filter_map(without).collect();
         found.sort();
         found
     }
@@ -168,11 +175,7 @@ async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plug
             }
             None => {
                 let there = names(plugins);
-                // One that could not be had at all, whose name nobody knows yet, may be the one.
-                let unknown = plugins.unusable.iter().filter(|unusable| unusable.name.is_none());
-                let unknown: String =
-                    unknown.map(|unusable| format!("; {} cannot be used: {}", unusable.origin, unusable.reason)).collect();
-                format!("no plugin describes itself as `{}`; there are: {there}{unknown}", action.action)
+                format!("no plugin describes itself as `{}`; there are: {there}{}", action.action, nameless(plugins))
             }
         };
         return Err(vec![Problem { location: action.location, message }]);
@@ -196,6 +199,12 @@ fn of_parameters(problem: &ParameterProblem, action: &ActionRef, plugin: &Plugin
 fn names(plugins: &Plugins) -> String {
     let names: Vec<_> = plugins.iter().map(|plugin| plugin.manifest.name.as_str()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// The files of which it cannot be told what they would be.
+fn nameless(plugins: &Plugins) -> String {
+    let nameless = plugins.unusable.iter().filter(|unusable| unusable.name.is_none());
+    nameless.map(|unusable| format!("; cannot be used: {}: {}", unusable.origin, unusable.reason)).collect()
 }
 
 fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config) -> Step {

@@ -73,9 +73,13 @@ pub(super) struct Inner {
 impl Inner {
     /// Why nothing live is sent, while that is so. Asked before every change.
     pub(super) fn braked(&self) -> Option<String> {
+        self.stopped_by_file().or_else(|| self.brake.load().as_deref().cloned())
+    }
+
+    fn stopped_by_file(&self) -> Option<String> {
         // A file that cannot be looked at may be there.
         let stop = self.stop_file.as_ref().is_some_and(|file| file.try_exists().unwrap_or(true));
-        if stop { Some(STOPPED.to_owned()) } else { self.brake.load().as_deref().cloned() }
+        stop.then(|| STOPPED.to_owned())
     }
 }
 
@@ -127,6 +131,11 @@ impl Gate {
     /// Why it is.
     pub fn braked(&self) -> Option<String> {
         self.inner.braked()
+    }
+
+    /// Why live action is stopped by the file, which goes before the brake.
+    pub fn stopped_by_file(&self) -> Option<String> {
+        self.inner.stopped_by_file()
     }
 
     /// Stops everything live from the next change on, and says why; none lets go.
