@@ -334,7 +334,10 @@ fn what_has_to_be_signed_is_taken_only_signed_from_the_registry_and_from_a_mirro
     };
     let (code, text) = checked(&plugins, None);
     assert_eq!(code, Some(2));
-    assert!(text.contains("is not at hand: is not signed") && text.contains("isolate_namespace.wasm: is not signed"), "{text}");
+    assert!(
+        text.contains("is not at hand: is not signed") && text.contains("isolate_namespace.wasm: is not signed"),
+        "{text}"
+    );
     stranger.attach(registry.address, &reference);
     let (code, text) = checked(&plugins, Some(&stranger.sign(b"x")));
     assert_eq!(code, Some(2));

@@ -81,7 +81,8 @@ fn give_out_tokens(keys: &Path) -> String {
     let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
     let point = key.public_key().as_ref();
     let (x, y) = (encode(&point[1..33]), encode(&point[33..]));
-    let set = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "tests", "alg": "ES256", "use": "sig", "x": x, "y": y}]});
+    let set =
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "tests", "alg": "ES256", "use": "sig", "x": x, "y": y}]});
     std::fs::write(keys, set.to_string()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -39,7 +39,11 @@ fn fate(
 ) -> Fate {
     let Some(before) = before.filter(|_| !found) else { return if found { Fate::Takes } else { Fate::Leaves } };
     let stands_in_its_place = unusable.iter().any(|unusable| unusable.stands_for(name, before.origin));
-    if stands_in_its_place && vouched && pin.is_none_or(|pin| pin == before.sha256) { Fate::Keeps } else { Fate::Leaves }
+    if stands_in_its_place && vouched && pin.is_none_or(|pin| pin == before.sha256) {
+        Fate::Keeps
+    } else {
+        Fate::Leaves
+    }
 }
 
 impl Unusable {
@@ -60,7 +64,14 @@ impl Plugins {
         for (name, old) in &before.by_name {
             let version = Version { origin: &old.origin, sha256: &old.sha256 };
             let pin = source.pins.get(name).map(String::as_str);
-            match fate(name, Some(version), found.by_name.contains_key(name), &found.unusable, pin, source.keys.trust(&old.keys)) {
+            match fate(
+                name,
+                Some(version),
+                found.by_name.contains_key(name),
+                &found.unusable,
+                pin,
+                source.keys.trust(&old.keys),
+            ) {
                 Fate::Takes | Fate::Leaves => {}
                 Fate::Keeps => found.put_back(name, old, source),
             }

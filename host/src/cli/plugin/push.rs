@@ -29,8 +29,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let file = arguments.file.display();
     let component =
         content(&arguments.file, COMPONENT_LIMIT).map_err(|problem| Failure::Usage(format!("{file}: {problem}")))?;
-    let described = Described::of(&component)
-        .map_err(|problem| Failure::Runtime(escape::text(&format!("{file}: {problem}"))))?;
+    let described =
+        Described::of(&component).map_err(|problem| Failure::Runtime(escape::text(&format!("{file}: {problem}"))))?;
     let resolved = arguments.access.resolve()?;
     let pinned = push(&resolved.registries, &to, &component, &described)
         .await

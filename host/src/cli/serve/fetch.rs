@@ -86,15 +86,15 @@ impl Fetcher {
         let mut number = 0;
         let is_new = fetch == Fetch::Start
             && self.wanted.send_if_modified(|wanted| {
-            let same = wanted.artifacts.as_ref().is_some_and(|before| before.is_same(&artifacts));
-            // What was there is not any more, and nobody is at it.
-            let same = same && (complete || wanted.number != done);
-            if !same {
-                *wanted = Wanted { number: wanted.number + 1, artifacts: Some(Arc::clone(&artifacts)) };
-            }
-            number = wanted.number;
-            !same
-        });
+                let same = wanted.artifacts.as_ref().is_some_and(|before| before.is_same(&artifacts));
+                // What was there is not any more, and nobody is at it.
+                let same = same && (complete || wanted.number != done);
+                if !same {
+                    *wanted = Wanted { number: wanted.number + 1, artifacts: Some(Arc::clone(&artifacts)) };
+                }
+                number = wanted.number;
+                !same
+            });
         let mut state = self.state.clone();
         if is_new {
             // In time or not: what is there by then is told.

@@ -61,10 +61,7 @@ impl Part {
         let digest = Digest::parse(&descriptor.digest)
             .map_err(|error| format!("the manifest names its {what} by `{}`: {error}", short(&descriptor.digest)))?;
         if descriptor.size > limit {
-            return Err(format!(
-                "its {what} has {} bytes, and {limit} is the limit for such a thing",
-                descriptor.size
-            ));
+            return Err(format!("its {what} has {} bytes, and {limit} is the limit for such a thing", descriptor.size));
         }
         Ok(Self { digest, size: descriptor.size })
     }

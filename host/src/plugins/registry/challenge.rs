@@ -124,7 +124,9 @@ mod tests {
             Some(Challenge::Bearer { realm: realm.to_owned(), service: service.map(str::to_owned) })
         };
         assert_eq!(
-            read(&[r#"Bearer realm="https://auth.example.com/token",service="r.example.com",scope="repository:a:pull,push""#]),
+            read(&[
+                r#"Bearer realm="https://auth.example.com/token",service="r.example.com",scope="repository:a:pull,push""#
+            ]),
             bearer("https://auth.example.com/token", Some("r.example.com"))
         );
         assert_eq!(read(&[r#"bearer  service=a, realm="https://a/\"b\"""#]), bearer("https://a/\"b\"", Some("a")));

@@ -89,7 +89,8 @@ impl Http {
         let mut bytes = Vec::new();
         loop {
             let until = end.min(Instant::now() + PATIENCE);
-            let Some(frame) = timeout_at(until, body.frame()).await.map_err(|_| "the answer broke off".to_owned())? else {
+            let Some(frame) = timeout_at(until, body.frame()).await.map_err(|_| "the answer broke off".to_owned())?
+            else {
                 break;
             };
             let frame = frame.map_err(|error| format!("the answer broke off: {}", failed(&error)))?;

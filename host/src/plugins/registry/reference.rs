@@ -99,7 +99,9 @@ pub enum ReferenceError {
     NoHost,
     #[error("`{0}` is not the host of a registry, which is a name or an address, with `:PORT` if need be")]
     Host(String),
-    #[error("`{0}` is not the name of a repository, which has lower-case letters, digits, and `/`, `.`, `_` or `-` between them")]
+    #[error(
+        "`{0}` is not the name of a repository, which has lower-case letters, digits, and `/`, `.`, `_` or `-` between them"
+    )]
     Name(String),
     #[error("`{0}` is not a tag")]
     Tag(String),

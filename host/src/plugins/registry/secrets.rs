@@ -102,7 +102,9 @@ fn read(path: &Path) -> Result<Vec<(String, Credential)>, String> {
     for (key, entry) in file.auths {
         let credential = entry.credential().ok_or_else(|| {
             let key = crate::plugins::text::one_line(&key, 100);
-            unusable(&format!("has an entry `{key}` with neither `auth` (base64 of name:password) nor `username` and `password`"))
+            unusable(&format!(
+                "has an entry `{key}` with neither `auth` (base64 of name:password) nor `username` and `password`"
+            ))
         })?;
         entries.push((key, credential));
     }

@@ -253,7 +253,9 @@ impl Session<'_> {
         let scope = format!("repository:{}:{actions}", self.repository.name);
         let uri = token_url(realm, service, &scope).parse::<Uri>().ok().filter(|uri| self.registries.allows(uri));
         let uri = uri.ok_or_else(|| {
-            Trouble::Refused(format!("{host} wants a token from where none can be asked for safely, which is not https"))
+            Trouble::Refused(format!(
+                "{host} wants a token from where none can be asked for safely, which is not https"
+            ))
         })?;
         let mut request = Request::get(&uri).header(USER_AGENT, AGENT);
         if let Some(credential) = credential {

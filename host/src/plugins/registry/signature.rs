@@ -174,8 +174,9 @@ impl Key {
         if text.windows(11).any(|window| window == b"PRIVATE KEY") {
             return Err(unusable("holds a private key, which has no business here; give the public one"));
         }
-        let info = SubjectPublicKeyInfoDer::from_pem_slice(&text)
-            .map_err(|_| unusable("holds no PEM block `PUBLIC KEY`, as `cosign generate-key-pair` writes to cosign.pub"))?;
+        let info = SubjectPublicKeyInfoDer::from_pem_slice(&text).map_err(|_| {
+            unusable("holds no PEM block `PUBLIC KEY`, as `cosign generate-key-pair` writes to cosign.pub")
+        })?;
         let (algorithm, point): (&'static dyn VerificationAlgorithm, _) =
             match (info.strip_prefix(P256), info.strip_prefix(EDWARDS)) {
                 (Some(point), _) if point.len() == 65 => (&ECDSA_P256_SHA256_ASN1, point),

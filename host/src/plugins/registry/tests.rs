@@ -145,11 +145,8 @@ impl House {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let cache = Layout::open_or_create(&dir.path().join("cache"), true).unwrap();
-        let registries = Registries {
-            http: Http::new(None).unwrap(),
-            secrets: PullSecrets::default(),
-            plain: Plain::Loopback,
-        };
+        let registries =
+            Registries { http: Http::new(None).unwrap(), secrets: PullSecrets::default(), plain: Plain::Loopback };
         let sources = Sources { mirror: None, registries: Some(registries), keys: Keys::default() };
         Self { dir, cache, sources }
     }
@@ -210,13 +207,25 @@ async fn what_is_no_action_is_refused_with_what_it_is() {
     let index = "application/vnd.oci.image.index.v1+json";
     type Change = Box<dyn Fn(&mut Value)>;
     let cases: [(Change, &str); 9] = [
-        (Box::new(|manifest| manifest["config"]["mediaType"] = "application/vnd.oci.image.config.v1+json".into()), "no WebAssembly artifact"),
-        (Box::new(|manifest| manifest["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.v1.tar".into()), "its layer is of"),
-        (Box::new(|manifest| manifest["layers"] = json!([manifest["layers"][0], manifest["layers"][0]])), "has 2 layers"),
+        (
+            Box::new(|manifest| manifest["config"]["mediaType"] = "application/vnd.oci.image.config.v1+json".into()),
+            "no WebAssembly artifact",
+        ),
+        (
+            Box::new(|manifest| manifest["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.v1.tar".into()),
+            "its layer is of",
+        ),
+        (
+            Box::new(|manifest| manifest["layers"] = json!([manifest["layers"][0], manifest["layers"][0]])),
+            "has 2 layers",
+        ),
         (Box::new(|manifest| manifest["layers"] = json!([])), "has 0 layers"),
         (Box::new(move |manifest| *manifest = json!({"mediaType": index, "manifests": []})), "an index of several"),
         (Box::new(|manifest| *manifest = json!({"schemaVersion": 2, "manifests": []})), "an index of several"),
-        (Box::new(|manifest| manifest["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json".into()), "Docker's own form"),
+        (
+            Box::new(|manifest| manifest["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json".into()),
+            "Docker's own form",
+        ),
         (Box::new(|manifest| manifest["layers"][0]["size"] = (1_u64 << 40).into()), "is the limit"),
         (Box::new(|manifest| manifest["layers"][0]["digest"] = "sha256:../../etc".into()), "64 lower-case hex digits"),
     ];
@@ -322,7 +331,11 @@ async fn a_redirect_is_followed_without_who_we_are() {
             let headers = vec![("WWW-Authenticate", "Basic realm=\"r\"".to_owned())];
             return Answer { headers, ..status(401) };
         }
-        if request.path.contains("/blobs/") { moved(format!("http://{to}{}", request.path)) } else { store.answer(&request.path) }
+        if request.path.contains("/blobs/") {
+            moved(format!("http://{to}{}", request.path))
+        } else {
+            store.answer(&request.path)
+        }
     });
     let house = House::new().secret(server.address, "robot:hunter2");
     house.fetch(&server.pinned(&digest)).await.unwrap();
@@ -332,7 +345,8 @@ async fn a_redirect_is_followed_without_who_we_are() {
 
 #[tokio::test]
 async fn a_redirect_or_a_realm_to_where_nobody_may_follow_leads_nowhere() {
-    for to in ["http://registry.example.com/x", "ftp://127.0.0.1/x", "//127.0.0.1/x", "http://a@127.0.0.1:1/x", "x", ""] {
+    for to in ["http://registry.example.com/x", "ftp://127.0.0.1/x", "//127.0.0.1/x", "http://a@127.0.0.1:1/x", "x", ""]
+    {
         let (_, digest) = Store::with_artifact();
         let server = Server::start(move |_| moved(to.to_owned()));
         let refusal = House::new().refusal(&server.pinned(&digest)).await;

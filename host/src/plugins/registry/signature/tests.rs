@@ -174,7 +174,8 @@ fn what_cosign_itself_has_signed_counts() {
     let fixtures = integration_tests::root().join("tests/fixtures/registry");
     let keys = Keys::read(&[fixtures.join("cosign.pub")]).unwrap();
     let mirror = Layout::open(&fixtures.join("mirror")).unwrap();
-    let pinned = "registry.example.com/team/kill-pod@sha256:fa5f8e9509a84f7e753e092d73eb4ee8fa2d4b28a8b056c1cc364d0fb27cf800";
+    let pinned =
+        "registry.example.com/team/kill-pod@sha256:fa5f8e9509a84f7e753e092d73eb4ee8fa2d4b28a8b056c1cc364d0fb27cf800";
     assert!(at_hand(&mirror, &pinned.parse().unwrap(), &keys).unwrap().is_some());
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("kill_pod.wasm");
