@@ -4,7 +4,8 @@ mod cluster;
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, artifacts, settings};
+use super::artifacts::{self, Once};
+use super::{Failure, settings};
 use crate::access::{grants, ungranted};
 use crate::config::{Config, Location, Problem, Warning};
 use crate::plugins::Plugins;
@@ -34,7 +35,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     config.warnings.iter().for_each(warn);
     let source = settings::plugins(arguments.plugins, &config, &config.journal);
-    let (source, _fetched) = artifacts::once(source, &config).await?;
+    let Once { source, unanswered, _kept } = artifacts::once(source, &config).await?;
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
     settings::unpaged(&config, &plugins).iter().for_each(warn);
     let (_, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
@@ -43,7 +44,15 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let at_the_top = |message| Problem { location: Location { line: 1, column: 1 }, message };
     problems.extend(artifacts::problems(&config).into_iter().map(at_the_top));
-    for name in config.plugins.grants.keys().filter(|name| plugins.get(name).is_none()) {
+    if unanswered {
+        let (undecided, found) = problems.into_iter().partition(|problem| is_undecided(problem, &config, &plugins));
+        problems = found;
+        for Problem { location, message } in undecided {
+            warn(&Warning { location, message: format!("{message}; it is taken for one that a registry will give") });
+        }
+    }
+    let without = config.plugins.grants.keys().filter(|name| plugins.get(name).is_none());
+    for name in without.filter(|_| !unanswered) {
         let message = format!("plugins.grants names `{name}`, but no plugin describes itself so");
         problems.push(at_the_top(message));
     }
@@ -64,6 +73,15 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(spec) => cluster::run(&spec, &config, &plugins).await,
         None => Ok(()),
     }
+}
+
+/// Whether a registry that does not answer now may have the plugin: nothing that keeps a replica from starting.
+fn is_undecided(problem: &Problem, config: &Config, plugins: &Plugins) -> bool {
+    let unknown = |name: &str| {
+        plugins.get(name).is_none() && plugins.unusable.iter().all(|unusable| unusable.name.as_deref() != Some(name))
+    };
+    let mut actions = config.rules.iter().flat_map(|rule| &rule.actions);
+    actions.any(|action| action.location == problem.location && unknown(&action.action))
 }
 
 /// What is sound, and an operator should have thought of.

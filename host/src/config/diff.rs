@@ -200,7 +200,7 @@ denied_namespaces: [kube-system, falco]
 protected_owners: [StatefulSet]
 required_tag: autoresponse
 identity: strict
-plugins: {pins: {kill_pod: 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, grants: {x: [{apiGroups: [''], resources: [pods], verbs: [get], scope: namespace}]}}
+plugins: {signed_by: [a.pub], pins: {kill_pod: 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, grants: {x: [{apiGroups: [''], resources: [pods], verbs: [get], scope: namespace}]}}
 rules:
   - {name: a, audit_reason: r, dryrun: true, namespaces: [production], actions: [{action: kill_pod, confirm: {alerts: 2}}]}
 ";
@@ -232,7 +232,8 @@ rules:
             ("identity: strict", "identity: strict\nminimum_priority: error", "priority_lowered"),
             ("identity: strict", "identity: strict\nlimits: {owner: {actions: 6}}", "limits_raised"),
             ("identity: strict", "identity: strict\nlimits: {cluster: {per: 4m}}", "limits_raised"),
-            ("plugins: {", "plugins: {signed_by: [a.pub, b.pub], ", "signer_added"),
+            ("[a.pub]", "[a.pub, b.pub]", "signer_added"),
+            ("signed_by: [a.pub], ", "", "signature_not_required"),
             ("verbs: [get]", "verbs: [get, delete]", "grant_added"),
             ("rules:\n", "rules:\n  - {name: b, audit_reason: r, action: kill_pod}\n", "rule_added"),
             ("dryrun: true, names", "dryrun: false, names", "dry_to_live"),

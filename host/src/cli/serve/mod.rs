@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use self::fetch::Fetcher;
+use self::fetch::{Fetch, Fetcher};
 use self::load::{Loaded, cluster_name};
 use self::plugins::Paged;
 use self::reload::{Flags, InForce, Refused, Reloader};
@@ -176,7 +176,7 @@ async fn start(
     let engine = Engine::new(Engine::SLOTS, memory).map_err(|error| Failure::Usage(error.to_string()))?;
     let fetcher = Fetcher::start(log.clone());
     let source = settings::plugins(flags.plugins.clone(), &config, &journal_path);
-    let source = fetcher.source(source, &config).await?;
+    let source = fetcher.source(source, &config, Fetch::Start).await?;
     if let Err(problem) = fetcher.forget_others().await {
         log.line(Level::Warn, &problem, &Map::new());
     }
