@@ -60,6 +60,7 @@ impl Recorder for JournalRecorder {
             ("owner_key", json!(intent.account.as_ref().map(|account| &account.owner))),
             ("controlled", json!(intent.account.as_ref().map(|account| account.controlled))),
             ("namespace", json!(intent.account.as_ref().map(|account| &account.namespace))),
+            ("counts", json!(intent.counts)),
         ]);
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
