@@ -293,7 +293,7 @@ async fn clear(question: &Question<'_>, target: Target, gate: &Gate) -> Result<O
         Target::Pods => question.pod(gate.reader()).await.map(Some),
         Target::Namespaces => question.namespace().map(Some).map_err(NotCleared::from),
         Target::None => return Ok(None),
-        Target::Nodes => return Err(BenchError::NotCleared("actions on nodes are not offered".to_owned())),
+        Target::Nodes => question.node(gate.reader()).await.map(Some),
     };
     cleared.map_err(|error| {
         BenchError::NotCleared(match error {

@@ -129,6 +129,7 @@ fn cleared() -> Cleared {
         manifest: json!({"kind": "Pod", "metadata": {"name": "checkout-1"}}),
         chain: Chain { controllers: vec![Owner { kind: "Deployment".to_owned(), object: deployment }], top: None },
         proof: None,
+        pod: None,
     }
 }
 

@@ -21,8 +21,8 @@ use crate::journal::{Record, Write};
 use crate::plugins::manifest;
 use crate::plugins::witness::Witness;
 use crate::plugins::{Plugin, Report, Request};
-use crate::safety::budget::{Account, Allowance, Budget, Trip};
-use crate::safety::checks::{Check, Refusal};
+use crate::safety::budget::{Account, Allowance, Trip};
+use crate::safety::checks::Check;
 use crate::safety::clearance::{Cleared, NotCleared, Question};
 use crate::safety::identity::Subject;
 use crate::safety::isolation::Marks;
@@ -240,8 +240,9 @@ impl Inner {
         let allowance = match self.allow(&about, cleared.as_ref()) {
             Ok(allowance) => allowance,
             Err(trip) => {
-                let (detail, page) = (trip_detail(&trip), pages::budget_used_up(&about, &trip, self.ambient.now()));
-                self.decide(&about, "refused", trip.budget.check().id(), &detail, page, last || stops).await;
+                let page = pages::budget_used_up(&about, &trip, self.ambient.now());
+                let refusal = trip.refusal();
+                self.decide(&about, "refused", refusal.check.id(), &refusal.detail, page, last || stops).await;
                 return Stepped::Badly;
             }
         };
@@ -300,13 +301,7 @@ impl Inner {
             manifest::Target::Namespaces => Ok(Some(question.namespace()?)),
             // An action on the alert alone still acts for an alert of some namespace, and only where it may.
             manifest::Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
-            manifest::Target::Nodes => {
-                let refusal = Refusal::new(
-                    Check::ClusterScoped,
-                    "actions on nodes are not offered: a node's effects reach every namespace",
-                );
-                Err(NotCleared::Refused(refusal))
-            }
+            manifest::Target::Nodes => question.node(&self.gate.reader_over(rehearsed)).await.map(Some),
         }
     }
 
@@ -410,6 +405,7 @@ impl Inner {
         let entry = record.body.clone();
         let page = pages::for_entry(about, Some(&plugin.manifest), derived.outcome, &entry, &calls, now);
         let mut pages: Vec<_> = page.into_iter().collect();
+        pages.extend(run.trips().iter().filter_map(|trip| pages::budget_used_up(about, trip, now)));
         // Also where no answer came: whether the pod goes is then the only answer there is.
         let kill = calls.iter().find(|call| {
             call.is_target
@@ -449,8 +445,9 @@ impl Inner {
             Outcome::AlreadyGone | Outcome::Skipped => format!("would change nothing: {}", derived.detail),
             Outcome::Failed(_) | Outcome::Unknown => format!("would have failed: {}", derived.detail),
         };
-        let owner = run.target().and_then(|target| target.chain.top.clone());
-        let owner = match (owner, run.target().is_some_and(|target| target.proof.is_some())) {
+        let pod = run.target().and_then(Cleared::alerts_pod);
+        let owner = pod.and_then(|pod| pod.chain.top.clone());
+        let owner = match (owner, pod.is_some()) {
             (Some(owner), _) => format!(", owner {owner}"),
             (None, true) => ", no owner".to_owned(),
             (None, false) => String::new(),
@@ -558,22 +555,6 @@ impl Inner {
             wait = (wait * 2).min(LONGEST);
         }
     }
-}
-
-fn trip_detail(trip: &Trip) -> String {
-    let Trip { budget, limit, most, used_up_by: (owner, count), free_at, .. } = trip;
-    let budget = match budget {
-        Budget::Owner => "the owner's budget",
-        Budget::Namespace => "the namespace's budget",
-        Budget::Cluster if *most < limit.actions as usize => {
-            "the part of the cluster's budget that is for owners that acted lately"
-        }
-        Budget::Cluster => "the cluster's budget",
-    };
-    let (per, free_at) = (limit.per.as_secs(), super::record::seconds(*free_at));
-    format!(
-        "{budget} of {most} live actions in {per} s is used up, {count} of them by {owner}; free again from {free_at} on"
-    )
 }
 
 pub(super) fn is_bad(outcome: Outcome) -> bool {

@@ -41,6 +41,7 @@ pub(super) fn intent_body(identity: &Identity, intent: &Intent) -> Map<String, V
         ("owner_key", json!(intent.account.as_ref().map(|account| &account.owner))),
         ("controlled", json!(intent.account.as_ref().map(|account| account.controlled))),
         ("namespace", json!(intent.account.as_ref().map(|account| &account.namespace))),
+        ("counts", json!(intent.counts)),
     ])
 }
 

@@ -130,7 +130,8 @@ fn waiting(record: &Record) -> Option<(Group, Sighting)> {
     Some((group, sighting))
 }
 
-/// One for each run that announced a live call which is not known to have stayed here.
+/// One for each live call that was announced and counts, unless it is known to have stayed here. Which counts, journals of
+/// earlier versions do not say: there it was the first of a run.
 fn spent(recent: &[Record]) -> Vec<Spent> {
     let call = |record: &Record| (record.entry_id.clone(), record.body.get("call").and_then(Value::as_u64));
     let stayed: HashSet<_> = recent
@@ -146,7 +147,11 @@ fn spent(recent: &[Record]) -> Vec<Spent> {
         .iter()
         .filter(live)
         .filter(|intent| !stayed.contains(&call(intent)))
-        .filter_map(|intent| spent_by(intent).filter(|_| runs.insert(intent.entry_id.clone())))
+        .filter(|intent| match intent.body.get("counts") {
+            Some(counts) => *counts == Value::Bool(true),
+            None => runs.insert(intent.entry_id.clone()),
+        })
+        .filter_map(spent_by)
         .collect()
 }
 

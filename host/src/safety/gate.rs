@@ -4,13 +4,15 @@
 //!
 //! 1. the brake: a file named `stop`, or a configuration that says so;
 //! 2. the document is of its form and names the call's own object;
-//! 3. the object has a namespace, and that namespace passes the same checks as a target's;
+//! 3. the object has a namespace, and that namespace passes the same checks as a target's; or it is the alert's node, and
+//!    nothing is written there that could end a pod;
 //! 4. it is no DaemonSet, and no subresource in disguise;
 //! 5. the plugin declares and was granted it, down to the paths that are written; what marks an isolation as one is the
 //!    host's to write ([`super::isolation`]), and its to take away ([`super::lifting`]);
 //! 6. the object is the one that was cleared, or is read and cleared now; its UID is pinned; and no DaemonSet would be
 //!    deleted along with it;
-//! 7. the run holds a share of the budgets, which its first call uses up;
+//! 7. the run holds a share of the budgets, which its first call uses up; each further pod that it deletes or evicts
+//!    draws one more;
 //! 8. the intent is on disk, and neither the brake was pulled nor the time ran out meanwhile.
 //!
 //! Only then is it sent, dry or live; and its result is recorded, also when the plugin is stopped in between.

@@ -13,7 +13,8 @@ use super::document::Touched;
 use super::gate::Inner;
 use super::plan::Planned;
 use super::reads::for_plugin;
-use super::run::{CallRecord, Effect, Intent, Purpose, Run};
+use super::run::{CallRecord, Effect, Intent, Run};
+use super::share::{self, Share};
 use super::{CallError, Reason, undo};
 use crate::cluster::names::Uid;
 use crate::cluster::{Answer, ApiError, Mutation, Sending, uid_str};
@@ -39,6 +40,10 @@ pub(super) async fn send(
     record.undo = undo::of(&planned);
     let pinned = record.uid.clone();
     let number = run.push(record);
+    let share = match share::take(run, &planned, inner.ambient.now()) {
+        Ok(share) => share,
+        Err(refusal) => return Err(withhold(run, number, refusal, Reason::Denied)),
+    };
     let intent = Intent {
         call: number,
         verb: run.call(number).map_or("change", |call| call.verb),
@@ -50,14 +55,15 @@ pub(super) async fn send(
             .call(number)
             .and_then(|call| call.name)
             .filter(|_| matches!(planned.mutation, Mutation::Create { .. })),
-        account: run.bounds.allowance.as_ref().map(|allowance| allowance.account.clone()),
+        account: share.account(run).cloned(),
+        counts: share.counts(),
     };
     let (answered, answer) = tokio::sync::oneshot::channel();
     let task = tokio::spawn({
         let (inner, run) = (Arc::clone(inner), Arc::clone(run));
         async move {
             // The receiver is gone when the plugin was stopped meanwhile; the record has the result all the same.
-            let _ = answered.send(carry_out(&inner, &run, &intent, &planned).await);
+            let _ = answered.send(carry_out(&inner, &run, &intent, &planned, &share).await);
         }
     });
     run.sends(task);
@@ -66,7 +72,13 @@ pub(super) async fn send(
     })
 }
 
-async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned) -> Result<Value, CallError> {
+async fn carry_out(
+    inner: &Inner,
+    run: &Run,
+    intent: &Intent,
+    planned: &Planned,
+    share: &Share,
+) -> Result<Value, CallError> {
     if faults::is("act_before_intent") {
         let answer = exchange(inner, run, intent, planned, Ok(())).await;
         // Both, late.
@@ -76,21 +88,11 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         }
         return answer;
     }
-    let counted = match run.bounds.allowance.as_ref() {
-        _ if intent.dry_run || run.bounds.purpose == Purpose::Lift => None,
-        Some(allowance) => allowance.spend(inner.ambient.now()).then_some(allowance),
-        None => {
-            let refusal = Refusal::new(Check::ClusterBudget, "the run holds no share of the budgets");
-            return Err(withhold(run, intent, refusal, Reason::Denied));
-        }
-    };
     if let Err(error) = run.recorder.intent(&run.identity, intent).await {
-        if let Some(allowance) = counted {
-            allowance.not_sent();
-        }
+        share.give_back(run);
         let refusal =
             Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
-        return Err(withhold(run, intent, refusal, Reason::Unavailable));
+        return Err(withhold(run, intent.call, refusal, Reason::Unavailable));
     }
     let not_accepted = not_accepted(run, intent).await;
     let looked = match &planned.mutation {
@@ -110,8 +112,8 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
         None => exchange(inner, run, intent, planned, looked).await,
     };
     // Refused before it left, or never left: the journal's count after a restart says the same.
-    if let Some(allowance) = counted.filter(|_| run.call(intent.call).is_some_and(|call| call.sent_at.is_none())) {
-        allowance.not_sent();
+    if run.call(intent.call).is_some_and(|call| call.sent_at.is_none()) {
+        share.give_back(run);
     }
     if !faults::is("forget_result")
         && let Some(call) = run.call(intent.call)
@@ -125,8 +127,8 @@ async fn carry_out(inner: &Inner, run: &Run, intent: &Intent, planned: &Planned)
 }
 
 /// Puts on record that a call stopped at the gate's last steps, without an intent.
-fn withhold(run: &Run, intent: &Intent, refusal: Refusal, reason: Reason) -> CallError {
-    run.update(intent.call, |call| {
+fn withhold(run: &Run, number: usize, refusal: Refusal, reason: Reason) -> CallError {
+    run.update(number, |call| {
         call.effect = Effect::Denied(Some(refusal.check));
         call.detail.clone_from(&refusal.detail);
     });

@@ -7,6 +7,7 @@ mod dependents;
 mod documents;
 mod escalation;
 mod mock;
+mod nodes;
 mod properties;
 mod rehearsal;
 mod table;

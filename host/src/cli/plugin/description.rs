@@ -95,7 +95,7 @@ fn target(target: Target) -> &'static str {
     match target {
         Target::Pods => "pods: the one that the alert is about",
         Target::Namespaces => "namespaces: the one that the alert is about",
-        Target::Nodes => "nodes: not offered by this controller, so that it never runs",
+        Target::Nodes => "nodes: the one that the alert's pod runs on",
         Target::None => "none: the alert alone",
     }
 }
