@@ -13,7 +13,6 @@ mod ignored;
 mod image;
 mod kept;
 mod languages;
-mod load;
 mod plugins;
 mod registry;
 mod simulate;
@@ -41,8 +40,6 @@ const USAGE: &str = "usage: cargo xtask COMMAND
              its seed
   languages  actions in Python and JavaScript: installs those languages' tools, once, into the user's cache; builds the examples and
              their hostile twins, and runs the tests that hold them against the same in Rust
-  load       measures how many alerts a second are on disk and answered, over 64 connections and over one; of the debug build,
-             or with --release of the release build
   bench      [ROW…] [--quick] [--debug] [--json FILE]: measures what the README says about speed, memory and size, and holds it
              against its targets; all rows, or these. It builds the release build, and takes some 10 minutes after that; --quick
              shows that each row still runs, --debug takes the debug build, and neither says anything about time
@@ -78,7 +75,6 @@ fn main() -> ExitCode {
         ["fuzz", ref arguments @ ..] => fuzz::run(&root, arguments),
         ["languages"] => languages::run(&root),
         ["counts", ref arguments @ ..] => counts::run(&root, arguments),
-        ["load", ref arguments @ ..] => load::run(&root, arguments),
         ["bench", ref arguments @ ..] => bench::run(&root, arguments),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),

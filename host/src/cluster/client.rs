@@ -231,6 +231,14 @@ impl Reader {
         self.read(REACHABLE, WHOLE).await.map(|_| ())
     }
 
+    /// As [`Self::reachable`], for the connection's sake; nothing where reads are not begun ahead.
+    pub async fn keep_open(&self) {
+        if self.owners.is_some() {
+            // Whether there is an answer is asked elsewhere.
+            let _ = self.reachable().await;
+        }
+    }
+
     async fn read(&self, path_and_query: &str, accept: &'static str) -> Result<Bytes, ApiError> {
         self.retried(|| {
             let mut request = new_request(Method::GET, path_and_query)?;

@@ -73,6 +73,11 @@ impl Queue {
         }
     }
 
+    /// Whether an alert that comes now has to wait for a place.
+    pub fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
     /// Set once nothing new is to be started.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.subscribe()
