@@ -8,6 +8,7 @@
 mod against_real;
 mod client;
 pub mod connect;
+pub mod exec;
 pub mod names;
 mod outermost;
 pub mod overlay;
@@ -18,6 +19,7 @@ pub mod review;
 pub mod simulated;
 #[cfg(test)]
 mod tests;
+pub mod web;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -9,6 +9,7 @@ use super::Destinations;
 use super::record::{fields, millis};
 use crate::ambient::Ambient;
 use crate::journal::{Journal, LogType, Record, Write};
+use crate::redact::Redaction;
 use crate::safety::run::{CallRecord, Identity, Intent, Recorded, Recorder};
 use crate::ship::acceptance::{Acceptance, Expected};
 
@@ -17,14 +18,16 @@ pub struct JournalRecorder {
     ambient: Ambient,
     /// Where records go, and who tells when they were accepted; none where the journal's word is enough.
     required: Option<(Vec<String>, Acceptance)>,
+    redaction: Redaction,
     /// Live intents by their number, from before they are committed.
     expected: Mutex<HashMap<usize, Expected>>,
 }
 
 impl JournalRecorder {
-    pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations) -> Self {
+    /// Commands are kept as `redaction` leaves them.
+    pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations, redaction: Redaction) -> Self {
         let required = destinations.required.clone().map(|acceptance| (destinations.records.clone(), acceptance));
-        Self { journal, ambient, required, expected: Mutex::default() }
+        Self { journal, ambient, required, redaction, expected: Mutex::default() }
     }
 
     async fn write(
@@ -44,7 +47,7 @@ impl JournalRecorder {
 
 impl Recorder for JournalRecorder {
     fn intent<'a>(&'a self, identity: &'a Identity, intent: &'a Intent) -> Recorded<'a> {
-        let body = fields([
+        let mut body = fields([
             ("timestamp", json!(millis(intent.at))),
             ("event_id", json!(identity.event_id)),
             ("entry_id", json!(identity.entry_id)),
@@ -61,6 +64,9 @@ impl Recorder for JournalRecorder {
             ("controlled", json!(intent.account.as_ref().map(|account| account.controlled))),
             ("namespace", json!(intent.account.as_ref().map(|account| &account.namespace))),
         ]);
+        if let Some(says) = &intent.says {
+            body.insert("command".to_owned(), json!(self.redaction.text(says)));
+        }
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
                 let expected = acceptance.expect(&identity.entry_id, intent.call);
@@ -92,7 +98,7 @@ impl Recorder for JournalRecorder {
             ("action", json!(identity.action)),
             ("call", json!(intent.call)),
             ("effect", json!(call.effect.as_str())),
-            ("detail", json!(call.detail)),
+            ("detail", json!(self.redaction.text(&call.detail))),
             ("attempts", json!(call.attempts)),
             ("sent_at", json!(call.sent_at.map(millis))),
         ]);

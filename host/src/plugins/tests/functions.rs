@@ -19,6 +19,7 @@ use crate::safety::gate::Gate;
 use crate::safety::identity::Subject;
 use crate::safety::permissions::{Permission, Permissions, Scope, Verb};
 use crate::safety::policy::RuleScope;
+use crate::safety::web::WebPermissions;
 use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Recorded, Recorder, Run};
 use crate::telemetry::log::{Format, Log};
 
@@ -139,6 +140,7 @@ async fn stage(all_granted: bool, dry_run: bool) -> (Simulation, Sandbox) {
         policy: Arc::new(policy),
         rule,
         permissions: Permissions { declared, granted },
+        web: WebPermissions::default(),
         cleared: Some(cleared),
         dry_run,
         deadline: tokio::time::Instant::now() + Duration::from_secs(10),
