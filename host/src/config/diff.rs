@@ -105,7 +105,11 @@ fn plugins(old: &Config, new: &Config, found: &mut Changes) {
         let one = |(name, list): (&String, &Vec<_>)| {
             list.iter().map(|permission| format!("{name}: {permission:?}")).collect::<Vec<_>>()
         };
-        plugins.grants.iter().flat_map(one).collect::<Vec<_>>()
+        let outside = |(name, list): (&String, &Vec<_>)| {
+            list.iter().map(|grant| format!("{name}: {grant:?}")).collect::<Vec<_>>()
+        };
+        let (cluster, outside) = (plugins.grants.iter().flat_map(one), plugins.web_grants.iter().flat_map(outside));
+        cluster.chain(outside).collect::<Vec<_>>()
     };
     found.list("plugins.grants", &grants(before), &grants(after), Some("grant_added"), None);
 }

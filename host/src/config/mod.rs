@@ -19,6 +19,7 @@ pub(crate) mod section;
 pub(crate) mod suggest;
 pub(crate) mod tree;
 pub mod watch;
+mod web_grants;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ use crate::alert::Priority;
 use crate::plugins::registry::reference::Pinned;
 use crate::safety::budget::Limits;
 use crate::safety::permissions::Permission;
+use crate::safety::web::WebGrant;
 
 pub(crate) use load::in_order;
 pub use load::{Brake, brake};
@@ -125,6 +127,8 @@ pub struct Plugins {
     pub pins: BTreeMap<String, String>,
     /// Name → further permissions.
     pub grants: BTreeMap<String, Vec<Permission>>,
+    /// Name → servers outside of the cluster that it may send to.
+    pub web_grants: BTreeMap<String, Vec<WebGrant>>,
     pub limits: PluginLimits,
 }
 

@@ -229,6 +229,7 @@ impl Prepared {
             policy: Arc::clone(&self.rules.policy),
             rule: self.rule.scope.clone(),
             permissions: step.permissions.clone(),
+            web: step.web.clone(),
             cleared: self.cleared.clone(),
             dry_run: true,
             deadline: tokio::time::Instant::now() + self.plugin.timeout(self.rule.timeout),

@@ -354,13 +354,19 @@ impl Inner {
             policy: Arc::clone(&about.rules.policy),
             rule: about.rule.scope.clone(),
             permissions: step.permissions.clone(),
+            web: step.web.clone(),
             cleared: target.cleared,
             dry_run: about.dry_run,
             deadline: Instant::now() + plugin.timeout(about.rule.timeout),
             allowance: target.allowance,
             purpose: Purpose::Answer(Marks { rule: about.rule.name.clone(), lasts: step.lasts }),
         };
-        let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
+        let recorder = JournalRecorder::new(
+            self.journal.clone(),
+            self.ambient.clone(),
+            &self.destinations,
+            about.rules.redaction.clone(),
+        );
         let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)).after(target.rehearsed));
         let request = Request {
             event_id: about.event.id.clone(),

@@ -10,6 +10,7 @@ use super::Destinations;
 use super::record::{fields, millis};
 use crate::ambient::Ambient;
 use crate::journal::{Journal, LogType, Record, Write};
+use crate::redact::Redaction;
 use crate::safety::run::{CallRecord, Identity, Intent, Recorded, Recorder};
 use crate::ship::acceptance::{Acceptance, Expected};
 
@@ -18,6 +19,7 @@ pub struct JournalRecorder {
     ambient: Ambient,
     /// Where records go, and who tells when they were accepted; none where the journal's word is enough.
     required: Option<(Vec<String>, Acceptance)>,
+    redaction: Redaction,
     /// Live intents by their number, from before they are committed.
     expected: Mutex<HashMap<usize, Expected>>,
     /// What each intent says beside what it is.
@@ -65,9 +67,10 @@ pub(super) fn result_body(
 }
 
 impl JournalRecorder {
-    pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations) -> Self {
+    /// Commands are kept as `redaction` leaves them.
+    pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations, redaction: Redaction) -> Self {
         let required = destinations.required.clone().map(|acceptance| (destinations.records.clone(), acceptance));
-        Self { journal, ambient, required, expected: Mutex::default(), further: Map::new() }
+        Self { journal, ambient, required, redaction, expected: Mutex::default(), further: Map::new() }
     }
 
     /// With this in every intent: what whoever takes up a run that was cut off has to know of it.
@@ -95,6 +98,9 @@ impl Recorder for JournalRecorder {
     fn intent<'a>(&'a self, identity: &'a Identity, intent: &'a Intent) -> Recorded<'a> {
         let mut body = intent_body(identity, intent);
         body.extend(self.further.clone());
+        if let Some(says) = &intent.says {
+            body.insert("command".to_owned(), json!(self.redaction.text(says)));
+        }
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
                 let expected = acceptance.expect(&identity.entry_id, intent.call);
@@ -119,7 +125,8 @@ impl Recorder for JournalRecorder {
     }
 
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a> {
-        let body = result_body(identity, intent, call, self.ambient.now());
+        let mut body = result_body(identity, intent, call, self.ambient.now());
+        body.insert("detail".to_owned(), json!(self.redaction.text(&call.detail)));
         Box::pin(self.write(LogType::Result, identity, body, &[]))
     }
 

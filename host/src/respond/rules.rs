@@ -15,6 +15,7 @@ use crate::safety::checks::{self, Refusal};
 use crate::safety::clearance::Cleared;
 use crate::safety::permissions::Permissions;
 use crate::safety::policy::{Policy, RuleScope};
+use crate::safety::web::WebPermissions;
 
 /// How far in the future an alert may be before its node's clock is doubted.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -55,6 +56,7 @@ pub struct Step {
     /// JSON.
     pub parameters: String,
     pub permissions: Permissions,
+    pub web: WebPermissions,
     pub on_failure: OnFailure,
     pub confirm: Option<Confirmation>,
     /// How long what it isolates stays so; none: until it is lifted.
@@ -247,11 +249,16 @@ fn nameless(plugins: &Plugins) -> String {
 fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config) -> Step {
     let declared = plugin.as_ref().map(|plugin| plugin.manifest.permissions.clone()).unwrap_or_default();
     let granted = config.plugins.grants.get(&action.action).cloned().unwrap_or_default();
+    let web = WebPermissions {
+        declared: plugin.as_ref().map(|plugin| plugin.manifest.http.clone()).unwrap_or_default(),
+        granted: config.plugins.web_grants.get(&action.action).cloned().unwrap_or_default(),
+    };
     Step {
         action: action.action.clone(),
         plugin,
         parameters: action.parameters.to_string(),
         permissions: Permissions { declared, granted },
+        web,
         on_failure: action.on_failure,
         confirm: action.confirm,
         lasts: action.expires_after.map(|expires| expires.lasts),

@@ -323,7 +323,7 @@ fn plan_create(
 }
 
 /// Steps 3 and 4: the namespace that is written to, which must be one that a target may be in.
-fn permitted_namespace(run: &Run, resource: &ApiResource, namespace: Option<&Namespace>) -> Result<Namespace, Refusal> {
+pub(super) fn permitted_namespace(run: &Run, resource: &ApiResource, namespace: Option<&Namespace>) -> Result<Namespace, Refusal> {
     let Some(namespace) = namespace else {
         let detail =
             format!("{resource} without a namespace: no list of namespaces covers it, and its effects reach every one");
@@ -369,7 +369,7 @@ fn owns_nothing(resource: &ApiResource) -> bool {
 
 /// The UID that the plugin names, where it names one, is the one that will be pinned; and so is that of the target and its
 /// owners as they were cleared. A permission for an owner is none for what took its name since.
-fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run) -> Result<(), Refusal> {
+pub(super) fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run) -> Result<(), Refusal> {
     let cleared = run.cleared_uid(object);
     if object.uid.as_ref().is_some_and(|own| own != uid) || cleared.is_some_and(|cleared| cleared != uid) {
         return Err(Refusal::new(Check::Conflict, format!("{object} has another UID than the one that was checked")));

@@ -18,6 +18,7 @@ use super::isolation::Marks;
 use super::permissions::{Permissions, Reach};
 use super::policy::{Policy, RuleScope};
 use super::undo::Undo;
+use super::web::WebPermissions;
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
 use crate::cluster::overlay::Overlay;
 
@@ -36,6 +37,7 @@ pub struct Bounds {
     pub policy: Arc<Policy>,
     pub rule: RuleScope,
     pub permissions: Permissions,
+    pub web: WebPermissions,
     /// What the alert is about; none for an action on nothing.
     pub cleared: Option<Cleared>,
     /// Decided by the host before the run; the plugin is not told.
@@ -225,7 +227,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
     pub verb: &'static str,
-    /// As RBAC names it, with its group: `pods`, `networkpolicies.networking.k8s.io`.
+    /// As RBAC names it, with its group: `pods`, `networkpolicies.networking.k8s.io`; of a request to a server outside,
+    /// method and URL.
     pub resource: String,
     pub namespace: Option<Namespace>,
     pub name: Option<ObjectName>,
@@ -306,6 +309,8 @@ pub struct Intent {
     pub at: Timestamp,
     /// The object's name, where the path has none: of a create.
     pub name: Option<ObjectName>,
+    /// What is sent, where neither path nor object says it: a command line, in which there may be secrets.
+    pub says: Option<String>,
     /// Whom the call is for; none for a dry run.
     pub account: Option<Account>,
     /// Whether it uses up a share of the account's budgets.

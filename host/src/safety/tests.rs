@@ -25,6 +25,7 @@ use super::clearance::{Cleared, NotCleared, Question};
 use super::gate::{Change, Gate};
 use super::identity::Subject;
 use super::permissions::{Permission, Permissions, Scope, Verb};
+use super::web::WebPermissions;
 use super::policy::{Policy, RuleScope};
 use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Purpose, Recorded, Recorder, Run};
 use super::{CallError, Reason};
@@ -194,6 +195,7 @@ impl Stage {
             policy: Arc::new(policy()),
             rule: RuleScope::default(),
             permissions,
+            web: WebPermissions::default(),
             cleared: Some(cleared),
             dry_run,
             deadline: Instant::now() + within,

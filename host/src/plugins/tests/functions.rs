@@ -20,6 +20,7 @@ use crate::safety::identity::Subject;
 use crate::safety::permissions::{Permission, Permissions, Scope, Verb};
 use crate::safety::policy::RuleScope;
 use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Purpose, Recorded, Recorder, Run};
+use crate::safety::web::WebPermissions;
 use crate::telemetry::log::{Format, Log};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +141,7 @@ async fn stage(all_granted: bool, dry_run: bool) -> (Simulation, Sandbox) {
         policy: Arc::new(policy),
         rule,
         permissions: Permissions { declared, granted },
+        web: WebPermissions::default(),
         cleared: Some(cleared),
         dry_run,
         deadline: tokio::time::Instant::now() + Duration::from_secs(10),
