@@ -23,6 +23,7 @@ mod isolation;
 mod kill;
 mod lane;
 mod leaving;
+mod lift;
 mod owners;
 mod plugin_run;
 mod rbac;

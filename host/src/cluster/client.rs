@@ -37,6 +37,8 @@ pub struct Reader {
     metrics: Option<Metrics>,
     /// What a rehearsal has changed so far; of a reader that is handed out as it is, none.
     overlay: Option<Overlay>,
+    /// Whether what it reads is no step of an alert's.
+    beside: bool,
 }
 
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
@@ -49,7 +51,7 @@ pub struct Writer {
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    let reader = Reader { client: client.clone(), simulated, metrics: None, overlay: None };
+    let reader = Reader { client: client.clone(), simulated, metrics: None, overlay: None, beside: false };
     (reader, Writer { client, dry_only: false, metrics: None })
 }
 
@@ -64,6 +66,12 @@ impl Reader {
     #[must_use]
     pub fn rehearsing(&self, overlay: &Overlay) -> Self {
         Self { overlay: Some(overlay.clone()), ..self.clone() }
+    }
+
+    /// Reads what no alert asks for.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { beside: true, ..self.clone() }
     }
 
     /// Whether the cluster is a simulation.
@@ -190,7 +198,7 @@ impl Reader {
         loop {
             let request = request()?;
             // What is asked beside the alerts is no step of theirs.
-            let of_an_alert = request.method() == Method::GET && request.uri().path() != REACHABLE;
+            let of_an_alert = !self.beside && request.method() == Method::GET && request.uri().path() != REACHABLE;
             let point = |name| {
                 if of_an_alert {
                     faults::point(name)
@@ -281,7 +289,13 @@ impl Writer {
     }
 
     fn reader(&self) -> Reader {
-        Reader { client: self.client.clone(), simulated: false, metrics: self.metrics.clone(), overlay: None }
+        Reader {
+            client: self.client.clone(),
+            simulated: false,
+            metrics: self.metrics.clone(),
+            overlay: None,
+            beside: false,
+        }
     }
 
     /// Gives an error the status that its cause deserves.

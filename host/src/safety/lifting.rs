@@ -74,12 +74,7 @@ impl Gate {
         }
     }
 
-    async fn plan_policy(
-        &self,
-        run: &Run,
-        policy: ObjectRef,
-        resource_version: String,
-    ) -> Result<Planned, Stop> {
+    async fn plan_policy(&self, run: &Run, policy: ObjectRef, resource_version: String) -> Result<Planned, Stop> {
         if !is_policy(&policy.resource) {
             let detail = format!("{policy} is no NetworkPolicy, and nothing else is an isolation");
             return Err(Refusal::new(Check::Document, detail).into());
@@ -99,14 +94,7 @@ impl Gate {
             grace_period_seconds: None,
             propagation: None,
         };
-        Ok(Planned {
-            mutation,
-            uid: Some(uid),
-            path,
-            before: Some(before),
-            touched: None,
-            stamped: Stamped::default(),
-        })
+        Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None, stamped: Stamped::default() })
     }
 
     async fn plan_labels(&self, run: &Run, pod: ObjectRef, labels: &[String]) -> Result<Planned, Stop> {

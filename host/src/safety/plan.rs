@@ -8,8 +8,8 @@ use super::clearance::{self, NotCleared};
 use super::dependents;
 use super::document::{self, Touched};
 use super::gate::{Change, Gate};
-use super::permissions::{Call, Verb};
 use super::isolation::{self, MANAGED_BY, Marks, Stamped};
+use super::permissions::{Call, Verb};
 use super::policy::DAEMON_SET;
 use super::run::{Purpose, Run};
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef, Subresource, Uid};
@@ -74,7 +74,14 @@ impl Gate {
                 let (uid, before) = self.pinned(run, &object, Verb::Patch, Some(&touched)).await?;
                 let path = object.path();
                 let mutation = Mutation::Patch { object, uid: uid.clone(), document };
-                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: Some(touched), stamped: Stamped::default() })
+                Ok(Planned {
+                    mutation,
+                    uid: Some(uid),
+                    path,
+                    before: Some(before),
+                    touched: Some(touched),
+                    stamped: Stamped::default(),
+                })
             }
             Change::Delete { object, grace_period_seconds, propagation } => {
                 no_subresource(&object.resource)?;
@@ -95,7 +102,14 @@ impl Gate {
                     grace_period_seconds,
                     propagation,
                 };
-                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None, stamped: Stamped::default() })
+                Ok(Planned {
+                    mutation,
+                    uid: Some(uid),
+                    path,
+                    before: Some(before),
+                    touched: None,
+                    stamped: Stamped::default(),
+                })
             }
             Change::Evict { pod, grace_period_seconds } => {
                 soon_enough(grace_period_seconds)?;
@@ -109,7 +123,14 @@ impl Gate {
                 let (uid, before) = self.pinned(run, &eviction, Verb::Create, None).await?;
                 let mutation = Mutation::Evict { pod, uid: uid.clone(), grace_period_seconds };
                 let path = eviction.path();
-                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None, stamped: Stamped::default() })
+                Ok(Planned {
+                    mutation,
+                    uid: Some(uid),
+                    path,
+                    before: Some(before),
+                    touched: None,
+                    stamped: Stamped::default(),
+                })
             }
         }
     }
