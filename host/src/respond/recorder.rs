@@ -19,7 +19,8 @@ pub struct JournalRecorder {
     ambient: Ambient,
     /// Where records go, and who tells when they were accepted; none where the journal's word is enough.
     required: Option<(Vec<String>, Acceptance)>,
-    redaction: Redaction,
+    /// What is taken out of commands and details; without one no command is kept.
+    redaction: Option<Redaction>,
     /// Live intents by their number, from before they are committed.
     expected: Mutex<HashMap<usize, Expected>>,
     /// What each intent says beside what it is.
@@ -67,10 +68,15 @@ pub(super) fn result_body(
 }
 
 impl JournalRecorder {
-    /// Commands are kept as `redaction` leaves them.
-    pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations, redaction: Redaction) -> Self {
+    pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations) -> Self {
         let required = destinations.required.clone().map(|acceptance| (destinations.records.clone(), acceptance));
-        Self { journal, ambient, required, redaction, expected: Mutex::default(), further: Map::new() }
+        Self { journal, ambient, required, redaction: None, expected: Mutex::default(), further: Map::new() }
+    }
+
+    /// Commands are kept as `redaction` leaves them.
+    #[must_use]
+    pub fn redacting(self, redaction: Redaction) -> Self {
+        Self { redaction: Some(redaction), ..self }
     }
 
     /// With this in every intent: what whoever takes up a run that was cut off has to know of it.
@@ -98,8 +104,8 @@ impl Recorder for JournalRecorder {
     fn intent<'a>(&'a self, identity: &'a Identity, intent: &'a Intent) -> Recorded<'a> {
         let mut body = intent_body(identity, intent);
         body.extend(self.further.clone());
-        if let Some(says) = &intent.says {
-            body.insert("command".to_owned(), json!(self.redaction.text(says)));
+        if let (Some(says), Some(redaction)) = (&intent.says, &self.redaction) {
+            body.insert("command".to_owned(), json!(redaction.text(says)));
         }
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
@@ -126,7 +132,9 @@ impl Recorder for JournalRecorder {
 
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a> {
         let mut body = result_body(identity, intent, call, self.ambient.now());
-        body.insert("detail".to_owned(), json!(self.redaction.text(&call.detail)));
+        if let Some(redaction) = &self.redaction {
+            body.insert("detail".to_owned(), json!(redaction.text(&call.detail)));
+        }
         Box::pin(self.write(LogType::Result, identity, body, &[]))
     }
 

@@ -137,7 +137,7 @@ async fn stage(all_granted: bool, dry_run: bool) -> (Simulation, Sandbox) {
     let declared = vec![Permission { fields: Vec::new(), ..everything() }];
     let bounds = Bounds {
         purpose: Purpose::default(),
-            allowance: Some(crate::safety::budget::Allowance::unlimited()),
+        allowance: Some(crate::safety::budget::Allowance::unlimited()),
         policy: Arc::new(policy),
         rule,
         permissions: Permissions { declared, granted },
