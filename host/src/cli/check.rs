@@ -5,7 +5,7 @@ mod cluster;
 use std::path::PathBuf;
 
 use super::{Failure, settings};
-use crate::access::{grants, ungranted};
+use crate::access::{grants, outside, ungranted};
 use crate::config::{Config, Location, Problem, Warning};
 use crate::plugins::Plugins;
 use crate::plugins::manifest::Target;
@@ -69,6 +69,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 fn notes(config: &Config, plugins: &Plugins) -> Vec<String> {
     let mut notes = grants::sentences(config, plugins);
     notes.extend(ungranted::sentences(config, plugins));
+    notes.extend(outside::sentences(config, plugins));
     for rule in &config.rules {
         // A dry run cuts nothing off, and with `confirm` one alert is not enough.
         let wide = |action: &&crate::config::ActionRef| {
