@@ -23,7 +23,8 @@ pub enum Target {
     Pods,
     /// The alert's namespace; its pod may be gone.
     Namespaces,
-    /// The node. No action on nodes is run yet.
+    /// The node that the alert's pod runs on. Of it only `spec.unschedulable` can be changed, and labels and annotations below
+    /// `falco-response/`; each needs a grant.
     Nodes,
     /// The alert alone; [`Request::target`](crate::Request::target) traps.
     None,
@@ -69,7 +70,8 @@ pub enum Scope {
     Owners,
     /// Objects in the target's namespace.
     Namespace,
-    /// The target pod's node.
+    /// The node of the alert's pod, and the pods that run there: those that a list selects by `spec.nodeName`, and those that
+    /// are changed one by one.
     Node,
     /// Any object, but for what the controller's safety checks keep out of reach.
     Cluster,

@@ -73,11 +73,22 @@ impl Mock {
             }),
             Scope::Node => {
                 let state = self.state.borrow();
-                let target = self.target.as_ref().and_then(|target| state.store.get(target));
-                let node = target.and_then(|target| target.at(&["spec", "nodeName"]).as_str().map(ToString::to_string));
-                let is_node =
-                    object.resource.group.is_empty() && plural(object) == "nodes" && object.namespace.is_none();
-                is_node && node.as_ref() == Some(&object.name)
+                let on = |pod: &ObjectRef| {
+                    let pod = state.store.get(pod);
+                    pod.and_then(|pod| pod.at(&["spec", "nodeName"]).as_str().map(ToString::to_string))
+                };
+                let node = self.target.as_ref().and_then(|target| {
+                    let is_node = target.resource == ApiResource::from(kinds::NODES);
+                    if is_node { Some(target.name.clone()) } else { on(target) }
+                });
+                let core = object.resource.group.is_empty();
+                match plural(object).as_str() {
+                    "nodes" => core && object.namespace.is_none() && node.as_ref() == Some(&object.name),
+                    // That a list selects what runs there is for the controller to see.
+                    "pods" if object.name.is_empty() => core && node.is_some(),
+                    "pods" => core && node.is_some() && on(&ObjectRef { uid: None, ..object.clone() }) == node,
+                    _ => false,
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! kube's own retries are off: they would repeat any method up to fifteen times behind the journal's back. Reads are
 //! retried here, changes by [`crate::safety`], where they are counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -13,6 +14,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tower::BoxError;
 
+use super::ahead::{Ahead, Owners};
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
 use super::overlay::Overlay;
@@ -26,6 +28,9 @@ use crate::telemetry::metrics::Metrics;
 const LARGEST_ANSWER: usize = 8 << 20;
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+const WHOLE: &str = "application/json";
+/// Of an object only its metadata; whoever does not know this form answers with all of it.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
 /// Answers anyone who is known.
 const REACHABLE: &str = "/version";
 /// What a page of a list holds.
@@ -39,6 +44,10 @@ pub struct Reader {
     metrics: Option<Metrics>,
     /// What a rehearsal has changed so far; of a reader that is handed out as it is, none.
     overlay: Option<Overlay>,
+    /// Of one that reads ahead: the owners that are being read.
+    owners: Option<Owners>,
+    /// What was begun for the one who has this reader.
+    ahead: Option<Ahead>,
 }
 
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
@@ -53,7 +62,7 @@ pub struct Writer {
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    let reader = Reader { client: client.clone(), simulated, metrics: None, overlay: None };
+    let reader = Reader { client: client.clone(), simulated, metrics: None, overlay: None, owners: None, ahead: None };
     (reader, Writer { client, web: Web::real(), dry_only: false, metrics: None })
 }
 
@@ -70,6 +79,34 @@ impl Reader {
         Self { overlay: Some(overlay.clone()), ..self.clone() }
     }
 
+    /// From now on reads may be begun before they are needed, and owners are read once for all who ask at the same moment.
+    #[must_use]
+    pub fn eager(self) -> Self {
+        Self { owners: Some(Owners::default()), ..self }
+    }
+
+    /// Begins to read an object; not where reads are not begun ahead.
+    pub fn begin(&self, object: &ObjectRef) -> Option<Ahead> {
+        self.owners.as_ref()?;
+        let (reader, read) = (self.clone(), object.clone());
+        Some(Ahead::begin(object, async move { reader.get(&read).await }))
+    }
+
+    /// As [`Self::begin`], of an owner, for whoever asks for it in a moment.
+    pub fn begin_owner(&self, owner: ObjectRef) {
+        if self.owners.is_some() {
+            let reader = self.clone();
+            // What comes of it is for those who ask: nobody may.
+            tokio::spawn(async move { reader.owner(&ObjectRef { uid: None, ..owner }).await });
+        }
+    }
+
+    /// A reader that has begun this already.
+    #[must_use]
+    pub fn with(self, ahead: Option<Ahead>) -> Self {
+        Self { ahead, ..self }
+    }
+
     /// Whether the cluster is a simulation.
     pub fn is_simulated(&self) -> bool {
         self.simulated
@@ -78,10 +115,32 @@ impl Reader {
     /// # Errors
     /// The API server's no, or no answer after retries.
     pub async fn get(&self, object: &ObjectRef) -> Result<Value, ApiError> {
-        let found = self.read(&object.path(), "application/json").await.and_then(|bytes| parse(&bytes));
+        let ahead = match &self.ahead {
+            Some(ahead) => ahead.take(object).await,
+            None => None,
+        };
+        let found = match ahead {
+            Some(found) => Ok(found),
+            None => self.read(&object.path(), WHOLE).await.and_then(|bytes| parse(&bytes)),
+        };
         match &self.overlay {
             Some(overlay) => overlay.over(object, found),
             None => found,
+        }
+    }
+
+    /// An owner, of which nothing but the metadata is needed: at least that.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn owner(&self, object: &ObjectRef) -> Result<Arc<Value>, ApiError> {
+        if self.overlay.is_some() {
+            return self.get(object).await.map(Arc::new);
+        }
+        let read = || async { self.read(&object.path(), METADATA).await.and_then(|bytes| parse(&bytes)) };
+        match &self.owners {
+            Some(owners) => owners.get(object, read).await,
+            None => read().await.map(Arc::new),
         }
     }
 
@@ -107,7 +166,7 @@ impl Reader {
         let accept = if selection.metadata_only {
             "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
         } else {
-            "application/json"
+            WHOLE
         };
         let path = collection_path(resource, selection.namespace.as_ref());
         let mut found = Vec::new();
@@ -173,7 +232,15 @@ impl Reader {
     /// # Errors
     /// Why not.
     pub async fn reachable(&self) -> Result<(), ApiError> {
-        self.read(REACHABLE, "application/json").await.map(|_| ())
+        self.read(REACHABLE, WHOLE).await.map(|_| ())
+    }
+
+    /// As [`Self::reachable`], for the connection's sake; nothing where reads are not begun ahead.
+    pub async fn keep_open(&self) {
+        if self.owners.is_some() {
+            // Whether there is an answer is asked elsewhere.
+            let _ = self.reachable().await;
+        }
     }
 
     async fn read(&self, path_and_query: &str, accept: &'static str) -> Result<Bytes, ApiError> {
@@ -321,7 +388,8 @@ impl Writer {
     }
 
     fn reader(&self) -> Reader {
-        Reader { client: self.client.clone(), simulated: false, metrics: self.metrics.clone(), overlay: None }
+        let (client, metrics) = (self.client.clone(), self.metrics.clone());
+        Reader { client, simulated: false, metrics, overlay: None, owners: None, ahead: None }
     }
 
     /// Gives an error the status that its cause deserves.

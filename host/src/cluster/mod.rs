@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod against_real;
+mod ahead;
 mod client;
 pub mod connect;
 pub mod exec;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use ahead::Ahead;
 pub use client::{Reader, Writer};
 pub use connect::connect;
 use names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
@@ -96,6 +98,8 @@ pub enum Mutation {
     Delete {
         object: ObjectRef,
         uid: Uid,
+        /// Where it is to be deleted only as it was read.
+        resource_version: Option<String>,
         grace_period_seconds: Option<u32>,
         propagation: Option<Propagation>,
     },

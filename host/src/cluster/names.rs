@@ -177,6 +177,10 @@ impl ApiResource {
         Self::core("namespaces")
     }
 
+    pub fn nodes() -> Self {
+        Self::core("nodes")
+    }
+
     pub fn daemon_sets() -> Self {
         Self { group: "apps".to_owned(), version: "v1".to_owned(), plural: "daemonsets".to_owned(), subresource: None }
     }
@@ -255,7 +259,7 @@ pub struct ObjectRef {
 }
 
 impl ObjectRef {
-    /// A namespaced object from the path of its URL, the inverse of [`Self::path`]; none for any other text.
+    /// An object from the path of its URL, the inverse of [`Self::path`]; none for any other text.
     pub fn from_path(path: &str) -> Option<Self> {
         let mut parts = path.strip_prefix('/')?.split('/');
         let (group, version) = match parts.next()? {
@@ -263,16 +267,17 @@ impl ObjectRef {
             "apis" => (parts.next()?, parts.next()?),
             _ => return None,
         };
-        if parts.next()? != "namespaces" {
-            return None;
-        }
-        let namespace = Namespace::parse(parts.next()?).ok()?;
-        let (plural, name) = (parts.next()?, ObjectName::parse(parts.next()?).ok()?);
-        let resource = match parts.next() {
+        let (first, second, third) = (parts.next()?, parts.next()?, parts.next());
+        let (namespace, plural, name, subresource) = match (first, third) {
+            ("namespaces", Some(plural)) => (Some(Namespace::parse(second).ok()?), plural, parts.next()?, parts.next()),
+            _ => (None, first, second, third),
+        };
+        let name = ObjectName::parse(name).ok()?;
+        let resource = match subresource {
             None => ApiResource::parse(group, version, plural),
             Some(subresource) => ApiResource::parse(group, version, &format!("{plural}/{subresource}")),
         };
-        let object = Self { resource: resource.ok()?, namespace: Some(namespace), name, uid: None };
+        let object = Self { resource: resource.ok()?, namespace, name, uid: None };
         (object.path() == path).then_some(object)
     }
 

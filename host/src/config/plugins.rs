@@ -7,18 +7,22 @@ use serde::de::DeserializeOwned;
 
 use super::section::{Problems, Section, report_repeated_keys_below};
 use super::tree::{Node, excerpt};
-use super::{PluginLimits, Plugins, suggest, web_grants};
+use super::{PluginLimits, Plugins, registry, suggest, web_grants};
 use crate::safety::fields;
 use crate::safety::permissions::Permission;
 
+const KEYS: &[&str] = &["cache_dir", "dir", "grants", "limits", "oci", "pins", "registry", "signed_by"];
 const VERBS: &[&str] = &["get", "list", "create", "patch", "delete"];
 const SCOPES: &[&str] = &["target", "owners", "namespace", "node", "cluster"];
 
 pub fn read(top: &Section<'_>, problems: &mut Problems) -> Plugins {
-    let section = top.section("plugins", &["cache_dir", "dir", "grants", "limits", "pins"], problems);
+    let section = top.section("plugins", KEYS, problems);
     let mut plugins = Plugins {
         dir: "/plugins".into(),
         cache_dir: None,
+        oci: Vec::new(),
+        registry: registry::Registry::default(),
+        signed_by: Vec::new(),
         pins: BTreeMap::new(),
         grants: BTreeMap::new(),
         web_grants: BTreeMap::new(),
@@ -29,6 +33,9 @@ pub fn read(top: &Section<'_>, problems: &mut Problems) -> Plugins {
         plugins.dir = dir.into();
     }
     plugins.cache_dir = section.text("cache_dir", problems).map(Into::into);
+    plugins.oci = registry::artifacts(&section, problems);
+    plugins.registry = registry::read(&section, problems);
+    plugins.signed_by = registry::signers(&section, problems);
     plugins.pins = pins(&section, problems);
     grants(&section, &mut plugins, problems);
     limits(&section, &mut plugins.limits, problems);

@@ -39,7 +39,7 @@ pub use played::{Call, Line, Played, Ran, Verdict};
 use stage::{Stage, StageClock, StageError};
 
 /// Instances at once. Cases run one after the other; each takes one for its parameters and one for its run.
-const SLOTS: u32 = 4;
+pub(crate) const SLOTS: u32 = 4;
 /// What `plugins.limits.memory` can be in a case.
 pub const MOST_MEMORY: usize = 1 << 30;
 /// Longer than any grace period: what a run has deleted is gone by then.

@@ -1,6 +1,10 @@
 //! What is answered where. A request to `/alert` is judged in the order of what it costs: method and path, token, size,
 //! content.
 
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,10 +17,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::error::Elapsed;
 
-use super::Intake;
 use super::throttle::Kind;
 use super::token::Refusal;
+use super::{Intake, Turned};
 use crate::alert::Alert;
 use crate::telemetry::metrics::{self, Metrics};
 
@@ -92,26 +97,41 @@ async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
     room.merge(self::room(intake, alert.weight().saturating_sub(body.len()))?);
     drop(body);
 
-    // In a task of its own: an alert that was offered is taken in to the end, even when its sender hangs up.
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     let Ok(place) = intake.inner.offers.clone().try_acquire_owned() else {
         return Err(Refused::new(unavailable, Kind::Overloaded, "too many alerts wait to be taken in"));
     };
     let inlet = intake.inner.inlet.clone();
-    let offer = tokio::spawn(async move {
+    let offer = async move {
         let _held = (place, room);
         inlet.offer(alert, received_at).await
-    });
-    match tokio::time::timeout(OFFER_TIMEOUT, offer).await {
-        Ok(Ok(Ok(()))) => Ok(()),
-        Ok(Ok(Err(turned))) => {
+    };
+    match taken_in(Box::pin(offer)).await {
+        Ok(Some(Ok(()))) => Ok(()),
+        Ok(Some(Err(turned))) => {
             let reason = one_line(&turned.0);
             // The inlet has counted it; the log says it, once a second.
             intake.inner.refusals.report(Kind::TurnedAway, &reason);
             Err(Refused { status: unavailable, reason, hint: None, kind: None })
         }
-        Ok(Err(_panicked)) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in failed")),
+        Ok(None) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in failed")),
         Err(_elapsed) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in takes too long")),
+    }
+}
+
+type Offer = Pin<Box<dyn Future<Output = Result<(), Turned>> + Send>>;
+
+/// What became of an offer; none when it panicked.
+///
+/// Most alerts are wanted by no rule, which is said at once, here: another task would cost more than the answer does. What
+/// has to wait does so in a task of its own: an alert that was offered is taken in to the end, even when its sender hangs
+/// up.
+async fn taken_in(mut offer: Offer) -> Result<Option<Result<(), Turned>>, Elapsed> {
+    let first = poll_fn(|context| Poll::Ready(catch_unwind(AssertUnwindSafe(|| offer.as_mut().poll(context))))).await;
+    match first {
+        Ok(Poll::Ready(taken)) => Ok(Some(taken)),
+        Ok(Poll::Pending) => tokio::time::timeout(OFFER_TIMEOUT, tokio::spawn(offer)).await.map(Result::ok),
+        Err(_panicked) => Ok(None),
     }
 }
 

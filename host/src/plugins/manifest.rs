@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::outline::{Outline, OutlineError};
 use crate::cluster::names::{ApiResource, ObjectName};
-use crate::safety::permissions::Permission;
+use crate::safety::lifting;
+use crate::safety::permissions::{Permission, Verb};
 use crate::safety::web::WebMethod;
 
 pub const SECTION: &str = "falco-response:manifest";
@@ -54,6 +55,14 @@ pub struct Manifest {
     /// JSON Schema of the parameters.
     #[serde(default)]
     pub parameters: Option<serde_json::Value>,
+}
+
+impl Manifest {
+    /// Whether it may make NetworkPolicies, as far as that stands in it.
+    pub fn isolates(&self) -> bool {
+        let makes = |permission: &Permission, verb| permission.names("networking.k8s.io", "networkpolicies", verb);
+        self.permissions.iter().any(|permission| makes(permission, Verb::Create) || makes(permission, Verb::Patch))
+    }
 }
 
 /// Why a manifest is refused; reads well after the file's name and a colon.
@@ -140,6 +149,9 @@ fn check(manifest: &Manifest) -> Result<(), ManifestError> {
         |place: &str, problem: &str| Err(ManifestError::Field { place: place.to_owned(), problem: problem.to_owned() });
     if !is_action_name(&manifest.name) {
         return field("`name`", "must be a lower-case letter and up to 62 lower-case letters, digits and `_`");
+    }
+    if manifest.name == lifting::ACTION {
+        return field("`name`", "is what the controller calls its own lifting of isolations: choose another");
     }
     if manifest.summary.trim().is_empty() || manifest.summary.len() > SUMMARY_LIMIT {
         return field("`summary`", "must be a sentence of at most 512 bytes");

@@ -137,6 +137,7 @@ fn cleared() -> Cleared {
         manifest: json!({"kind": "Pod", "metadata": {"name": "checkout-1"}}),
         chain: Chain { controllers: vec![Owner { kind: "Deployment".to_owned(), object: deployment }], top: None },
         proof: None,
+        pod: None,
     }
 }
 
@@ -177,6 +178,6 @@ async fn run_once(text: &str, limits: Limits, outside: &Arc<Noted>) -> Report {
 
 /// In a sandbox of the test's own.
 async fn run_in(plugin: &Plugin, sandbox: Sandbox, narrower: Option<std::time::Duration>) -> Report {
-    let Code::Component(compiled) = &plugin.code else { panic!("{} is no component", plugin.file.display()) };
+    let Code::Component(compiled) = &plugin.code else { panic!("{} is no component", plugin.origin) };
     run::run(plugin, compiled, sandbox, narrower).await
 }

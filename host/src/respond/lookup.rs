@@ -218,9 +218,19 @@ mod tests {
         assert_eq!(of("/api/v1/namespaces/production/pods/a", None), pod);
         assert_eq!(of("/api/v1/namespaces/production/pods/a/eviction", None), pod);
         assert_eq!(of("/api/v1/namespaces/production/pods", Some("a")), pod);
-        for other in
-            ["/x", "", "/api/v1/nodes/n", "/api/v1/namespaces/production/pods/a%2fb", "/api/v1/namespaces/../x"]
-        {
+        assert_eq!(of("/api/v1/nodes/n", None), Some("nodes n".to_owned()));
+        assert_eq!(of("/api/v1/namespaces/production", None), Some("namespaces production".to_owned()));
+        for other in [
+            "/x",
+            "",
+            "/api/v1/nodes",
+            "/api/v1/nodes/a%2fb",
+            "/api/v1/nodes/n/proxy",
+            "/api/v1/nodes/n/status/x",
+            "/api/v1/namespaces/production/pods/a%2fb",
+            "/api/v1/namespaces/production/pods",
+            "/api/v1/namespaces/../x",
+        ] {
             assert_eq!(of(other, None), None, "{other}");
         }
     }

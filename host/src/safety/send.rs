@@ -8,16 +8,21 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::budget::Account;
 use super::checks::{Check, Refusal};
 use super::document::Touched;
 use super::gate::Inner;
 use super::plan::Planned;
 use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
+use super::share::{self, Share};
 use super::{CallError, Reason, undo};
 use crate::cluster::names::{ObjectName, Uid};
 use crate::cluster::{Answer, ApiError, Mutation, Sending, uid_str};
 use crate::faults;
+
+/// What is said of a change that is none.
+pub(super) const NOTHING_TO_CHANGE: &str = "nothing to change";
 
 const LONGEST_REQUEST: Duration = Duration::from_secs(5);
 /// A request that starts at the deadline's edge still gets this long, so that its answer is known.
@@ -39,6 +44,11 @@ pub(super) trait Outgoing: Send + Sync + 'static {
         None
     }
 
+    /// Whom it counts for that a pod is deleted or evicted; none where no pod is.
+    fn removes(&self) -> Option<&Account> {
+        None
+    }
+
     /// What is asked before the last look at brake and deadline, since it takes its time.
     fn look_first(&self, inner: &Inner, run: &Run) -> impl Future<Output = Result<(), ApiError>> + Send;
 
@@ -57,6 +67,10 @@ impl Outgoing for Planned {
 
     fn path(&self) -> String {
         self.path.clone()
+    }
+
+    fn removes(&self) -> Option<&Account> {
+        self.removes.as_ref()
     }
 
     fn name(&self, record: &CallRecord) -> Option<ObjectName> {
@@ -104,6 +118,10 @@ pub(super) async fn announce<C: Outgoing>(
     record.effect = Effect::Unknown;
     let (verb, pinned, name) = (record.verb, record.uid.clone(), planned.name(&record));
     let number = run.push(record);
+    let share = match share::take(run, planned.removes(), inner.ambient.now()) {
+        Ok(share) => share,
+        Err(refusal) => return Err(withhold(run, number, refusal, Reason::Denied)),
+    };
     let intent = Intent {
         call: number,
         verb,
@@ -113,14 +131,15 @@ pub(super) async fn announce<C: Outgoing>(
         at: inner.ambient.now(),
         name,
         says: planned.says(),
-        account: run.bounds.allowance.as_ref().map(|allowance| allowance.account.clone()),
+        account: share.account(run).cloned(),
+        counts: share.counts(),
     };
     let (answered, answer) = tokio::sync::oneshot::channel();
     let task = tokio::spawn({
         let (inner, run) = (Arc::clone(inner), Arc::clone(run));
         async move {
             // The receiver is gone when the plugin was stopped meanwhile; the record has the result all the same.
-            let _ = answered.send(carry_out(&inner, &run, &intent, &planned).await);
+            let _ = answered.send(carry_out(&inner, &run, &intent, &planned, &share).await);
         }
     });
     run.sends(task);
@@ -134,6 +153,7 @@ async fn carry_out<C: Outgoing>(
     run: &Run,
     intent: &Intent,
     planned: &C,
+    share: &Share,
 ) -> Result<C::Answer, CallError> {
     if faults::is("act_before_intent") {
         let answer = planned.exchange(inner, run, intent, Ok(())).await;
@@ -144,21 +164,11 @@ async fn carry_out<C: Outgoing>(
         }
         return answer;
     }
-    let counted = match run.bounds.allowance.as_ref() {
-        _ if intent.dry_run => None,
-        Some(allowance) => allowance.spend(inner.ambient.now()).then_some(allowance),
-        None => {
-            let refusal = Refusal::new(Check::ClusterBudget, "the run holds no share of the budgets");
-            return Err(withhold(run, intent, refusal, Reason::Denied));
-        }
-    };
     if let Err(error) = run.recorder.intent(&run.identity, intent).await {
-        if let Some(allowance) = counted {
-            allowance.not_sent();
-        }
+        share.give_back(run);
         let refusal =
             Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
-        return Err(withhold(run, intent, refusal, Reason::Unavailable));
+        return Err(withhold(run, intent.call, refusal, Reason::Unavailable));
     }
     let not_accepted = not_accepted(run, intent).await;
     let looked = if not_accepted.is_none() { planned.look_first(inner, run).await } else { Ok(()) };
@@ -173,8 +183,8 @@ async fn carry_out<C: Outgoing>(
         None => planned.exchange(inner, run, intent, looked).await,
     };
     // Refused before it left, or never left: the journal's count after a restart says the same.
-    if let Some(allowance) = counted.filter(|_| run.call(intent.call).is_some_and(|call| call.sent_at.is_none())) {
-        allowance.not_sent();
+    if run.call(intent.call).is_some_and(|call| call.sent_at.is_none()) {
+        share.give_back(run);
     }
     if !faults::is("forget_result")
         && let Some(call) = run.call(intent.call)
@@ -188,8 +198,8 @@ async fn carry_out<C: Outgoing>(
 }
 
 /// Puts on record that a call stopped at the gate's last steps, without an intent.
-fn withhold(run: &Run, intent: &Intent, refusal: Refusal, reason: Reason) -> CallError {
-    run.update(intent.call, |call| {
+fn withhold(run: &Run, number: usize, refusal: Refusal, reason: Reason) -> CallError {
+    run.update(number, |call| {
         call.effect = Effect::Denied(Some(refusal.check));
         call.detail.clone_from(&refusal.detail);
     });
@@ -335,7 +345,10 @@ fn judge(planned: &Planned, result: &Result<Answer, ApiError>, unanswered: bool)
                 (Effect::Changed, "another writer had made the object in the meantime".to_owned())
             }
             Mutation::Apply { .. } | Mutation::Patch { .. } if unchanged(planned, &answer.object) => {
-                (Effect::Unchanged, "nothing to change".to_owned())
+                match &planned.stamped.prolonged {
+                    None => (Effect::Unchanged, NOTHING_TO_CHANGE.to_owned()),
+                    Some(prolonged) => (Effect::Changed, prolonged.clone()),
+                }
             }
             _ => (Effect::Changed, String::new()),
         },

@@ -8,6 +8,7 @@ mod documents;
 mod escalation;
 mod exec;
 mod mock;
+mod nodes;
 mod outside;
 mod properties;
 mod rehearsal;
@@ -28,7 +29,7 @@ use super::identity::Subject;
 use super::permissions::{Permission, Permissions, Scope, Verb};
 use super::web::WebPermissions;
 use super::policy::{Policy, RuleScope};
-use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Recorded, Recorder, Run};
+use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Purpose, Recorded, Recorder, Run};
 use super::{CallError, Reason};
 use crate::ambient::{Ambient, fixed};
 use crate::cluster::Reader;
@@ -191,6 +192,7 @@ impl Stage {
 
     fn bounds(&self, cleared: Cleared, permissions: Permissions, dry_run: bool, within: Duration) -> Bounds {
         Bounds {
+            purpose: Purpose::default(),
             allowance: Some(super::budget::Allowance::unlimited()),
             policy: Arc::new(policy()),
             rule: RuleScope::default(),

@@ -19,8 +19,8 @@ use crate::safety::gate::Gate;
 use crate::safety::identity::Subject;
 use crate::safety::permissions::{Permission, Permissions, Scope, Verb};
 use crate::safety::policy::RuleScope;
+use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Purpose, Recorded, Recorder, Run};
 use crate::safety::web::WebPermissions;
-use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Recorded, Recorder, Run};
 use crate::telemetry::log::{Format, Log};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +158,8 @@ async fn stage(all_granted: bool, dry_run: bool) -> (Simulation, Sandbox) {
     };
     let declared = vec![Permission { fields: Vec::new(), ..everything() }];
     let bounds = Bounds {
-        allowance: Some(crate::safety::budget::Allowance::unlimited()),
+        purpose: Purpose::default(),
+            allowance: Some(crate::safety::budget::Allowance::unlimited()),
         policy: Arc::new(policy),
         rule,
         permissions: Permissions { declared, granted },
