@@ -19,7 +19,8 @@ pub struct JournalRecorder {
     ambient: Ambient,
     /// Where records go, and who tells when they were accepted; none where the journal's word is enough.
     required: Option<(Vec<String>, Acceptance)>,
-    redaction: Redaction,
+    /// What commands and the words of servers are kept as.
+    redaction: Option<Redaction>,
     /// Live intents by their number, from before they are committed.
     expected: Mutex<HashMap<usize, Expected>>,
     /// What each intent says beside what it is.
@@ -67,16 +68,25 @@ pub(super) fn result_body(
 }
 
 impl JournalRecorder {
-    /// Commands are kept as `redaction` leaves them.
-    pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations, redaction: Redaction) -> Self {
+    pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations) -> Self {
         let required = destinations.required.clone().map(|acceptance| (destinations.records.clone(), acceptance));
-        Self { journal, ambient, required, redaction, expected: Mutex::default(), further: Map::new() }
+        Self { journal, ambient, required, redaction: None, expected: Mutex::default(), further: Map::new() }
     }
 
     /// With this in every intent: what whoever takes up a run that was cut off has to know of it.
     #[must_use]
     pub fn telling(self, further: Map<String, Value>) -> Self {
         Self { further, ..self }
+    }
+
+    /// From now on secrets are taken out of commands and of what is said about calls.
+    #[must_use]
+    pub fn redacting(self, redaction: &Redaction) -> Self {
+        Self { redaction: Some(redaction.clone()), ..self }
+    }
+
+    fn plain(&self, text: &str) -> String {
+        self.redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.text(text))
     }
 
     async fn write(
@@ -99,7 +109,7 @@ impl Recorder for JournalRecorder {
         let mut body = intent_body(identity, intent);
         body.extend(self.further.clone());
         if let Some(says) = &intent.says {
-            body.insert("command".to_owned(), json!(self.redaction.text(says)));
+            body.insert("command".to_owned(), json!(self.plain(says)));
         }
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
@@ -126,7 +136,7 @@ impl Recorder for JournalRecorder {
 
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a> {
         let mut body = result_body(identity, intent, call, self.ambient.now());
-        body.insert("detail".to_owned(), json!(self.redaction.text(&call.detail)));
+        body.insert("detail".to_owned(), json!(self.plain(&call.detail)));
         Box::pin(self.write(LogType::Result, identity, body, &[]))
     }
 

@@ -33,6 +33,7 @@ use crate::safety::lifting::{self, Lift};
 use crate::safety::owners::Chain;
 use crate::safety::policy::{Policy, RuleScope};
 use crate::safety::run::{Bounds, CallRecord, Effect, Identity, Purpose, Run};
+use crate::safety::web::WebPermissions;
 use crate::ship::Page;
 pub use ledger::Ledger;
 
@@ -134,6 +135,7 @@ impl Lifter {
             policy: Arc::clone(&self.policy),
             rule: RuleScope::default(),
             permissions: lifting::permissions(),
+            web: WebPermissions::default(),
             cleared: cleared(&isolation.namespace),
             dry_run,
             deadline: Instant::now() + WITHIN,
