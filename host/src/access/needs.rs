@@ -155,6 +155,12 @@ fn looked_up(place: &Place, effective: &Effective, policy: &Policy, collected: &
     let is_node = group.is_empty() && plural == "nodes";
     let changes = match effective.verb {
         Verb::Patch | Verb::Delete => true,
+        // A websocket is opened with GET; since Kubernetes 1.35 that takes `create` as well.
+        Verb::Create if effective.resource == "pods/exec" => {
+            let why = "a command's connection is opened with GET";
+            collected.add(place, (group, "pods/exec", Verb::Get), &effective.names, why);
+            true
+        }
         Verb::Create => effective.resource == "pods/eviction",
         // Whose log it was is asked afterwards.
         Verb::Get if effective.resource == "pods/log" => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::artifacts::{self, Once};
 use super::{Failure, settings};
-use crate::access::{grants, ungranted};
+use crate::access::{grants, outside, ungranted};
 use crate::config::{Config, Location, Problem, Warning};
 use crate::plugins::Plugins;
 use crate::plugins::manifest::Target;
@@ -88,6 +88,7 @@ fn is_undecided(problem: &Problem, config: &Config, plugins: &Plugins) -> bool {
 fn notes(config: &Config, plugins: &Plugins) -> Vec<String> {
     let mut notes = grants::sentences(config, plugins);
     notes.extend(ungranted::sentences(config, plugins));
+    notes.extend(outside::sentences(config, plugins));
     for rule in &config.rules {
         // A dry run cuts nothing off, and with `confirm` one alert is not enough.
         let wide = |action: &&crate::config::ActionRef| {

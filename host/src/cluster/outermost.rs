@@ -532,6 +532,15 @@ mod tests {
         }
         assert!(seal(Request::new(Body::from(b"{}".to_vec()))).is_err(), "a GET with a body");
         assert!(seal(Request::new(Body::empty())).is_ok());
+        // A GET that changes something.
+        for path in ["pods/x/exec?command=sh", "pods/x/attach", "pods/x/portforward", "pods/x/proxy", "pods/x/proxy/a"] {
+            let mut request = Request::new(Body::empty());
+            *request.uri_mut() = format!("/api/v1/namespaces/production/{path}").parse().expect("valid");
+            assert!(seal(request).is_err(), "{path}");
+        }
+        let mut upgrade = Request::new(Body::empty());
+        upgrade.headers_mut().insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
+        assert!(seal(upgrade).is_err());
         let (shape, body) = every_shape().remove(4);
         for uri in [
             "/api/v1/namespaces/production/pods/y",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::case::{Case, expect, read};
+use super::case::{Case, expect, read, servers};
 use super::*;
 use crate::cluster::connect::connect_through;
 use crate::respond::tests::action;

@@ -362,7 +362,7 @@ impl Inner {
             purpose: Purpose::Answer(Marks { rule: about.rule.name.clone(), lasts: step.lasts }),
         };
         let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations)
-            .redacting(about.rules.redaction.clone());
+            .redacting(&about.rules.redaction);
         let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)).after(target.rehearsed));
         let request = Request {
             event_id: about.event.id.clone(),

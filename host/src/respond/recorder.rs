@@ -19,7 +19,7 @@ pub struct JournalRecorder {
     ambient: Ambient,
     /// Where records go, and who tells when they were accepted; none where the journal's word is enough.
     required: Option<(Vec<String>, Acceptance)>,
-    /// What is taken out of commands and details; without one no command is kept.
+    /// What commands and the words of servers are kept as.
     redaction: Option<Redaction>,
     /// Live intents by their number, from before they are committed.
     expected: Mutex<HashMap<usize, Expected>>,
@@ -73,16 +73,20 @@ impl JournalRecorder {
         Self { journal, ambient, required, redaction: None, expected: Mutex::default(), further: Map::new() }
     }
 
-    /// Commands are kept as `redaction` leaves them.
-    #[must_use]
-    pub fn redacting(self, redaction: Redaction) -> Self {
-        Self { redaction: Some(redaction), ..self }
-    }
-
     /// With this in every intent: what whoever takes up a run that was cut off has to know of it.
     #[must_use]
     pub fn telling(self, further: Map<String, Value>) -> Self {
         Self { further, ..self }
+    }
+
+    /// From now on secrets are taken out of commands and of what is said about calls.
+    #[must_use]
+    pub fn redacting(self, redaction: &Redaction) -> Self {
+        Self { redaction: Some(redaction.clone()), ..self }
+    }
+
+    fn plain(&self, text: &str) -> String {
+        self.redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.text(text))
     }
 
     async fn write(
@@ -104,8 +108,8 @@ impl Recorder for JournalRecorder {
     fn intent<'a>(&'a self, identity: &'a Identity, intent: &'a Intent) -> Recorded<'a> {
         let mut body = intent_body(identity, intent);
         body.extend(self.further.clone());
-        if let (Some(says), Some(redaction)) = (&intent.says, &self.redaction) {
-            body.insert("command".to_owned(), json!(redaction.text(says)));
+        if let Some(says) = &intent.says {
+            body.insert("command".to_owned(), json!(self.plain(says)));
         }
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
@@ -132,9 +136,7 @@ impl Recorder for JournalRecorder {
 
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a> {
         let mut body = result_body(identity, intent, call, self.ambient.now());
-        if let Some(redaction) = &self.redaction {
-            body.insert("detail".to_owned(), json!(redaction.text(&call.detail)));
-        }
+        body.insert("detail".to_owned(), json!(self.plain(&call.detail)));
         Box::pin(self.write(LogType::Result, identity, body, &[]))
     }
 

@@ -84,8 +84,8 @@ fn read(
     archive: bool,
 ) -> Result<Result<Vec<u8>, String>, Failure> {
     // After `--` a path is none but a path.
-    let words = if archive { ["tar", "-cf", "-", "--", path].as_slice() } else { ["cat", "--", path].as_slice() };
-    let mut command = Command::new(words).output_limit(LARGEST);
+    let words = if archive { vec!["tar", "-cf", "-", "--", path] } else { vec!["cat", "--", path] };
+    let mut command = Command::new(&words).output_limit(LARGEST);
     command.container = container.map(ToOwned::to_owned);
     let output = match host.exec().run(pod, &command) {
         Ok(output) => output,
