@@ -130,8 +130,11 @@ fn seal(request: Request<Body>) -> Result<Request<Body>, Refused> {
             return asked(parts, &body, &question);
         }
         if let Some(command) = parts.extensions.remove::<ApprovedExec>() {
-            let refused = if body.is_end_stream() { approved::seal(&mut parts, &command) } else { Err("a command has no body".to_owned()) };
-            return refused.map_err(Refused).map(|()| Request::from_parts(parts, body));
+            if !body.is_end_stream() {
+                return Err(Refused("a command has no body".to_owned()));
+            }
+            approved::seal(&mut parts, &command).map_err(Refused)?;
+            return Ok(Request::from_parts(parts, Body::empty()));
         }
         // A command is a GET as well.
         if parts.method != Method::GET || !body.is_end_stream() || approved::reaches_in(&parts) {
