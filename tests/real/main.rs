@@ -16,6 +16,7 @@ mod admission;
 mod alertmanager;
 mod behaviour;
 mod chain;
+mod commands;
 mod deploy;
 mod hostile;
 mod image;
