@@ -137,7 +137,8 @@ impl<'a> Fence<'a> {
         resource_rule(text, "*", &["*/*"], &["CREATE", "UPDATE", "DELETE", "CONNECT"], &[])?;
         self.match_conditions(text)?;
         writeln!(text, "  variables:")?;
-        for (name, expression) in VARIABLES {
+        let of_nodes = if self.cordons() { &VARIABLES_OF_NODES[..] } else { &[] };
+        for (name, expression) in VARIABLES.iter().chain(of_nodes) {
             writeln!(text, "    - name: {name}\n      expression: {}", quoted(expression))?;
         }
         writeln!(text, "  validations:")?;
@@ -214,7 +215,7 @@ impl<'a> Fence<'a> {
             }
             all.push((expression, "a NetworkPolicy of ours allows nothing"));
         }
-        if self.changes.keys().any(|(group, resource, ..)| group.is_empty() && resource == "nodes") {
+        if self.cordons() {
             let unscheduled = unchanged("oldObject.spec", "object.spec", "key == 'unschedulable'");
             let own = format!("key.startsWith({})", quoted(&format!("{OWN_DOMAIN}/")));
             let labels = unchanged("variables.labels", "variables.labelsAfter", &own);
@@ -250,6 +251,11 @@ impl<'a> Fence<'a> {
             all.push((expression, "of a pod, new labels and annotations are all that may be patched"));
         }
         all
+    }
+
+    /// Whether nodes are changed at all.
+    fn cordons(&self) -> bool {
+        self.changes.keys().any(|(group, resource, ..)| group.is_empty() && resource == "nodes")
     }
 
     /// Default deny.
@@ -316,7 +322,7 @@ fn unchanged(before: &str, after: &str, exempt: &str) -> String {
     )
 }
 
-const VARIABLES: [(&str, &str); 12] = [
+const VARIABLES: [(&str, &str); 8] = [
     ("place", "has(request.namespace) ? request.namespace : ''"),
     ("whole", "request.resource.group + '/' + request.resource.resource"),
     (
@@ -342,6 +348,9 @@ const VARIABLES: [(&str, &str); 12] = [
         "finalizersAfter",
         "object != null && has(object.metadata) && has(object.metadata.finalizers) ? object.metadata.finalizers : []",
     ),
+];
+
+const VARIABLES_OF_NODES: [(&str, &str); 4] = [
     ("labels", "oldObject != null && has(oldObject.metadata.labels) ? oldObject.metadata.labels : {}"),
     (
         "labelsAfter",
