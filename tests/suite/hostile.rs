@@ -50,7 +50,7 @@ fn what_burns_is_put_out() {
 }
 
 /// What it tries, with which further parameters, and the check that stops it.
-const REFUSED: [(&str, &str, &str); 83] = [
+const REFUSED: [(&str, &str, &str); 88] = [
     ("delete_other_pod", ", namespace: production, name: checkout-7d9f4b-q8r5t", "permission"),
     ("delete_other_pod", ", namespace: staging, name: web-5c6d8-2lkjh", "permission"),
     ("delete_other_pod", ", namespace: default, name: kubecon", "namespace_not_allowed"),
@@ -98,7 +98,12 @@ const REFUSED: [(&str, &str, &str); 83] = [
     ("scale", "", "permission"),
     ("delete_owner", "", "permission"),
     ("daemon_set", "", "daemonset"),
-    ("node", "", "cluster_scoped"),
+    ("node", "", "permission"),
+    ("other_node", "", "cluster_scoped"),
+    ("taint", "", "cluster_scoped"),
+    ("node_label", "", "cluster_scoped"),
+    ("node_status", "", "cluster_scoped"),
+    ("delete_node", "", "cluster_scoped"),
     ("namespace", "", "cluster_scoped"),
     ("namespace_label", "", "cluster_scoped"),
     ("secrets", "", "permission"),

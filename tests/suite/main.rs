@@ -29,6 +29,7 @@ mod kill;
 mod metrics;
 mod overload;
 mod paging;
+mod plugin_life;
 mod plugin_record;
 mod plugin_run;
 mod plugin_test;

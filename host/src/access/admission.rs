@@ -22,8 +22,12 @@ use super::roles::{Account, list, quoted};
 use crate::config::Config;
 use crate::plugins::Plugins;
 use crate::safety::effective::Basis;
+use crate::safety::free::OWN_DOMAIN;
 use crate::safety::permissions::Verb;
 use crate::safety::policy::{DAEMON_SET, KUBE_SYSTEM, Policy};
+
+/// The place of what has no namespace.
+const NOWHERE: &str = "";
 
 const POLICIES: (&str, &str) = ("networking.k8s.io", "networkpolicies");
 
@@ -85,12 +89,16 @@ impl<'a> Fence<'a> {
                 Verb::Patch => "UPDATE",
                 Verb::Delete => "DELETE",
             };
-            let Place::Namespace(namespace) = need.place else { continue };
+            // Of what has no namespace, a node is all that is ever changed.
+            let place = match need.place {
+                Place::Namespace(namespace) => namespace.to_string(),
+                Place::Cluster => NOWHERE.to_owned(),
+            };
             if need.resource == "pods/eviction" && !evictions {
                 continue;
             }
             let change = (need.group, need.resource, operation, need.names);
-            changes.entry(change).or_default().insert(namespace.as_str().to_owned());
+            changes.entry(change).or_default().insert(place);
         }
         Self {
             account,
@@ -189,6 +197,16 @@ impl<'a> Fence<'a> {
             }
             all.push((expression, "a NetworkPolicy of ours allows nothing"));
         }
+        if self.changes.keys().any(|(group, resource, ..)| group.is_empty() && resource == "nodes") {
+            let unscheduled = unchanged("oldObject.spec", "object.spec", "key == 'unschedulable'");
+            let own = format!("key.startsWith({})", quoted(&format!("{OWN_DOMAIN}/")));
+            let labels = unchanged("variables.labels", "variables.labelsAfter", &own);
+            let annotations = unchanged("variables.annotations", "variables.annotationsAfter", &own);
+            let expression = format!(
+                "variables.what != '/nodes' || request.operation != 'UPDATE' || ({unscheduled} && {labels} && {annotations})"
+            );
+            all.push((expression, "of a node only spec.unschedulable and marks of our own are changed"));
+        }
         if self.pods_free_metadata {
             let expression = "variables.what != '/pods' || request.operation != 'UPDATE' || \
                               (object.spec == oldObject.spec && (!has(oldObject.metadata.labels) || \
@@ -228,9 +246,17 @@ impl<'a> Fence<'a> {
         let name = format!("{}.dry-run", self.account.cluster_name());
         text.push_str("---\n");
         policy(text, &name, "  paramKind:\n    apiVersion: v1\n    kind: ConfigMap\n")?;
-        let namespaces: BTreeSet<_> = self.changes.values().flatten().collect();
-        writeln!(text, "  matchConstraints:\n    namespaceSelector:\n      matchExpressions:")?;
-        writeln!(text, "        - {{key: kubernetes.io/metadata.name, operator: In, values: {}}}", list(namespaces))?;
+        let namespaces: BTreeSet<_> = self.changes.values().flatten().filter(|place| *place != NOWHERE).collect();
+        writeln!(text, "  matchConstraints:")?;
+        // What has no namespace is matched whatever is selected here.
+        if !namespaces.is_empty() {
+            writeln!(text, "    namespaceSelector:\n      matchExpressions:")?;
+            writeln!(
+                text,
+                "        - {{key: kubernetes.io/metadata.name, operator: In, values: {}}}",
+                list(namespaces)
+            )?;
+        }
         writeln!(text, "    resourceRules:")?;
         for (group, resource, operation, names) in self.changes.keys() {
             // A POST has no name yet.
@@ -248,7 +274,15 @@ impl<'a> Fence<'a> {
     }
 }
 
-const VARIABLES: [(&str, &str); 8] = [
+/// That two maps differ in nothing but keys of which that holds.
+fn unchanged(before: &str, after: &str, exempt: &str) -> String {
+    format!(
+        "{before}.all(key, {exempt} || (key in {after} && {after}[key] == {before}[key])) && \
+         {after}.all(key, {exempt} || key in {before})"
+    )
+}
+
+const VARIABLES: [(&str, &str); 12] = [
     ("place", "has(request.namespace) ? request.namespace : ''"),
     ("whole", "request.resource.group + '/' + request.resource.resource"),
     (
@@ -273,6 +307,16 @@ const VARIABLES: [(&str, &str); 8] = [
     (
         "finalizersAfter",
         "object != null && has(object.metadata) && has(object.metadata.finalizers) ? object.metadata.finalizers : []",
+    ),
+    ("labels", "oldObject != null && has(oldObject.metadata.labels) ? oldObject.metadata.labels : {}"),
+    (
+        "labelsAfter",
+        "object != null && has(object.metadata) && has(object.metadata.labels) ? object.metadata.labels : {}",
+    ),
+    ("annotations", "oldObject != null && has(oldObject.metadata.annotations) ? oldObject.metadata.annotations : {}"),
+    (
+        "annotationsAfter",
+        "object != null && has(object.metadata) && has(object.metadata.annotations) ? object.metadata.annotations : {}",
     ),
 ];
 

@@ -8,7 +8,8 @@
 //! - everything else takes it in the query, and the UID in the document.
 //!
 //! One POST needs no approval, since it can change nothing: a question about what this program may do, of exactly the
-//! form that the API server knows for it. What is not recognised is not sent.
+//! form that the API server knows for it. One GET needs an approval of its own, since it can change anything: a command in
+//! a container ([`super::exec`]). What is not recognised is not sent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +22,8 @@ use kube::client::Body;
 use serde_json::{Map, Value, json};
 use tower::{BoxError, Layer, Service};
 
+use super::exec::approved;
+use super::exec::ApprovedExec;
 use crate::faults;
 
 /// What the writer wants sent; made nowhere else. The body travels here, so that the layer alone writes it.
@@ -126,7 +129,12 @@ fn seal(request: Request<Body>) -> Result<Request<Body>, Refused> {
         if let Some(question) = parts.extensions.remove::<Question>() {
             return asked(parts, &body, &question);
         }
-        if parts.method != Method::GET || !body.is_end_stream() {
+        if let Some(command) = parts.extensions.remove::<ApprovedExec>() {
+            let refused = if body.is_end_stream() { approved::seal(&mut parts, &command) } else { Err("a command has no body".to_owned()) };
+            return refused.map_err(Refused).map(|()| Request::from_parts(parts, body));
+        }
+        // A command is a GET as well.
+        if parts.method != Method::GET || !body.is_end_stream() || approved::reaches_in(&parts) {
             return Err(Refused(format!("{} {} was approved by nobody", parts.method, parts.uri.path())));
         }
         return Ok(Request::from_parts(parts, body));

@@ -23,7 +23,7 @@ use crate::safety::CallError;
 use crate::safety::clearance::{Cleared, NotCleared, Question};
 use crate::safety::gate::Gate;
 use crate::safety::identity::Subject;
-use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Recorded, Recorder, Run};
+use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Purpose, Recorded, Recorder, Run};
 use crate::telemetry::log::{Format, Level, Log};
 
 /// What has to be loaded, mapped and filled is by then.
@@ -224,10 +224,12 @@ impl Prepared {
             plugin_sha256: self.plugin.sha256.clone(),
         };
         let bounds = Bounds {
+            purpose: Purpose::default(),
             allowance: None,
             policy: Arc::clone(&self.rules.policy),
             rule: self.rule.scope.clone(),
             permissions: step.permissions.clone(),
+            web: step.web.clone(),
             cleared: self.cleared.clone(),
             dry_run: true,
             deadline: tokio::time::Instant::now() + self.plugin.timeout(self.rule.timeout),
@@ -292,7 +294,7 @@ async fn clear(question: &Question<'_>, target: Target, gate: &Gate) -> Result<O
         Target::Pods => question.pod(gate.reader()).await.map(Some),
         Target::Namespaces => question.namespace().map(Some).map_err(NotCleared::from),
         Target::None => return Ok(None),
-        Target::Nodes => return Err(BenchError::NotCleared("actions on nodes are not offered".to_owned())),
+        Target::Nodes => question.node(gate.reader()).await.map(Some),
     };
     cleared.map_err(|error| {
         BenchError::NotCleared(match error {

@@ -62,7 +62,7 @@ fn permissions(described: &Described) -> String {
 
 /// The same for programs, on one line.
 pub fn json(described: &Described) -> String {
-    let Described { manifest, sha256, size, imports } = described;
+    let Described { manifest, sha256, size, imports, .. } = described;
     let access: Vec<Value> = access(manifest)
         .into_iter()
         .map(|Access { permission, group, resource, verb, standing, .. }| {
@@ -95,7 +95,7 @@ fn target(target: Target) -> &'static str {
     match target {
         Target::Pods => "pods: the one that the alert is about",
         Target::Namespaces => "namespaces: the one that the alert is about",
-        Target::Nodes => "nodes: not offered by this controller, so that it never runs",
+        Target::Nodes => "nodes: the one that the alert's pod runs on",
         Target::None => "none: the alert alone",
     }
 }

@@ -19,7 +19,8 @@ use crate::safety::gate::Gate;
 use crate::safety::identity::Subject;
 use crate::safety::permissions::{Permission, Permissions, Scope, Verb};
 use crate::safety::policy::RuleScope;
-use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Recorded, Recorder, Run};
+use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Purpose, Recorded, Recorder, Run};
+use crate::safety::web::WebPermissions;
 use crate::telemetry::log::{Format, Log};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,10 +136,12 @@ async fn stage(all_granted: bool, dry_run: bool) -> (Simulation, Sandbox) {
     };
     let declared = vec![Permission { fields: Vec::new(), ..everything() }];
     let bounds = Bounds {
-        allowance: Some(crate::safety::budget::Allowance::unlimited()),
+        purpose: Purpose::default(),
+            allowance: Some(crate::safety::budget::Allowance::unlimited()),
         policy: Arc::new(policy),
         rule,
         permissions: Permissions { declared, granted },
+        web: WebPermissions::default(),
         cleared: Some(cleared),
         dry_run,
         deadline: tokio::time::Instant::now() + Duration::from_secs(10),
