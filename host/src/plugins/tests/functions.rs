@@ -58,7 +58,7 @@ fn each_interface_of_the_contract_is_classified() {
         assert!(known || functions == further, "classify {name} in this test, and put it behind the gate: {functions:?}");
     }
     for (_, _, tests) in FURTHER {
-        assert!(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).join(tests).is_file(), "{tests}");
+        assert!(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).join(tests).is_file(), "{tests}");
     }
 }
 
