@@ -121,24 +121,32 @@ pub fn sources(registry: &config::Registry, keys: Keys) -> Result<Sources, Troub
     Ok(Sources { mirror: registry.mirror.clone(), registries, keys })
 }
 
-/// For a command that looks at the plugins and ends: what is in the cache of a controller on this machine is used, the rest
-/// fetched once, and nothing of it left behind. The directory has to live until the plugins are loaded.
+/// For a command that looks at the plugins and ends.
+pub struct Once {
+    pub source: Source,
+    /// A registry did not answer: what it has is not known.
+    pub unanswered: bool,
+    /// Until the plugins are loaded.
+    pub _kept: Option<TempDir>,
+}
+
+/// What is in the cache of a controller on this machine is used, the rest fetched once, and nothing of it left behind.
 ///
 /// # Errors
 /// A public key cannot be used.
-pub async fn once(source: Source, config: &Config) -> Result<(Source, Option<TempDir>), Failure> {
+pub async fn once(source: Source, config: &Config) -> Result<Once, Failure> {
     let keys = keys(config)?;
     let cache_dir = source.cache_dir.clone();
     // A check must not leave compiled code behind: it may run elsewhere, as somebody else.
     let source = Source { cache_dir: None, keys: keys.clone(), ..source };
     if config.plugins.oci.is_empty() {
-        return Ok((source, None));
+        return Ok(Once { source, unanswered: false, _kept: None });
     }
     let failed = |error: String| Failure::Runtime(format!("cannot fetch actions: {error}"));
     let dir = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
     let cache = Layout::open_or_create(dir.path(), true).map_err(failed)?;
     let kept = cache_dir.and_then(|dir| Layout::open(&dir.join(CACHE)).ok());
-    let mut files = Vec::new();
+    let (mut files, mut unanswered) = (Vec::new(), false);
     for pinned in &config.plugins.oci {
         if let Some(Ok(Some(found))) = kept.as_ref().map(|kept| at_hand(kept, pinned, &keys)) {
             files.push(found_at(pinned, found));
@@ -150,10 +158,13 @@ pub async fn once(source: Source, config: &Config) -> Result<(Source, Option<Tem
         };
         files.push(match found {
             Ok(found) => found_at(pinned, found),
-            Err(trouble) => lacking(pinned, &trouble.to_string()),
+            Err(trouble) => {
+                unanswered |= matches!(trouble, Trouble::NoAnswer(_));
+                lacking(pinned, &trouble.to_string())
+            }
         });
     }
-    Ok((Source { files, ..source }, Some(dir)))
+    Ok(Once { source: Source { files, ..source }, unanswered, _kept: Some(dir) })
 }
 
 /// What is wrong with the files that `plugins.registry` names.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, artifacts, settings};
+use super::artifacts::{self, Once};
+use super::{Failure, settings};
 use crate::access::{Account, admission, needs, roles};
 use crate::cluster::names::{Namespace, ObjectName};
 use crate::plugins::Plugins;
@@ -30,7 +31,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = settings::load(&arguments.config)?;
     let source = settings::plugins(arguments.plugins, &config, &config.journal);
-    let (source, _fetched) = artifacts::once(source, &config).await?;
+    let Once { source, _kept, .. } = artifacts::once(source, &config).await?;
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
     let (_, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
     let (needs, unknown) = needs::needs(&config, &plugins);

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{Failure, artifacts, settings};
+use super::artifacts::{self, Once};
+use super::{Failure, settings};
 use crate::alert::Alert;
 use crate::harness::stage::StageClock;
 use crate::plugins::Plugins;
@@ -46,7 +47,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let clock = StageClock::at(first);
     let ambient = clock.ambient();
     let source = settings::plugins(arguments.plugins, &config, &config.journal);
-    let (source, _fetched) = artifacts::once(source, &config).await?;
+    let Once { source, _kept, .. } = artifacts::once(source, &config).await?;
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
     let halves = crate::cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     halves.0.reachable().await.map_err(|error| {

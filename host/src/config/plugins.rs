@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::section::{Problems, Section, report_repeated_keys_below};
 use super::tree::{Node, excerpt};
-use super::{PluginLimits, Plugins, registry, suggest};
+use super::{PluginLimits, Plugins, registry, suggest, web_grants};
 use crate::safety::fields;
 use crate::safety::permissions::Permission;
 
@@ -25,6 +25,7 @@ pub fn read(top: &Section<'_>, problems: &mut Problems) -> Plugins {
         signed_by: Vec::new(),
         pins: BTreeMap::new(),
         grants: BTreeMap::new(),
+        web_grants: BTreeMap::new(),
         limits: PluginLimits { timeout: Duration::from_secs(10), memory: 64 << 20, calls: 1000, log: 64 << 10 },
     };
     let Some(section) = section else { return plugins };
@@ -36,7 +37,7 @@ pub fn read(top: &Section<'_>, problems: &mut Problems) -> Plugins {
     plugins.registry = registry::read(&section, problems);
     plugins.signed_by = registry::signers(&section, problems);
     plugins.pins = pins(&section, problems);
-    plugins.grants = grants(&section, problems);
+    grants(&section, &mut plugins, problems);
     limits(&section, &mut plugins.limits, problems);
     plugins
 }
@@ -79,20 +80,22 @@ fn pins(section: &Section<'_>, problems: &mut Problems) -> BTreeMap<String, Stri
     pins
 }
 
-fn grants(section: &Section<'_>, problems: &mut Problems) -> BTreeMap<String, Vec<Permission>> {
-    let mut grants = BTreeMap::new();
+fn grants(section: &Section<'_>, plugins: &mut Plugins, problems: &mut Problems) {
     for (key, node) in section.entries("grants", problems).unwrap_or_default() {
         let path = format!("plugins.grants.{}", excerpt(&key.name));
         let super::tree::Content::List(items) = &node.value else {
             problems.add(node.location, format!("`{path}` expects a list of permissions, not {}", node.describe()));
             continue;
         };
-        let permissions = items.iter().filter_map(|item| permission(item, &format!("{path}[]"), problems)).collect();
-        if grants.insert(key.name.clone(), permissions).is_some() {
+        let item_path = format!("{path}[]");
+        let (web, cluster): (Vec<_>, Vec<_>) = items.iter().partition(|item| web_grants::is_one(item));
+        let web = web.into_iter().filter_map(|item| web_grants::read(item, &item_path, problems)).collect();
+        let permissions = cluster.into_iter().filter_map(|item| permission(item, &item_path, problems)).collect();
+        plugins.web_grants.insert(key.name.clone(), web);
+        if plugins.grants.insert(key.name.clone(), permissions).is_some() {
             problems.add(key.location, format!("`{path}` is already set, put both into one list"));
         }
     }
-    grants
 }
 
 fn permission(node: &Node, path: &str, problems: &mut Problems) -> Option<Permission> {

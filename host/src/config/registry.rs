@@ -77,3 +77,59 @@ pub fn read(plugins: &Section<'_>, problems: &mut Problems) -> Registry {
         insecure_hosts: hosts,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{Config, Plugins};
+
+    const DIGEST: &str = "sha256:00000000000000000000000000000000000000000000000000000000000000ff";
+
+    fn parse(plugins: &str) -> Result<Plugins, String> {
+        let text = format!("allowed_namespaces: [production]\nrules: []\nplugins:\n{plugins}\n");
+        let config = Config::parse(Path::new("config.yaml"), text.as_bytes()).map_err(|error| error.to_string())?;
+        Ok(config.plugins)
+    }
+
+    #[test]
+    fn every_key_is_read_and_absent_ones_ask_for_nothing() {
+        let plugins = parse(&format!(
+            "  oci: ['oci://registry.example.com/a@{DIGEST}', 'registry.example.com/b:v1@sha256:{}']\n  signed_by: [a.pub]\n  \
+             registry: {{mirror: /mirror, mirror_only: true, pull_secrets: [a.json], ca_file: ca.pem, insecure_hosts: ['r:5000']}}",
+            "1".repeat(64)
+        ))
+        .unwrap();
+        let written: Vec<_> = plugins.oci.iter().map(ToString::to_string).collect();
+        assert_eq!(written[0], format!("oci://registry.example.com/a@{DIGEST}"));
+        assert_eq!(written[1], format!("oci://registry.example.com/b@sha256:{}", "1".repeat(64)));
+        assert_eq!(plugins.signed_by, [Path::new("a.pub")]);
+        let registry = plugins.registry;
+        assert_eq!((registry.mirror.as_deref(), registry.mirror_only), (Some(Path::new("/mirror")), true));
+        assert_eq!(registry.pull_secrets, [Path::new("a.json")]);
+        assert_eq!(registry.ca_file.as_deref(), Some(Path::new("ca.pem")));
+        assert_eq!(registry.insecure_hosts, Some(vec!["r:5000".to_owned()]));
+        let nothing = parse("  dir: /plugins").unwrap();
+        assert!(nothing.oci.is_empty() && nothing.signed_by.is_empty());
+        assert_eq!(nothing.registry, super::Registry::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_remedy() {
+        for (plugins, said) in [
+            ("  oci: registry.example.com/a".to_owned(), "4:8: `plugins.oci` expects a list"),
+            ("  oci: [registry.example.com/a:v1]".to_owned(), "plugin inspect oci://registry.example.com/a:v1"),
+            ("  oci: [team/a]".to_owned(), "names no registry"),
+            ("  oci: ['registry.example.com/a@sha256:12']".to_owned(), "64 lower-case hex digits"),
+            (format!("  oci: ['r.example.com/a@{DIGEST}', 's.example.com/a@{DIGEST}']"), "stands there twice"),
+            ("  registy: {}".to_owned(), "did you mean `registry`?"),
+            ("  registry: {pull_secret: [a]}".to_owned(), "did you mean `pull_secrets`?"),
+            ("  registry: {mirror_only: true}".to_owned(), "`plugins.registry.mirror_only` needs `mirror: DIR`"),
+            ("  registry: {insecure_hosts: ['http://a:5000']}".to_owned(), "without `http://`"),
+            ("  signed_by: []".to_owned(), "name a public key, or leave it out"),
+        ] {
+            let error = parse(&plugins).unwrap_err();
+            assert!(error.contains(said), "{plugins}: {error}");
+        }
+    }
+}

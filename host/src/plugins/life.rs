@@ -30,6 +30,12 @@ fn fate(name: &str, before: Option<&Origin>, found: bool, unusable: &[Unusable])
     if before.is_some_and(stands_in_its_place) { Fate::Keeps } else { Fate::Leaves }
 }
 
+/// Whether what was in force is the one that is pinned, and was signed by whom it has to be now.
+fn may_stay(old: &Plugin, source: &Source) -> bool {
+    let pin = source.pins.get(&old.manifest.name);
+    pin.is_none_or(|pin| *pin == old.sha256) && source.keys.trust(&old.keys)
+}
+
 impl Unusable {
     /// Whether it is there in place of the version of this name that came from `origin`.
     pub fn stands_for(&self, name: &str, origin: &Origin) -> bool {
@@ -46,7 +52,7 @@ impl Plugins {
     pub fn renew(engine: &Engine, source: &Source, before: &Self) -> Result<Self, LoadError> {
         let mut found = loader::load(engine, source, before)?;
         for (name, old) in &before.by_name {
-            let version = before.may_stay(old, source).then_some(&old.origin);
+            let version = may_stay(old, source).then_some(&old.origin);
             match fate(name, version, found.by_name.contains_key(name), &found.unusable) {
                 Fate::Takes | Fate::Leaves => {}
                 Fate::Keeps => found.put_back(name, old, source),
@@ -59,7 +65,7 @@ impl Plugins {
     #[must_use]
     pub fn unseen(&self, source: &Source, error: &LoadError) -> Self {
         let mut kept = self.within(source.limits);
-        kept.by_name.retain(|_, plugin| self.may_stay(plugin, source));
+        kept.by_name.retain(|_, plugin| may_stay(plugin, source));
         let origin = Origin::File(source.dir.clone());
         kept.unusable.push(Unusable { origin, name: None, sha256: None, reason: error.to_string(), in_force: None });
         kept
@@ -68,7 +74,7 @@ impl Plugins {
     /// Takes back a version that was found, because of `reason`; the one before stays in force. False where there is none
     /// that could.
     pub fn take_back(&mut self, name: &str, reason: &str, before: &Self, source: &Source) -> bool {
-        let Some(old) = before.by_name.get(name).filter(|old| before.may_stay(old, source)) else { return false };
+        let Some(old) = before.by_name.get(name).filter(|old| may_stay(old, source)) else { return false };
         let Some(refused) = self.by_name.remove(name) else { return false };
         self.unusable.push(Unusable {
             origin: refused.origin.clone(),
@@ -80,12 +86,6 @@ impl Plugins {
         self.unusable.sort_by(|a, b| a.origin.cmp(&b.origin));
         self.put_back(name, old, source);
         true
-    }
-
-    /// Whether what was in force is the one that is pinned, and signed by whom it has to be.
-    fn may_stay(&self, old: &Plugin, source: &Source) -> bool {
-        let pin = source.pins.get(&old.manifest.name);
-        pin.is_none_or(|pin| *pin == old.sha256) && (source.keys.is_empty() || self.keys == source.keys)
     }
 
     fn put_back(&mut self, name: &str, old: &Arc<Plugin>, source: &Source) {
@@ -101,9 +101,9 @@ impl Plugins {
 impl Plugin {
     /// The same, already compiled, within other limits.
     pub(super) fn within(&self, limits: super::Limits) -> Self {
-        let Self { manifest, origin, sha256, code, .. } = self;
+        let Self { manifest, origin, sha256, keys, code, .. } = self;
         let (manifest, origin, sha256) = (manifest.clone(), origin.clone(), sha256.clone());
-        Self { manifest, origin, sha256, limits, code: code.clone() }
+        Self { manifest, origin, sha256, limits, keys: keys.clone(), code: code.clone() }
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn load_files(
     files: Vec<Listed>,
     known: &Plugins,
 ) -> Result<Plugins, LoadError> {
-    let mut plugins = Plugins { keys: source.keys.clone(), ..Plugins::default() };
+    let mut plugins = Plugins::default();
     if let Some(reason) = engine.on_demand_because() {
         plugins.warnings.push(format!("actions run without a pool of instances, and so more slowly: {reason}"));
     }
@@ -106,7 +106,8 @@ pub(super) fn load_files(
         match ready {
             Ok(code) => {
                 let name = manifest.name.clone();
-                let plugin = Plugin { manifest, origin, sha256, limits: source.limits, code };
+                let (limits, keys) = (source.limits, source.keys.clone());
+                let plugin = Plugin { manifest, origin, sha256, limits, keys, code };
                 plugins.by_name.insert(name, Arc::new(plugin));
             }
             Err(reason) => {

@@ -112,8 +112,6 @@ pub struct Plugins {
     pub unusable: Vec<Unusable>,
     /// What costs time and nothing else: no place for compiled code, no pool.
     pub warnings: Vec<String>,
-    /// Whose signatures were asked for.
-    keys: Keys,
 }
 
 /// An action, compiled and ready to run.
@@ -123,6 +121,8 @@ pub struct Plugin {
     /// Of the file; lower-case hex.
     pub sha256: String,
     limits: Limits,
+    /// Whose signature was asked for.
+    keys: Keys,
     code: Code,
 }
 
@@ -234,7 +234,7 @@ impl Plugins {
     pub fn within(&self, limits: Limits) -> Self {
         let by_name =
             self.by_name.iter().map(|(name, plugin)| (name.clone(), Arc::new(plugin.within(limits)))).collect();
-        Self { by_name, keys: self.keys.clone(), ..Self::default() }
+        Self { by_name, ..Self::default() }
     }
 
     pub fn get(&self, name: &str) -> Option<&Arc<Plugin>> {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::manifest::Manifest;
 use super::outside::{Gated, Outside};
+use super::registry::signature::Keys;
 use super::sandbox::Asked;
 use super::{Code, End, Limits, Origin, Plugin, Plugins, Report};
 use crate::cluster::Selection;
@@ -104,7 +105,17 @@ impl Plugins {
     pub fn native(actions: Vec<(Manifest, Arc<dyn Action>)>, limits: Limits) -> Self {
         let plugin = |(manifest, action): (Manifest, Arc<dyn Action>)| {
             let (origin, sha256) = (Origin::Elsewhere("this program".to_owned()), "0".repeat(64));
-            (manifest.name.clone(), Arc::new(Plugin { manifest, origin, sha256, limits, code: Code::Native(action) }))
+            (
+                manifest.name.clone(),
+                Arc::new(Plugin {
+                    manifest,
+                    origin,
+                    sha256,
+                    limits,
+                    keys: Keys::default(),
+                    code: Code::Native(action),
+                }),
+            )
         };
         Self { by_name: actions.into_iter().map(plugin).collect(), ..Self::default() }
     }

@@ -73,6 +73,11 @@ impl Queue {
         }
     }
 
+    /// Whether an alert that comes now has to wait for a place.
+    pub fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
     /// Set once nothing new is to be started.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.subscribe()
@@ -156,7 +161,13 @@ impl Inner {
         let busy = self.busy_with(job.event.alert.weight());
         tokio::spawn(async move {
             loop {
-                let Ok(place) = inner.queue.places.acquire().await else { break };
+                let place = match job.place.take() {
+                    Some(place) => place,
+                    None => match Arc::clone(&inner.queue.places).acquire_owned().await {
+                        Ok(place) => place,
+                        Err(_closed) => break,
+                    },
+                };
                 if inner.is_stopping() {
                     // It stays in the inbox, and the next start finds it there.
                     break;
@@ -250,10 +261,14 @@ impl Responder {
 
     async fn accept(&self, alert: Alert, received_at: Timestamp) -> Result<(), Turned> {
         let inner = &self.inner;
-        if let Match::Unwanted(why) = inner.rules.load().find(&alert) {
-            inner.metrics.alert(why);
-            return Ok(());
-        }
+        let rules = inner.rules.load_full();
+        let rule = match rules.find(&alert) {
+            Match::Wanted(rule) => rule,
+            Match::Unwanted(why) => {
+                inner.metrics.alert(why);
+                return Ok(());
+            }
+        };
         if inner.duplicates.knows(&alert, received_at) {
             inner.metrics.alert("duplicate");
             return Ok(());
@@ -281,6 +296,9 @@ impl Responder {
             });
             return Ok(());
         }
+        // Where there is a place for it now. Nothing comes of what is read unless the alert is taken.
+        let place = Arc::clone(&inner.queue.places).try_acquire_owned().ok();
+        let begun = place.map(|place| (place, inner.begin(&event, &rules, &rule)));
         match inner.journal.commit(vec![Write::Accept(new)]).await {
             Ok(committed) if committed.duplicates > 0 => {
                 inner.metrics.alert("duplicate");
@@ -289,7 +307,7 @@ impl Responder {
             Ok(_) => {
                 inner.duplicates.took(&event.alert, received_at);
                 inner.metrics.alert("accepted");
-                inner.enqueue(Job::new(event, 0));
+                inner.enqueue(Job::new(event, 0).begun(begun));
                 Ok(())
             }
             Err(error) => {

@@ -15,6 +15,7 @@ use crate::safety::checks::{self, Refusal};
 use crate::safety::clearance::Cleared;
 use crate::safety::permissions::Permissions;
 use crate::safety::policy::{Policy, RuleScope};
+use crate::safety::web::WebPermissions;
 
 /// How far in the future an alert may be before its node's clock is doubted.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -55,8 +56,11 @@ pub struct Step {
     /// JSON.
     pub parameters: String,
     pub permissions: Permissions,
+    pub web: WebPermissions,
     pub on_failure: OnFailure,
     pub confirm: Option<Confirmation>,
+    /// How long what it isolates stays so; none: until it is lifted.
+    pub lasts: Option<Duration>,
 }
 
 /// What becomes of an alert.
@@ -82,6 +86,7 @@ impl Rules {
                 });
                 steps.push(step(action, plugin, config));
             }
+            problems.extend(expires_in_vain(rule, &steps));
             let narrowed = rule.namespaces.as_ref().map(|names| namespaces(names, rule.location, &mut problems));
             let joined = Rule {
                 name: rule.name.clone(),
@@ -142,6 +147,25 @@ impl Rules {
         judged.err()
     }
 
+    pub fn names(&self) -> BTreeSet<String> {
+        self.by_name.keys().cloned().collect()
+    }
+
+    /// Whether an isolation ever ends by itself.
+    pub fn expires(&self) -> bool {
+        self.by_name.values().flat_map(|rule| &rule.steps).any(|step| step.lasts.is_some())
+    }
+
+    /// The namespaces in which an action may isolate.
+    pub fn isolating_in(&self) -> BTreeSet<Namespace> {
+        let isolates = |step: &Step| step.plugin.as_ref().is_ok_and(|plugin| plugin.manifest.isolates());
+        let rules = self.by_name.values().filter(|rule| rule.steps.iter().any(isolates));
+        let may_act =
+            |rule: &Rule, namespace: &Namespace| checks::namespace(namespace, &self.policy, &rule.scope).is_ok();
+        let found = rules.flat_map(|rule| self.policy.allowed_namespaces.iter().filter(move |it| may_act(rule, it)));
+        found.cloned().collect()
+    }
+
     /// How long what was done can still matter to what is decided.
     pub fn longest_memory(&self) -> Duration {
         let confirms = self.by_name.values().flat_map(|rule| &rule.steps).filter_map(|step| step.confirm);
@@ -186,6 +210,26 @@ async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plug
     }
 }
 
+/// `expires_after` where nothing is isolated, as far as that is known: of a rule, by none of its actions.
+fn expires_in_vain(rule: &config::Rule, steps: &[Step]) -> Option<Problem> {
+    let isolates = |step: &Step| step.plugin.as_ref().ok().map(|plugin| plugin.manifest.isolates());
+    let pairs =
+        || rule.actions.iter().zip(steps).filter_map(|(action, step)| Some((action, step, action.expires_after?)));
+    let own = pairs().find(|(_, step, expires)| !expires.of_rule && isolates(step) == Some(false));
+    if let Some((action, _, expires)) = own {
+        let message = format!("`expires_after` is for what isolates, and `{}` makes no NetworkPolicy", action.action);
+        return Some(Problem { location: expires.location, message });
+    }
+    let (_, _, expires) = pairs().find(|(_, _, expires)| expires.of_rule)?;
+    steps.iter().all(|step| isolates(step) == Some(false)).then(|| Problem {
+        location: expires.location,
+        message: format!(
+            "`expires_after` is for what isolates, and no action of rule {:?} makes a NetworkPolicy",
+            rule.name
+        ),
+    })
+}
+
 /// Each in the place where the very key or value stands.
 fn of_parameters(problem: &ParameterProblem, action: &ActionRef, plugin: &Plugin) -> Problem {
     let ParameterProblem { at, message } = problem;
@@ -210,13 +254,19 @@ fn nameless(plugins: &Plugins) -> String {
 fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config) -> Step {
     let declared = plugin.as_ref().map(|plugin| plugin.manifest.permissions.clone()).unwrap_or_default();
     let granted = config.plugins.grants.get(&action.action).cloned().unwrap_or_default();
+    let web = WebPermissions {
+        declared: plugin.as_ref().map(|plugin| plugin.manifest.http.clone()).unwrap_or_default(),
+        granted: config.plugins.web_grants.get(&action.action).cloned().unwrap_or_default(),
+    };
     Step {
         action: action.action.clone(),
         plugin,
         parameters: action.parameters.to_string(),
         permissions: Permissions { declared, granted },
+        web,
         on_failure: action.on_failure,
         confirm: action.confirm,
+        lasts: action.expires_after.map(|expires| expires.lasts),
     }
 }
 

@@ -24,12 +24,21 @@ const MOMENT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Each may be 64 MiB.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 2;
 
 #[derive(Clone)]
 pub struct Fetcher {
     wanted: watch::Sender<Wanted>,
     state: watch::Receiver<State>,
+}
+
+/// What a look at a configuration changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// From now on its artifacts are fetched, and no others.
+    Start,
+    /// What is being fetched is another one's.
+    Nothing,
 }
 
 /// What is to be fetched, and its number among all that was.
@@ -58,11 +67,11 @@ impl Fetcher {
         Self { wanted, state }
     }
 
-    /// What the loader is to be told under a configuration. From now on its artifacts are fetched, and no others.
+    /// What the loader is to be told under a configuration.
     ///
     /// # Errors
     /// A public key cannot be used.
-    pub async fn source(&self, source: Source, config: &Config) -> Result<Source, Failure> {
+    pub async fn source(&self, source: Source, config: &Config, fetch: Fetch) -> Result<Source, Failure> {
         let (config, cache_dir) = (config.clone(), source.cache_dir.clone());
         // It reads files.
         let looked = tokio::task::spawn_blocking(move || {
@@ -75,16 +84,17 @@ impl Fetcher {
         let artifacts = Arc::new(artifacts);
         let done = self.state.borrow().done;
         let mut number = 0;
-        let is_new = self.wanted.send_if_modified(|wanted| {
-            let same = wanted.artifacts.as_ref().is_some_and(|before| before.is_same(&artifacts));
-            // What was there is not any more, and nobody is at it.
-            let same = same && (complete || wanted.number != done);
-            if !same {
-                *wanted = Wanted { number: wanted.number + 1, artifacts: Some(Arc::clone(&artifacts)) };
-            }
-            number = wanted.number;
-            !same
-        });
+        let is_new = fetch == Fetch::Start
+            && self.wanted.send_if_modified(|wanted| {
+                let same = wanted.artifacts.as_ref().is_some_and(|before| before.is_same(&artifacts));
+                // What was there is not any more, and nobody is at it.
+                let same = same && (complete || wanted.number != done);
+                if !same {
+                    *wanted = Wanted { number: wanted.number + 1, artifacts: Some(Arc::clone(&artifacts)) };
+                }
+                number = wanted.number;
+                !same
+            });
         let mut state = self.state.clone();
         if is_new {
             // In time or not: what is there by then is told.

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use self::fetch::Fetcher;
+use self::fetch::{Fetch, Fetcher};
 use self::load::{Loaded, cluster_name};
 use self::plugins::Paged;
 use self::reload::{Flags, InForce, Refused, Reloader};
@@ -141,6 +141,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         () = reloader.run() => {}
         () = running.access.run(&running.responder) => {}
         () = running.responder.upkeep() => {}
+        () = running.responder.lift_expired() => {}
     }
     running.end().await
 }
@@ -168,14 +169,14 @@ async fn start(
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let (reader, writer) = (reader.observed(metrics.clone()), writer.observed(metrics.clone()));
     let cluster_name = cluster_name(&config, reader.is_simulated());
-    let gate = Gate::new(reader.clone(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
+    let gate = Gate::new(reader.clone().eager(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
     let gate = gate.observed(metrics.clone());
     let key = settings::redaction_key(&config, &journal_path, &ambient)?;
     let memory = usize::try_from(config.plugins.limits.memory).unwrap_or(usize::MAX);
     let engine = Engine::new(Engine::SLOTS, memory).map_err(|error| Failure::Usage(error.to_string()))?;
     let fetcher = Fetcher::start(log.clone());
     let source = settings::plugins(flags.plugins.clone(), &config, &journal_path);
-    let source = fetcher.source(source, &config).await?;
+    let source = fetcher.source(source, &config, Fetch::Start).await?;
     if let Err(problem) = fetcher.forget_others().await {
         log.line(Level::Warn, &problem, &Map::new());
     }

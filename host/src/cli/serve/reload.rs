@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Map;
 use sha2::{Digest, Sha256};
 
-use super::fetch::Fetcher;
+use super::fetch::{Fetch, Fetcher};
 use super::force::braked;
 use super::load::Loaded;
 use super::plugins::Paged;
@@ -234,7 +234,7 @@ impl Reloader {
         };
         let brake = config.dryrun.then_some(Brake::Dry);
         let same = config.sha256 == self.in_force.config.sha256;
-        let loaded = match self.load(&config, same, &seen.config).await {
+        let loaded = match self.load(&config, same, Fetch::Start, &seen.config).await {
             Loading::Overtaken => return Attempt::Ended { recorded: false },
             Loading::Failed(error) => return refused(&error.to_string(), brake),
             Loading::Done(loaded) => loaded,
@@ -250,7 +250,8 @@ impl Reloader {
     /// Another look at the plugins, under the configuration in force while the one on disk is refused.
     async fn renew(&mut self, on_disk: &Result<Vec<u8>, String>) -> bool {
         let config = self.in_force.config.clone();
-        match self.load(&config, true, on_disk).await {
+        // What the other one lacks goes on being fetched.
+        match self.load(&config, true, Fetch::Nothing, on_disk).await {
             Loading::Overtaken => false,
             Loading::Done(loaded) => self.swap(loaded).await,
             Loading::Failed(error) => {
@@ -260,15 +261,16 @@ impl Reloader {
         }
     }
 
-    /// Compiling may take long: meanwhile it goes on looking whether the configuration on disk stops live action.
-    async fn load(&mut self, config: &Config, same: bool, on_disk: &Result<Vec<u8>, String>) -> Loading {
+    /// Fetching and compiling may take long: meanwhile it goes on looking whether the configuration on disk stops live
+    /// action.
+    async fn load(&mut self, config: &Config, same: bool, fetch: Fetch, on_disk: &Result<Vec<u8>, String>) -> Loading {
         let mut source = settings::plugins(self.flags.plugins.clone(), config, &self.flags.journal);
         // The engine's pool was made for it.
         source.limits.memory = usize::try_from(self.in_force.config.plugins.limits.memory).unwrap_or(usize::MAX);
         let (engine, before) = (self.engine.clone(), Arc::clone(&self.in_force.plugins));
         let (fetcher, cluster_name) = (self.fetcher.clone(), self.responder.rules().cluster_name.clone());
         let mut load = std::pin::pin!(async {
-            let source = fetcher.source(source, config).await?;
+            let source = fetcher.source(source, config, fetch).await?;
             Loaded::load(engine, source, config, cluster_name, before, same).await
         });
         let mut stopped = false;

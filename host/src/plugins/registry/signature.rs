@@ -96,6 +96,12 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// Whether what passed `others` passes these, too.
+    pub fn trust(&self, others: &Self) -> bool {
+        let known = |key: &Key| self.0.iter().any(|own| own.point == key.point);
+        self.is_empty() || (!others.is_empty() && others.0.iter().all(known))
+    }
+
     /// Whether one of the keys has signed exactly this artifact.
     ///
     /// # Errors
@@ -128,8 +134,7 @@ impl Keys {
             }
         }
         problems.dedup();
-        let number = signatures.len();
-        Err(format!("has {number} signatures, and none that counts: {}", problems.join("; ")))
+        Err(format!("is signed, and no signature counts: {}", problems.join("; ")))
     }
 
     /// Whether `NAME.wasm.sig` beside the file is its signature by one of the keys.

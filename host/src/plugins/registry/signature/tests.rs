@@ -80,6 +80,15 @@ fn a_signature_of_exactly_this_artifact_by_one_of_the_keys_counts() {
 }
 
 #[test]
+fn what_passed_some_keys_passes_others_only_if_they_are_all_among_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (Signer::new(), Signer::new());
+    let (of_one, of_other, of_both) = (keys(&dir, &[&one]), keys(&dir, &[&other]), keys(&dir, &[&one, &other]));
+    assert!(of_both.trust(&of_one) && of_one.trust(&of_one) && Keys::default().trust(&of_one));
+    assert!(!of_one.trust(&of_both) && !of_one.trust(&of_other) && !of_one.trust(&Keys::default()));
+}
+
+#[test]
 fn everything_else_is_refused_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let (signer, stranger) = (Signer::new(), Signer::new());
