@@ -102,7 +102,7 @@ fn an_edited_policy_is_lifted_as_it_is_then_and_another_alert_puts_its_end_off()
         "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": []},
     });
     let path = format!("{}?fieldManager=falco-response-controller/isolate_namespace", ours("longer"));
-    let answer = cluster.raw("PATCH", &path, "application/apply-patch+yaml", &document).unwrap();
+    let answer = cluster.raw("PATCH", &path, "application/apply-patch+yaml", "application/json", &document.to_string()).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
     let third = house.record_of(&alerts::about(POOL, "longer", "miner-3"));
     assert_eq!((third["outcome"].as_str(), third["changed"].as_bool()), (Some("done"), Some(true)), "{third}");

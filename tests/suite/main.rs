@@ -31,6 +31,7 @@ mod lift;
 mod metrics;
 mod overload;
 mod paging;
+mod plugin_life;
 mod plugin_record;
 mod plugin_run;
 mod plugin_test;

@@ -23,9 +23,13 @@ use crate::config::Config;
 use crate::plugins::Plugins;
 use crate::plugins::manifest::Target;
 use crate::safety::effective::Basis;
+use crate::safety::free::OWN_DOMAIN;
 use crate::safety::isolation::{DOMAIN, MANAGED_BY};
 use crate::safety::permissions::Verb;
 use crate::safety::policy::{DAEMON_SET, KUBE_SYSTEM, Policy};
+
+/// The place of what has no namespace.
+const NOWHERE: &str = "";
 
 const POLICIES: (&str, &str) = ("networking.k8s.io", "networkpolicies");
 
@@ -103,12 +107,16 @@ impl<'a> Fence<'a> {
                 Verb::Patch => "UPDATE",
                 Verb::Delete => "DELETE",
             };
-            let Place::Namespace(namespace) = need.place else { continue };
+            // Of what has no namespace, a node is all that is ever changed.
+            let place = match need.place {
+                Place::Namespace(namespace) => namespace.to_string(),
+                Place::Cluster => NOWHERE.to_owned(),
+            };
             if need.resource == "pods/eviction" && !evictions {
                 continue;
             }
             let change = (need.group, need.resource, operation, need.names);
-            changes.entry(change).or_default().insert(namespace.as_str().to_owned());
+            changes.entry(change).or_default().insert(place);
         }
         Self {
             account,
@@ -129,7 +137,8 @@ impl<'a> Fence<'a> {
         resource_rule(text, "*", &["*/*"], &["CREATE", "UPDATE", "DELETE", "CONNECT"], &[])?;
         self.match_conditions(text)?;
         writeln!(text, "  variables:")?;
-        for (name, expression) in VARIABLES {
+        let of_nodes = if self.cordons() { &VARIABLES_OF_NODES[..] } else { &[] };
+        for (name, expression) in VARIABLES.iter().chain(of_nodes) {
             writeln!(text, "    - name: {name}\n      expression: {}", quoted(expression))?;
         }
         writeln!(text, "  validations:")?;
@@ -206,6 +215,16 @@ impl<'a> Fence<'a> {
             }
             all.push((expression, "a NetworkPolicy of ours allows nothing"));
         }
+        if self.cordons() {
+            let unscheduled = unchanged("oldObject.spec", "object.spec", "key == 'unschedulable'");
+            let own = format!("key.startsWith({})", quoted(&format!("{OWN_DOMAIN}/")));
+            let labels = unchanged("variables.labels", "variables.labelsAfter", &own);
+            let annotations = unchanged("variables.annotations", "variables.annotationsAfter", &own);
+            let expression = format!(
+                "variables.what != '/nodes' || request.operation != 'UPDATE' || ({unscheduled} && {labels} && {annotations})"
+            );
+            all.push((expression, "of a node only spec.unschedulable and marks of our own are changed"));
+        }
         if let Some(Granted::Named(others)) = &self.deleted {
             let label = format!("oldObject.metadata.labels[{}] == {}", quoted(MANAGED_BY.0), quoted(MANAGED_BY.1));
             let mut expression = format!(
@@ -232,6 +251,11 @@ impl<'a> Fence<'a> {
             all.push((expression, "of a pod, new labels and annotations are all that may be patched"));
         }
         all
+    }
+
+    /// Whether nodes are changed at all.
+    fn cordons(&self) -> bool {
+        self.changes.keys().any(|(group, resource, ..)| group.is_empty() && resource == "nodes")
     }
 
     /// Default deny.
@@ -262,9 +286,17 @@ impl<'a> Fence<'a> {
         let name = format!("{}.dry-run", self.account.cluster_name());
         text.push_str("---\n");
         policy(text, &name, "  paramKind:\n    apiVersion: v1\n    kind: ConfigMap\n")?;
-        let namespaces: BTreeSet<_> = self.changes.values().flatten().collect();
-        writeln!(text, "  matchConstraints:\n    namespaceSelector:\n      matchExpressions:")?;
-        writeln!(text, "        - {{key: kubernetes.io/metadata.name, operator: In, values: {}}}", list(namespaces))?;
+        let namespaces: BTreeSet<_> = self.changes.values().flatten().filter(|place| *place != NOWHERE).collect();
+        writeln!(text, "  matchConstraints:")?;
+        // What has no namespace is matched whatever is selected here.
+        if !namespaces.is_empty() {
+            writeln!(text, "    namespaceSelector:\n      matchExpressions:")?;
+            writeln!(
+                text,
+                "        - {{key: kubernetes.io/metadata.name, operator: In, values: {}}}",
+                list(namespaces)
+            )?;
+        }
         writeln!(text, "    resourceRules:")?;
         for (group, resource, operation, names) in self.changes.keys() {
             // A POST has no name yet.
@@ -280,6 +312,14 @@ impl<'a> Fence<'a> {
         )?;
         binding(text, &name, Some(self.account))
     }
+}
+
+/// That two maps differ in nothing but keys of which that holds.
+fn unchanged(before: &str, after: &str, exempt: &str) -> String {
+    format!(
+        "{before}.all(key, {exempt} || (key in {after} && {after}[key] == {before}[key])) && \
+         {after}.all(key, {exempt} || key in {before})"
+    )
 }
 
 const VARIABLES: [(&str, &str); 8] = [
@@ -307,6 +347,19 @@ const VARIABLES: [(&str, &str); 8] = [
     (
         "finalizersAfter",
         "object != null && has(object.metadata) && has(object.metadata.finalizers) ? object.metadata.finalizers : []",
+    ),
+];
+
+const VARIABLES_OF_NODES: [(&str, &str); 4] = [
+    ("labels", "oldObject != null && has(oldObject.metadata.labels) ? oldObject.metadata.labels : {}"),
+    (
+        "labelsAfter",
+        "object != null && has(object.metadata) && has(object.metadata.labels) ? object.metadata.labels : {}",
+    ),
+    ("annotations", "oldObject != null && has(oldObject.metadata.annotations) ? oldObject.metadata.annotations : {}"),
+    (
+        "annotationsAfter",
+        "object != null && has(object.metadata) && has(object.metadata.annotations) ? object.metadata.annotations : {}",
     ),
 ];
 

@@ -63,8 +63,11 @@ pub(super) fn of_manifests(config: &Config, manifests: &Manifests<'_>) -> (Vec<N
 
 /// What is read before a plugin is started and after it has ended.
 fn of_host(action: &Action<'_>, policy: &Policy, collected: &mut Collected) {
-    if action.target != Target::Pods {
+    if !matches!(action.target, Target::Pods | Target::Nodes) {
         return;
+    }
+    if action.target == Target::Nodes {
+        collected.add(&Place::Cluster, ("", "nodes", Verb::Get), &[], "the host reads the node of the alert's pod");
     }
     for namespace in &action.namespaces {
         let place = Place::Namespace(namespace.clone());
@@ -149,8 +152,15 @@ fn looked_up(place: &Place, effective: &Effective, policy: &Policy, collected: &
     let (group, plural) = (effective.group.as_str(), plural_of(effective));
     let is_pod = group.is_empty() && plural == "pods";
     let is_policy = group == "networking.k8s.io" && plural == "networkpolicies";
+    let is_node = group.is_empty() && plural == "nodes";
     let changes = match effective.verb {
         Verb::Patch | Verb::Delete => true,
+        // A websocket is opened with GET; since Kubernetes 1.35 that takes `create` as well.
+        Verb::Create if effective.resource == "pods/exec" => {
+            let why = "a command's connection is opened with GET";
+            collected.add(place, (group, "pods/exec", Verb::Get), &effective.names, why);
+            true
+        }
         Verb::Create => effective.resource == "pods/eviction",
         // Whose log it was is asked afterwards.
         Verb::Get if effective.resource == "pods/log" => {
@@ -162,6 +172,10 @@ fn looked_up(place: &Place, effective: &Effective, policy: &Policy, collected: &
     };
     if !changes {
         return;
+    }
+    if is_node {
+        let why = "the host reads the node that is to be changed, for its UID";
+        return collected.add(place, (group, plural, Verb::Get), &effective.names, why);
     }
     let why = "the host reads what is to be changed, for its UID and its owners";
     collected.add(place, (group, plural, Verb::Get), &effective.names, why);

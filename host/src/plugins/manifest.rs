@@ -9,12 +9,13 @@ use super::outline::{Outline, OutlineError};
 use crate::cluster::names::{ApiResource, ObjectName};
 use crate::safety::lifting;
 use crate::safety::permissions::{Permission, Verb};
+use crate::safety::web::WebMethod;
 
 pub const SECTION: &str = "falco-response:manifest";
 /// What a manifest names: actions for it run on every version that begins so.
 pub const CONTRACT: &str = "0.1";
 /// The whole version of the contract in `wit/`.
-pub const VERSION: &str = "0.1.0";
+pub const VERSION: &str = "0.1.1";
 /// A manifest is a few hundred bytes; with a generous parameter schema a few thousand.
 pub const SIZE_LIMIT: usize = 64 << 10;
 const NAME_LIMIT: usize = 63;
@@ -42,6 +43,9 @@ pub struct Manifest {
     pub target: Target,
     #[serde(default)]
     pub permissions: Vec<Permission>,
+    /// The methods of its requests to servers outside of the cluster; the operator says which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<WebMethod>,
     /// Whether the person on call is paged when the action changed something.
     #[serde(default)]
     pub pages: bool,
@@ -270,7 +274,7 @@ mod tests {
             ("apiGroups", json!([]), "core group"),
             ("resources", json!([]), "`resources` is empty"),
             ("resources", json!(["*"]), "wildcards"),
-            ("resources", json!(["pods/exec"]), "subresource"),
+            ("resources", json!(["pods/attach"]), "subresource"),
             ("verbs", json!([]), "`verbs` is empty"),
             ("resourceNames", json!(["../x"]), "`resourceNames`"),
             ("fields", json!(["spec.replicas"]), "only for grants"),

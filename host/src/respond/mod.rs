@@ -7,6 +7,7 @@ mod confirm;
 mod customers;
 mod duplicates;
 mod follow;
+mod guess;
 pub mod lift;
 mod lookup;
 pub mod observe;
@@ -43,6 +44,7 @@ use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use confirm::Confirmations;
 use duplicates::Duplicates;
+use guess::Guesses;
 use observe::Observer;
 use queue::Queue;
 pub use recover::RecoverError;
@@ -128,6 +130,7 @@ struct Inner {
     budgets: Budgets,
     confirmations: Confirmations,
     duplicates: Duplicates,
+    guesses: Guesses,
     /// Why the configuration on disk is not the one in force.
     config_problem: ArcSwapOption<String>,
     /// The last word on whether the cluster answers.
@@ -154,6 +157,7 @@ impl Responder {
                 budgets: Budgets::default(),
                 confirmations: Confirmations::default(),
                 duplicates: Duplicates::default(),
+                guesses: Guesses::default(),
                 config_problem: ArcSwapOption::empty(),
                 cluster: Mutex::new(Ok(())),
                 access: Mutex::new("not asked yet".into()),

@@ -10,6 +10,7 @@ use super::Destinations;
 use super::record::{fields, millis};
 use crate::ambient::Ambient;
 use crate::journal::{Journal, LogType, Record, Write};
+use crate::redact::Redaction;
 use crate::safety::run::{CallRecord, Identity, Intent, Recorded, Recorder};
 use crate::ship::acceptance::{Acceptance, Expected};
 
@@ -18,6 +19,8 @@ pub struct JournalRecorder {
     ambient: Ambient,
     /// Where records go, and who tells when they were accepted; none where the journal's word is enough.
     required: Option<(Vec<String>, Acceptance)>,
+    /// What commands and the words of servers are kept as.
+    redaction: Option<Redaction>,
     /// Live intents by their number, from before they are committed.
     expected: Mutex<HashMap<usize, Expected>>,
     /// What each intent says beside what it is.
@@ -41,6 +44,7 @@ pub(super) fn intent_body(identity: &Identity, intent: &Intent) -> Map<String, V
         ("owner_key", json!(intent.account.as_ref().map(|account| &account.owner))),
         ("controlled", json!(intent.account.as_ref().map(|account| account.controlled))),
         ("namespace", json!(intent.account.as_ref().map(|account| &account.namespace))),
+        ("counts", json!(intent.counts)),
     ])
 }
 
@@ -66,13 +70,23 @@ pub(super) fn result_body(
 impl JournalRecorder {
     pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations) -> Self {
         let required = destinations.required.clone().map(|acceptance| (destinations.records.clone(), acceptance));
-        Self { journal, ambient, required, expected: Mutex::default(), further: Map::new() }
+        Self { journal, ambient, required, redaction: None, expected: Mutex::default(), further: Map::new() }
     }
 
     /// With this in every intent: what whoever takes up a run that was cut off has to know of it.
     #[must_use]
     pub fn telling(self, further: Map<String, Value>) -> Self {
         Self { further, ..self }
+    }
+
+    /// From now on secrets are taken out of commands and of what is said about calls.
+    #[must_use]
+    pub fn redacting(self, redaction: &Redaction) -> Self {
+        Self { redaction: Some(redaction.clone()), ..self }
+    }
+
+    fn plain(&self, text: &str) -> String {
+        self.redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.text(text))
     }
 
     async fn write(
@@ -94,6 +108,9 @@ impl Recorder for JournalRecorder {
     fn intent<'a>(&'a self, identity: &'a Identity, intent: &'a Intent) -> Recorded<'a> {
         let mut body = intent_body(identity, intent);
         body.extend(self.further.clone());
+        if let Some(says) = &intent.says {
+            body.insert("command".to_owned(), json!(self.plain(says)));
+        }
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
                 let expected = acceptance.expect(&identity.entry_id, intent.call);
@@ -118,7 +135,8 @@ impl Recorder for JournalRecorder {
     }
 
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a> {
-        let body = result_body(identity, intent, call, self.ambient.now());
+        let mut body = result_body(identity, intent, call, self.ambient.now());
+        body.insert("detail".to_owned(), json!(self.plain(&call.detail)));
         Box::pin(self.write(LogType::Result, identity, body, &[]))
     }
 

@@ -130,7 +130,8 @@ fn waiting(record: &Record) -> Option<(Group, Sighting)> {
     Some((group, sighting))
 }
 
-/// One for each run that announced a live call which is not known to have stayed here.
+/// One for each live call that was announced and counts, unless it is known to have stayed here. Which counts, journals of
+/// earlier versions do not say: there it was the first of a run.
 fn spent(recent: &[Record]) -> Vec<Spent> {
     let call = |record: &Record| (record.entry_id.clone(), record.body.get("call").and_then(Value::as_u64));
     let stayed: HashSet<_> = recent
@@ -146,7 +147,11 @@ fn spent(recent: &[Record]) -> Vec<Spent> {
         .iter()
         .filter(live)
         .filter(|intent| !stayed.contains(&call(intent)))
-        .filter_map(|intent| spent_by(intent).filter(|_| runs.insert(intent.entry_id.clone())))
+        .filter(|intent| match intent.body.get("counts") {
+            Some(counts) => *counts == Value::Bool(true),
+            None => runs.insert(intent.entry_id.clone()),
+        })
+        .filter_map(spent_by)
         .collect()
 }
 
@@ -186,5 +191,35 @@ mod tests {
         ] {
             assert_eq!(is_remembered(log_type, &text(body.clone())), remembered, "{body}");
         }
+    }
+
+    #[test]
+    fn every_call_that_counted_counts_again_and_in_older_journals_the_first_of_a_run() {
+        let record = |log_type, entry: &str, body: Value| Record {
+            log_type,
+            event_id: "e".to_owned(),
+            entry_id: Some(entry.to_owned()),
+            body: body.as_object().expect("an object").clone(),
+        };
+        let intent = |entry: &str, call: u64, owner: &str, counts: Option<bool>| {
+            let mut body = json!({"timestamp": "2026-11-24T12:00:00.000Z", "call": call, "verb": "evict", "dry_run": false,
+                "path": "/api/v1/namespaces/production/pods/a/eviction", "owner_key": owner, "owner": owner,
+                "controlled": true, "namespace": "production"});
+            if let Some(counts) = counts {
+                body["counts"] = json!(counts);
+            }
+            record(LogType::Intent, entry, body)
+        };
+        let recent = [
+            intent("new", 0, "web", Some(true)),
+            intent("new", 1, "web", Some(false)),
+            intent("new", 2, "shop", Some(true)),
+            intent("new", 3, "never-left", Some(true)),
+            record(LogType::Result, "new", json!({"call": 3, "sent_at": null})),
+            intent("old", 0, "debug", None),
+            intent("old", 1, "debug", None),
+        ];
+        let owners: Vec<_> = spent(&recent).into_iter().map(|spent| spent.account.owner).collect();
+        assert_eq!(owners, ["web", "shop", "debug"]);
     }
 }

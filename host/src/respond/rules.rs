@@ -8,13 +8,14 @@ use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
 use crate::config::{self, ActionRef, Config, Confirmation, CustomerFacing, Location, OnFailure, Problem};
-use crate::plugins::{ParameterProblem, Plugin, Plugins, schema};
+use crate::plugins::{ParameterProblem, Plugin, Plugins, Unusable, schema};
 use crate::redact::Redaction;
 use crate::safety::budget::Limits;
 use crate::safety::checks::{self, Refusal};
 use crate::safety::clearance::Cleared;
 use crate::safety::permissions::Permissions;
 use crate::safety::policy::{Policy, RuleScope};
+use crate::safety::web::WebPermissions;
 
 /// How far in the future an alert may be before its node's clock is doubted.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ pub struct Rules {
     /// What of an alert's text is taken out before it is kept.
     pub redaction: Redaction,
     pub customer_facing: Option<CustomerFacing>,
+    /// Files that are no plugins, and which version is in force all the same.
+    pub unusable: Vec<Unusable>,
 }
 
 pub struct Rule {
@@ -53,6 +56,7 @@ pub struct Step {
     /// JSON.
     pub parameters: String,
     pub permissions: Permissions,
+    pub web: WebPermissions,
     pub on_failure: OnFailure,
     pub confirm: Option<Confirmation>,
     /// How long what it isolates stays so; none: until it is lifted.
@@ -106,6 +110,7 @@ impl Rules {
             max_recovery_age: config.max_recovery_age,
             redaction: Redaction::new(&config.redaction),
             customer_facing: config.audit.keeping.customer_facing.clone(),
+            unusable: plugins.unusable.clone(),
         };
         (rules, problems)
     }
@@ -167,15 +172,19 @@ impl Rules {
         confirms.map(|confirm| confirm.within).fold(self.limits.longest(), Duration::max)
     }
 
+    /// Every step, with its rule's name; in the order of those.
+    pub fn steps(&self) -> Vec<(&str, &Step)> {
+        let rules = self.by_name.values();
+        let steps = rules.flat_map(|rule| rule.steps.iter().map(|step| (rule.name.as_str(), step)));
+        let mut steps: Vec<_> = steps.collect();
+        steps.sort_by_key(|(rule, _)| *rule);
+        steps
+    }
+
     /// The rules of which a step has no plugin, with the reason; sorted.
     pub fn without_plugin(&self) -> Vec<(String, String)> {
-        let mut found: Vec<_> = self
-            .by_name
-            .values()
-            .flat_map(|rule| {
-                rule.steps.iter().filter_map(|step| Some((rule.name.clone(), step.plugin.as_ref().err()?.clone())))
-            })
-            .collect();
+        let without = |(rule, step): (&str, &Step)| Some((rule.to_owned(), step.plugin.as_ref().err()?.clone()));
+        let mut found: Vec<_> = self.steps().into_iter().filter_map(without).collect();
         found.sort();
         found
     }
@@ -185,13 +194,13 @@ async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plug
     let Some(plugin) = plugins.get(&action.action) else {
         let broken = plugins.unusable.iter().find(|unusable| unusable.name.as_deref() == Some(&action.action));
         let message = match broken {
-            Some(broken) => format!(
-                "the action `{}` has no usable plugin: {}: {}",
-                action.action,
-                broken.file.display(),
-                broken.reason
-            ),
-            None => format!("no plugin describes itself as `{}`; there are: {}", action.action, names(plugins)),
+            Some(broken) => {
+                format!("the action `{}` has no usable plugin: {}: {}", action.action, broken.origin, broken.reason)
+            }
+            None => {
+                let there = names(plugins);
+                format!("no plugin describes itself as `{}`; there are: {there}{}", action.action, nameless(plugins))
+            }
         };
         return Err(vec![Problem { location: action.location, message }]);
     };
@@ -236,14 +245,25 @@ fn names(plugins: &Plugins) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// The files of which it cannot be told what they would be.
+fn nameless(plugins: &Plugins) -> String {
+    let nameless = plugins.unusable.iter().filter(|unusable| unusable.name.is_none());
+    nameless.map(|unusable| format!("; cannot be used: {}: {}", unusable.origin, unusable.reason)).collect()
+}
+
 fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config) -> Step {
     let declared = plugin.as_ref().map(|plugin| plugin.manifest.permissions.clone()).unwrap_or_default();
     let granted = config.plugins.grants.get(&action.action).cloned().unwrap_or_default();
+    let web = WebPermissions {
+        declared: plugin.as_ref().map(|plugin| plugin.manifest.http.clone()).unwrap_or_default(),
+        granted: config.plugins.web_grants.get(&action.action).cloned().unwrap_or_default(),
+    };
     Step {
         action: action.action.clone(),
         plugin,
         parameters: action.parameters.to_string(),
         permissions: Permissions { declared, granted },
+        web,
         on_failure: action.on_failure,
         confirm: action.confirm,
         lasts: action.expires_after.map(|expires| expires.lasts),

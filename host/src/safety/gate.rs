@@ -4,13 +4,15 @@
 //!
 //! 1. the brake: a file named `stop`, or a configuration that says so;
 //! 2. the document is of its form and names the call's own object;
-//! 3. the object has a namespace, and that namespace passes the same checks as a target's;
+//! 3. the object has a namespace, and that namespace passes the same checks as a target's; or it is the alert's node, and
+//!    nothing is written there that could end a pod;
 //! 4. it is no DaemonSet, and no subresource in disguise;
 //! 5. the plugin declares and was granted it, down to the paths that are written; what marks an isolation as one is the
 //!    host's to write ([`super::isolation`]), and its to take away ([`super::lifting`]);
 //! 6. the object is the one that was cleared, or is read and cleared now; its UID is pinned; and no DaemonSet would be
 //!    deleted along with it;
-//! 7. the run holds a share of the budgets, which its first call uses up;
+//! 7. the run holds a share of the budgets, which its first call uses up; each further pod that it deletes or evicts
+//!    draws one more;
 //! 8. the intent is on disk, and neither the brake was pulled nor the time ran out meanwhile.
 //!
 //! Only then is it sent, dry or live; and its result is recorded, also when the plugin is stopped in between.
@@ -75,9 +77,13 @@ pub(super) struct Inner {
 impl Inner {
     /// Why nothing live is sent, while that is so. Asked before every change.
     pub(super) fn braked(&self) -> Option<String> {
+        self.stopped_by_file().or_else(|| self.brake.load().as_deref().cloned())
+    }
+
+    fn stopped_by_file(&self) -> Option<String> {
         // A file that cannot be looked at may be there.
         let stop = self.stop_file.as_ref().is_some_and(|file| file.try_exists().unwrap_or(true));
-        if stop { Some(STOPPED.to_owned()) } else { self.brake.load().as_deref().cloned() }
+        stop.then(|| STOPPED.to_owned())
     }
 }
 
@@ -129,6 +135,11 @@ impl Gate {
     /// Why it is.
     pub fn braked(&self) -> Option<String> {
         self.inner.braked()
+    }
+
+    /// Why live action is stopped by the file, which goes before the brake.
+    pub fn stopped_by_file(&self) -> Option<String> {
+        self.inner.stopped_by_file()
     }
 
     /// Stops everything live from the next change on, and says why; none lets go.

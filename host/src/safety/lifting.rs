@@ -14,7 +14,7 @@ use super::document;
 use super::gate::{self, Gate};
 use super::isolation::{DOMAIN, Isolation, Stamped, is_policy};
 use super::permissions::{Permission, Permissions, Scope, Verb};
-use super::plan::{Planned, Stop};
+use super::plan::{Pinned, Planned, Stop};
 use super::run::{Purpose, Run};
 use crate::cluster::names::{ApiResource, ObjectRef};
 use crate::cluster::{Mutation, PatchDocument};
@@ -79,7 +79,7 @@ impl Gate {
             let detail = format!("{policy} is no NetworkPolicy, and nothing else is an isolation");
             return Err(Refusal::new(Check::Document, detail).into());
         }
-        let (uid, before) = self.pinned(run, &policy, Verb::Delete, None).await?;
+        let Pinned { uid, object: before, .. } = self.pinned(run, &policy, Verb::Delete, None).await?;
         let found = Isolation::read(&before)
             .map_err(|why| Refusal::new(Check::Conflict, format!("{policy} {why}; it was left as it is")))?;
         if found.resource_version != resource_version {
@@ -94,7 +94,15 @@ impl Gate {
             grace_period_seconds: None,
             propagation: None,
         };
-        Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None, stamped: Stamped::default() })
+        Ok(Planned {
+            mutation,
+            uid: Some(uid),
+            path,
+            before: Some(before),
+            touched: None,
+            stamped: Stamped::default(),
+            removes: None,
+        })
     }
 
     async fn plan_labels(&self, run: &Run, pod: ObjectRef, labels: &[String]) -> Result<Planned, Stop> {
@@ -108,7 +116,7 @@ impl Gate {
         let gone: Map<String, Value> = labels.iter().map(|label| (label.clone(), Value::Null)).collect();
         let document = PatchDocument::Merge(json!({"metadata": {"labels": gone}}));
         let touched = document::touched_by_patch(&document)?;
-        let (uid, before) = self.pinned(run, &pod, Verb::Patch, Some(&touched)).await?;
+        let Pinned { uid, object: before, .. } = self.pinned(run, &pod, Verb::Patch, Some(&touched)).await?;
         let path = pod.path();
         let mutation = Mutation::Patch { object: pod, uid: uid.clone(), document };
         Ok(Planned {
@@ -118,6 +126,7 @@ impl Gate {
             before: Some(before),
             touched: Some(touched),
             stamped: Stamped::default(),
+            removes: None,
         })
     }
 }

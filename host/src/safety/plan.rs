@@ -3,13 +3,16 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::budget::Account;
 use super::checks::{self, Check, Refusal};
 use super::clearance::{self, NotCleared};
 use super::dependents;
 use super::document::{self, Touched};
 use super::gate::{Change, Gate};
 use super::isolation::{self, MANAGED_BY, Marks, Stamped};
-use super::permissions::{Call, Verb};
+use super::nodes;
+use super::owners::Chain;
+use super::permissions::{Call, Reach, Verb};
 use super::policy::DAEMON_SET;
 use super::run::{Purpose, Run};
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef, Subresource, Uid};
@@ -29,6 +32,17 @@ pub(super) struct Planned {
     pub touched: Option<Touched>,
     /// Of a NetworkPolicy that is made or applied, what the host wrote on it.
     pub stamped: Stamped,
+    /// Whom it counts for that a pod is deleted or evicted; none where no pod is.
+    pub removes: Option<Account>,
+}
+
+/// An object that is there, cleared for a change.
+pub(super) struct Pinned {
+    pub uid: Uid,
+    /// As it is.
+    pub object: Value,
+    /// Whom it counts for what is done to it; only of a pod.
+    pub account: Option<Account>,
 }
 
 /// Why a change was not sent.
@@ -71,22 +85,16 @@ impl Gate {
             Change::Patch { object, document } => {
                 let touched = document::touched_by_patch(&document)?;
                 isolation::leaves_marks_alone(&object.resource, &touched)?;
-                let (uid, before) = self.pinned(run, &object, Verb::Patch, Some(&touched)).await?;
+                let Pinned { uid, object: before, .. } = self.pinned(run, &object, Verb::Patch, Some(&touched)).await?;
                 let path = object.path();
                 let mutation = Mutation::Patch { object, uid: uid.clone(), document };
-                Ok(Planned {
-                    mutation,
-                    uid: Some(uid),
-                    path,
-                    before: Some(before),
-                    touched: Some(touched),
-                    stamped: Stamped::default(),
-                })
+                let (before, touched) = (Some(before), Some(touched));
+                Ok(Planned { mutation, uid: Some(uid), path, before, touched, stamped: Stamped::default(), removes: None })
             }
             Change::Delete { object, grace_period_seconds, propagation } => {
                 no_subresource(&object.resource)?;
                 soon_enough(grace_period_seconds)?;
-                let (uid, before) = self.pinned(run, &object, Verb::Delete, None).await?;
+                let Pinned { uid, object: before, account } = self.pinned(run, &object, Verb::Delete, None).await?;
                 if !owns_nothing(&object.resource) {
                     let namespace = permitted_namespace(run, &object.resource, object.namespace.as_ref())?;
                     let (reader, policy) = (self.reader_of(run), &run.bounds.policy);
@@ -102,14 +110,8 @@ impl Gate {
                     grace_period_seconds,
                     propagation,
                 };
-                Ok(Planned {
-                    mutation,
-                    uid: Some(uid),
-                    path,
-                    before: Some(before),
-                    touched: None,
-                    stamped: Stamped::default(),
-                })
+                let (before, stamped) = (Some(before), Stamped::default());
+                Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, removes: account })
             }
             Change::Evict { pod, grace_period_seconds } => {
                 soon_enough(grace_period_seconds)?;
@@ -120,17 +122,11 @@ impl Gate {
                 }
                 let eviction =
                     ObjectRef { resource: ApiResource::pods().with_subresource(Subresource::Eviction), ..pod.clone() };
-                let (uid, before) = self.pinned(run, &eviction, Verb::Create, None).await?;
+                let Pinned { uid, object: before, account } = self.pinned(run, &eviction, Verb::Create, None).await?;
                 let mutation = Mutation::Evict { pod, uid: uid.clone(), grace_period_seconds };
                 let path = eviction.path();
-                Ok(Planned {
-                    mutation,
-                    uid: Some(uid),
-                    path,
-                    before: Some(before),
-                    touched: None,
-                    stamped: Stamped::default(),
-                })
+                let (before, stamped) = (Some(before), Stamped::default());
+                Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, removes: account })
             }
         }
     }
@@ -221,6 +217,7 @@ impl Gate {
             before,
             touched: Some(touched),
             stamped,
+            removes: None,
         })
     }
 
@@ -231,10 +228,16 @@ impl Gate {
         object: &ObjectRef,
         verb: Verb,
         touched: Option<&Touched>,
-    ) -> Result<(Uid, Value), Stop> {
-        let namespace = permitted_namespace(run, &object.resource, object.namespace.as_ref())?;
+    ) -> Result<Pinned, Stop> {
         let reach = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name));
-        let permit = |current: &Value| {
+        let namespace = match touched.filter(|_| object.namespace.is_none() && object.resource.is("", "nodes")) {
+            Some(touched) => {
+                nodes::may_be_patched(&object.resource, &object.name, reach, touched)?;
+                None
+            }
+            None => Some(permitted_namespace(run, &object.resource, object.namespace.as_ref())?),
+        };
+        let permit = |reach: Reach, current: &Value| {
             let call = Call {
                 verb,
                 resource: &object.resource,
@@ -251,22 +254,30 @@ impl Gate {
         if let Some(target) = run.target().filter(|_| reach.is_target)
             && let Some(uid) = &target.object.uid
         {
-            permit(&target.manifest)?;
+            permit(reach, &target.manifest)?;
             same_uid(object, uid, run)?;
-            return Ok((uid.clone(), target.manifest.clone()));
+            let account = target.object.namespace.as_ref().map(|own| Account::of(Some(target), own.as_str()));
+            return Ok(Pinned { uid: uid.clone(), object: target.manifest.clone(), account });
         }
-        permit(&Value::Null)?;
         let plain = ObjectRef { resource: object.resource.without_subresource(), uid: None, ..object.clone() };
+        let is_pod = plain.resource == ApiResource::pods();
+        // Whether a pod runs on the alert's node is seen once it was read.
+        let perhaps = Reach { is_node: reach.is_node || (is_pod && run.node().is_some()), ..reach };
+        permit(perhaps, &Value::Null).or_else(|_| permit(reach, &Value::Null))?;
         let reader = self.reader_of(run);
         let found = reader.get(&plain).await.map_err(Stop::Api)?;
-        permit(&found)?;
-        let uid = if judged_by_namespace_alone(&plain.resource) {
-            clearance::uid_of(&found)?
-        } else {
-            clearance::clear_other(&plain, &namespace, &found, &reader, &run.bounds.policy).await?
+        let on_node = is_pod
+            && found.pointer("/spec/nodeName").and_then(Value::as_str).is_some_and(|its| run.node() == Some(its));
+        permit(Reach { is_node: reach.is_node || on_node, ..reach }, &found)?;
+        let (uid, chain) = match &namespace {
+            Some(namespace) if !judged_by_namespace_alone(&plain.resource) => {
+                clearance::clear_other(&plain, namespace, &found, &reader, &run.bounds.policy).await?
+            }
+            _ => (clearance::uid_of(&found)?, Chain::default()),
         };
         same_uid(object, &uid, run)?;
-        Ok((uid, found))
+        let account = is_pod.then(|| Account::of_pod(&ObjectRef { uid: Some(uid.clone()), ..plain }, &chain));
+        Ok(Pinned { uid, object: found, account })
     }
 }
 
@@ -307,11 +318,12 @@ fn plan_create(
         before: None,
         touched: Some(touched),
         stamped,
+        removes: None,
     })
 }
 
 /// Steps 3 and 4: the namespace that is written to, which must be one that a target may be in.
-fn permitted_namespace(run: &Run, resource: &ApiResource, namespace: Option<&Namespace>) -> Result<Namespace, Refusal> {
+pub(super) fn permitted_namespace(run: &Run, resource: &ApiResource, namespace: Option<&Namespace>) -> Result<Namespace, Refusal> {
     let Some(namespace) = namespace else {
         let detail =
             format!("{resource} without a namespace: no list of namespaces covers it, and its effects reach every one");
@@ -357,7 +369,7 @@ fn owns_nothing(resource: &ApiResource) -> bool {
 
 /// The UID that the plugin names, where it names one, is the one that will be pinned; and so is that of the target and its
 /// owners as they were cleared. A permission for an owner is none for what took its name since.
-fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run) -> Result<(), Refusal> {
+pub(super) fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run) -> Result<(), Refusal> {
     let cleared = run.cleared_uid(object);
     if object.uid.as_ref().is_some_and(|own| own != uid) || cleared.is_some_and(|cleared| cleared != uid) {
         return Err(Refusal::new(Check::Conflict, format!("{object} has another UID than the one that was checked")));

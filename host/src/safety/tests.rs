@@ -6,7 +6,10 @@ mod denials;
 mod dependents;
 mod documents;
 mod escalation;
+mod exec;
 mod mock;
+mod nodes;
+mod outside;
 mod properties;
 mod rehearsal;
 mod table;
@@ -24,6 +27,7 @@ use super::clearance::{Cleared, NotCleared, Question};
 use super::gate::{Change, Gate};
 use super::identity::Subject;
 use super::permissions::{Permission, Permissions, Scope, Verb};
+use super::web::WebPermissions;
 use super::policy::{Policy, RuleScope};
 use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Purpose, Recorded, Recorder, Run};
 use super::{CallError, Reason};
@@ -193,6 +197,7 @@ impl Stage {
             policy: Arc::new(policy()),
             rule: RuleScope::default(),
             permissions,
+            web: WebPermissions::default(),
             cleared: Some(cleared),
             dry_run,
             deadline: Instant::now() + within,

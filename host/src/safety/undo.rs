@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::isolation::{self, DOMAIN};
 use super::plan::Planned;
-use crate::cluster::names::{ApiResource, Namespace, ObjectName};
+use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef};
 use crate::cluster::{Mutation, PatchDocument};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,17 +69,49 @@ pub(super) fn of(planned: &Planned) -> Option<Undo> {
                 .flatten()
         }
         Mutation::Patch { object, document: PatchDocument::Merge(document), .. } => {
-            let (labels, changes) = label_changes(document, planned.before.as_ref()?)?;
-            let overwrite = if changes.iter().any(|change| change.contains('=')) { " --overwrite" } else { "" };
-            let (kind, namespace) = (short(&object.resource.to_string()), object.namespace.as_ref()?);
-            let command =
-                format!("kubectl label {kind} {} -n {namespace} {}{overwrite}", object.name, changes.join(" "));
-            let isolates = kind == "pod" && labels.iter().any(|label| label.starts_with(DOMAIN));
-            let lift = isolates.then(|| format!("{LIFT} --namespace {namespace} --pod {}", object.name));
-            Some(Undo { command, labels, selects: Vec::new(), lift, expires_at: None })
+            patched(object, document, planned.before.as_ref()?)
         }
         Mutation::Patch { .. } | Mutation::Delete { .. } | Mutation::Evict { .. } => None,
     }
+}
+
+/// What of a merge patch a command takes back; what else it writes stays.
+fn patched(object: &ObjectRef, document: &Value, before: &Value) -> Option<Undo> {
+    let place = object.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+    let (kind, name) = (short(&object.resource.to_string()), &object.name);
+    let mut undo =
+        Undo { command: String::new(), labels: Vec::new(), selects: Vec::new(), lift: None, expires_at: None };
+    let mut commands = Vec::new();
+    for (verb, key) in [("label", "labels"), ("annotate", "annotations")] {
+        let Changes { keys, words } = changes(document, before, key)?;
+        if words.is_empty() {
+            continue;
+        }
+        let overwrite = if words.iter().any(|word| word.contains('=')) { " --overwrite" } else { "" };
+        commands.push(format!("kubectl {verb} {kind} {name}{place} {}{overwrite}", words.join(" ")));
+        if verb == "label" {
+            let isolates = kind == "pod" && keys.iter().any(|label| label.starts_with(DOMAIN));
+            let namespace = object.namespace.as_ref().filter(|_| isolates);
+            undo.lift = namespace.map(|namespace| format!("{LIFT} --namespace {namespace} --pod {name}"));
+            undo.labels = keys;
+        }
+    }
+    let was = |field: &str| document.pointer(field).filter(|now| before.pointer(field) != Some(now)).is_some();
+    if object.resource == ApiResource::nodes() && was("/spec/unschedulable") {
+        let cordoned = before.pointer("/spec/unschedulable") == Some(&Value::Bool(true));
+        commands.push(format!("kubectl {} {name}", if cordoned { "cordon" } else { "uncordon" }));
+    }
+    if was("/spec/replicas")
+        && let Some(replicas) = before.pointer("/spec/replicas").and_then(Value::as_u64)
+    {
+        commands.push(format!("kubectl scale {kind}/{name}{place} --replicas={replicas}"));
+    }
+    if was("/spec/suspend") {
+        let suspended = before.pointer("/spec/suspend") == Some(&Value::Bool(true));
+        commands.push(format!("kubectl patch {kind} {name}{place} -p '{{\"spec\":{{\"suspend\":{suspended}}}}}'"));
+    }
+    undo.command = commands.join(" && ");
+    (!undo.command.is_empty()).then_some(undo)
 }
 
 fn made(
@@ -101,32 +133,41 @@ fn short(resource: &str) -> String {
     match resource {
         "networkpolicies.networking.k8s.io" => "networkpolicy".to_owned(),
         "pods" => "pod".to_owned(),
+        "nodes" => "node".to_owned(),
         other => other.to_owned(),
     }
 }
 
-/// The labels that a merge patch writes, and what puts each back; none where it writes none. A text that is no label is
-/// not one that the API server takes, and never part of a command.
-fn label_changes(document: &Value, before: &Value) -> Option<(Vec<String>, Vec<String>)> {
-    let written = document.pointer("/metadata/labels")?.as_object().filter(|labels| !labels.is_empty())?;
+/// The labels or annotations that a merge patch writes.
+#[derive(Default)]
+struct Changes {
+    keys: Vec<String>,
+    /// What puts each back.
+    words: Vec<String>,
+}
+
+/// None where one cannot be part of a command: a text that is no label's value, and a key that the API server would not take.
+fn changes(document: &Value, before: &Value, kind: &str) -> Option<Changes> {
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
-    let mut labels = Vec::new();
-    let mut changes = Vec::new();
-    for label in written.keys() {
-        let old = before.pointer("/metadata/labels").and_then(|labels| labels.get(label)).and_then(Value::as_str);
-        if !plain(label) || label.starts_with('-') || !old.is_none_or(plain) {
+    let of =
+        |object: &Value| object.get("metadata").and_then(|metadata| metadata.get(kind)).cloned().unwrap_or_default();
+    let (written, there) = (of(document), of(before));
+    let mut changes = Changes::default();
+    for key in written.as_object().into_iter().flat_map(|written| written.keys()) {
+        let old = there.get(key).and_then(Value::as_str);
+        if !plain(key) || key.starts_with('-') || !old.is_none_or(plain) {
             return None;
         }
-        changes.push(old.map_or_else(|| format!("{label}-"), |old| format!("{label}={old}")));
-        labels.push(label.clone());
+        changes.words.push(old.map_or_else(|| format!("{key}-"), |old| format!("{key}={old}")));
+        changes.keys.push(key.clone());
     }
-    Some((labels, changes))
+    Some(changes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::names::{ObjectRef, Uid};
+use crate::cluster::names::Uid;
     use serde_json::json;
 
     fn object(resource: ApiResource, name: &str) -> ObjectRef {
@@ -135,8 +176,8 @@ mod tests {
     }
 
     fn undo(mutation: Mutation, before: Option<Value>) -> Option<Undo> {
-        let stamped = super::super::isolation::Stamped::default();
-        of(&Planned { mutation, uid: None, path: String::new(), before, touched: None, stamped })
+        let stamped = isolation::Stamped::default();
+        of(&Planned { mutation, uid: None, path: String::new(), before, touched: None, stamped, removes: None })
     }
 
     fn policy(name: &str, selector: Value) -> Option<Undo> {
@@ -185,6 +226,42 @@ mod tests {
             words
         };
         assert_eq!(sorted(&found), sorted(command));
+    }
+
+    fn merge(object: ObjectRef, document: Value, before: Value) -> Option<String> {
+        let uid = Uid::parse("u").expect("valid");
+        let mutation = Mutation::Patch { object, uid, document: PatchDocument::Merge(document) };
+        line(undo(mutation, Some(before)).iter())
+    }
+
+    #[test]
+    fn a_node_is_uncordoned_and_its_marks_are_taken_off() {
+        let node = || ObjectRef { namespace: None, ..object(ApiResource::nodes(), "n1") };
+        let cordon =
+            json!({"spec": {"unschedulable": true}, "metadata": {"annotations": {"falco-response/why": "x y"}}});
+        let both = "kubectl annotate node n1 falco-response/why- && kubectl uncordon n1";
+        assert_eq!(merge(node(), cordon.clone(), json!({})).as_deref(), Some(both));
+        let marked = "kubectl annotate node n1 falco-response/why-";
+        assert_eq!(merge(node(), cordon, json!({"spec": {"unschedulable": true}})).as_deref(), Some(marked));
+        let uncordon = json!({"spec": {"unschedulable": false}});
+        let there = json!({"spec": {"unschedulable": true}});
+        assert_eq!(merge(node(), uncordon, there).as_deref(), Some("kubectl cordon n1"));
+    }
+
+    #[test]
+    fn a_workload_gets_its_replicas_back() {
+        let deployments = ApiResource::parse("apps", "v1", "deployments").expect("valid");
+        let to_zero = json!({"spec": {"replicas": 0}});
+        let back = "kubectl scale deployments.apps/web -n shop --replicas=3";
+        let there = json!({"spec": {"replicas": 3}});
+        assert_eq!(merge(object(deployments.clone(), "web"), to_zero.clone(), there).as_deref(), Some(back));
+        assert_eq!(merge(object(deployments.clone(), "web"), to_zero.clone(), to_zero), None);
+        let restart =
+            json!({"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "x"}}}}});
+        assert_eq!(merge(object(deployments, "web"), restart, json!({})), None);
+        let jobs = ApiResource::parse("batch", "v1", "cronjobs").expect("valid");
+        let back = r#"kubectl patch cronjobs.batch web -n shop -p '{"spec":{"suspend":false}}'"#;
+        assert_eq!(merge(object(jobs, "web"), json!({"spec": {"suspend": true}}), json!({})).as_deref(), Some(back));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) fn as_asked(change: Change) -> Result<Planned, Refusal> {
             (eviction.path(), Mutation::Evict { uid: asked(&pod), pod, grace_period_seconds })
         }
     };
-    Ok(Planned { mutation, uid: None, path, before: None, touched: None, stamped: Stamped::default() })
+    Ok(Planned { mutation, uid: None, path, before: None, touched: None, stamped: Stamped::default(), removes: None })
 }
 
 /// The pod as it is found: whoever it belongs to, wherever it is.
@@ -52,5 +52,5 @@ pub(super) async fn pod(subject: &Subject, reader: &Reader) -> Result<Cleared, N
         NotCleared::Refused(Refusal::new(Check::PodAbsent, error.to_string()))
     })?;
     let object = ObjectRef { uid: Some(clearance::uid_of(&manifest)?), ..object };
-    Ok(Cleared { object, manifest, chain: Chain::default(), proof: None })
+    Ok(Cleared { object, manifest, chain: Chain::default(), proof: None, pod: None })
 }

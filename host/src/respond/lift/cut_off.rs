@@ -58,6 +58,7 @@ impl Inner {
         };
         let Some(base) = first.intent.get("lift").and_then(Value::as_object).cloned() else { return };
         let (announced, event_id) = (at(&first.intent), text(&first.intent, "event_id"));
+        let by_hand = is_by_hand(&first.intent);
         let mut writes = Vec::new();
         for intent in intents.iter_mut().filter(|intent| is_open(intent)) {
             // The next start asks.
@@ -67,7 +68,6 @@ impl Inner {
             writes.push(Write::Record(Record { log_type, event_id: event_id.clone(), entry_id, body: body.clone() }));
             intent.result = Some(body);
         }
-        let by_hand = is_by_hand(&first.intent);
         let done = intents.iter().any(|intent| matches!(effect(intent), Some("changed" | "unknown") | None));
         let lifter = Lifter::of(self);
         if !writes.is_empty() {

@@ -33,6 +33,7 @@ use crate::safety::lifting::{self, Lift};
 use crate::safety::owners::Chain;
 use crate::safety::policy::{Policy, RuleScope};
 use crate::safety::run::{Bounds, CallRecord, Effect, Identity, Purpose, Run};
+use crate::safety::web::WebPermissions;
 use crate::ship::Page;
 pub use ledger::Ledger;
 
@@ -122,6 +123,7 @@ impl Lifter {
             policy: Arc::clone(&self.policy),
             rule: RuleScope::default(),
             permissions: lifting::permissions(),
+            web: WebPermissions::default(),
             cleared: cleared(&isolation.namespace),
             dry_run,
             deadline: Instant::now() + WITHIN,
@@ -252,7 +254,7 @@ fn pod_of(pod: &Value, namespace: &Namespace) -> Option<ObjectRef> {
 fn cleared(namespace: &Namespace) -> Option<Cleared> {
     let name = ObjectName::parse(namespace.as_str()).ok()?;
     let object = ObjectRef { resource: ApiResource::namespaces(), namespace: None, name, uid: None };
-    Some(Cleared { object, manifest: Value::Null, chain: Chain::default(), proof: None })
+    Some(Cleared { object, manifest: Value::Null, chain: Chain::default(), proof: None, pod: None })
 }
 
 /// Where no entry says what happened: another was first, or nothing was sent and it will be tried again. Whoever asks for
