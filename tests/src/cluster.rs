@@ -224,6 +224,11 @@ impl Cluster {
         format!("https://{}", self.ports.api.address())
     }
 
+    /// The port of kwok's server, which runs commands as a kubelet would.
+    pub fn kubelet(&self) -> u16 {
+        self.ports.kubelet.number
+    }
+
     /// Where its logs are, for a person.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -19,7 +19,7 @@ fn the_image_is_complete() {
     let check = pod.command(&["check", "--config", &config]).output().unwrap();
     let said = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
     assert!(check.status.success(), "{said}");
-    for plugin in ["isolate_namespace", "isolate_pod", "keep_evidence", "kill_pod", "label_pod"] {
+    for plugin in integration_tests::image::actions() {
         assert!(said.contains(&format!("plugin {plugin} from /plugins/{plugin}.wasm")), "{said}");
     }
 

@@ -4,6 +4,7 @@ mod alertmanager;
 mod bench;
 mod build;
 mod control_plane;
+mod counts;
 mod crash;
 mod demo;
 mod deploy;
@@ -13,6 +14,7 @@ mod image;
 mod kept;
 mod languages;
 mod plugins;
+mod registry;
 mod simulate;
 mod test;
 
@@ -41,6 +43,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench      [ROW…] [--quick] [--debug] [--json FILE]: measures what the README says about speed, memory and size, and holds it
              against its targets; all rows, or these. It builds the release build, and takes some 10 minutes after that; --quick
              shows that each row still runs, --debug takes the debug build, and neither says anything about time
+  counts     counts the instructions of the hot paths under valgrind, and warns where one takes more than 10 % more than what
+             tests/fixtures/counts.json says; --record writes that, --release counts the release build and compares nothing
   deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
              nothing and says which files differ
   image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         ["simulate", ref arguments @ ..] => simulate::run(&root, arguments),
         ["fuzz", ref arguments @ ..] => fuzz::run(&root, arguments),
         ["languages"] => languages::run(&root),
+        ["counts", ref arguments @ ..] => counts::run(&root, arguments),
         ["bench", ref arguments @ ..] => bench::run(&root, arguments),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),

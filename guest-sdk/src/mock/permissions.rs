@@ -17,7 +17,7 @@ impl Mock {
         let verbs: &[Verb] = match operation {
             Operation::Get | Operation::Logs => &[Verb::Get],
             Operation::Query => &[Verb::List],
-            Operation::Create | Operation::Evict => &[Verb::Create],
+            Operation::Create | Operation::Evict | Operation::Exec => &[Verb::Create],
             Operation::Apply if exists => &[Verb::Patch],
             Operation::Apply => &[Verb::Patch, Verb::Create],
             Operation::Patch => &[Verb::Patch],
@@ -28,6 +28,7 @@ impl Mock {
         let (object, resource) = match operation {
             // A log is a pod's, whatever the reference calls it.
             Operation::Logs => (&as_pod, "pods/log"),
+            Operation::Exec => (object, "pods/exec"),
             Operation::Evict if object.resource != pods => {
                 let message = ["only pods are evicted, not ", &describe(object)].concat();
                 return Err(ClusterError { reason: Reason::Denied, message });
@@ -72,11 +73,22 @@ impl Mock {
             }),
             Scope::Node => {
                 let state = self.state.borrow();
-                let target = self.target.as_ref().and_then(|target| state.store.get(target));
-                let node = target.and_then(|target| target.at(&["spec", "nodeName"]).as_str().map(ToString::to_string));
-                let is_node =
-                    object.resource.group.is_empty() && plural(object) == "nodes" && object.namespace.is_none();
-                is_node && node.as_ref() == Some(&object.name)
+                let on = |pod: &ObjectRef| {
+                    let pod = state.store.get(pod);
+                    pod.and_then(|pod| pod.at(&["spec", "nodeName"]).as_str().map(ToString::to_string))
+                };
+                let node = self.target.as_ref().and_then(|target| {
+                    let is_node = target.resource == ApiResource::from(kinds::NODES);
+                    if is_node { Some(target.name.clone()) } else { on(target) }
+                });
+                let core = object.resource.group.is_empty();
+                match plural(object).as_str() {
+                    "nodes" => core && object.namespace.is_none() && node.as_ref() == Some(&object.name),
+                    // That a list selects what runs there is for the controller to see.
+                    "pods" if object.name.is_empty() => core && node.is_some(),
+                    "pods" => core && node.is_some() && on(&ObjectRef { uid: None, ..object.clone() }) == node,
+                    _ => false,
+                }
             }
         }
     }

@@ -57,7 +57,12 @@ fn sentence(action: &str, effective: &Effective, reach: Reach) -> String {
         text.push_str(&format!(" named {}", names.join(", ")));
     }
     text.push_str(&format!(" {}", place(effective, reach)));
-    if *verb == Verb::Patch {
+    if *verb == Verb::Patch && group.is_empty() && resource == "nodes" {
+        // Whatever else is named has no effect.
+        let cordons = fields.iter().any(|field| matches!(field.as_str(), "spec" | "spec.unschedulable"));
+        let marks = "writing labels and annotations below falco-response/";
+        text.push_str(&format!(", {marks}{}", if cordons { " and spec.unschedulable" } else { "" }));
+    } else if *verb == Verb::Patch {
         let paths = if fields.is_empty() { String::new() } else { format!(" and {}", fields.join(", ")) };
         text.push_str(&format!(", writing labels and annotations{paths}"));
     }
@@ -74,7 +79,11 @@ fn place(effective: &Effective, reach: Reach) -> &'static str {
         "that an alert is about"
     } else if either(Scope::Owners) {
         "that own the alert's pod"
+    } else if either(Scope::Node) && effective.resource == "nodes" {
+        "that the alert's pod runs on"
     } else if either(Scope::Node) {
+        "that run on the node of the alert's pod"
+    } else if effective.resource == "nodes" && effective.verb.writes() {
         "that the alert's pod runs on"
     } else if reach == Reach::Cluster {
         "anywhere in the cluster"
@@ -111,6 +120,9 @@ fn consequences(group: &str, resource: &str, verb: Verb, fields: &[String]) -> V
         ("", "pods/log", _) => {
             found.push("it reads what programs print, secrets and personal data included, and may put it into a record or a page");
         }
+        ("", "pods/exec", _) => {
+            found.push("it runs commands of its own choice in the containers, with their rights, their secrets and their account");
+        }
         ("", "configmaps", Verb::Create | Verb::Patch) => {
             found.push("it changes the configuration of the programs that read them");
         }
@@ -119,6 +131,18 @@ fn consequences(group: &str, resource: &str, verb: Verb, fields: &[String]) -> V
         }
         ("", "pods", Verb::Patch) if writes_at("spec.containers") => {
             found.push("it exchanges a container's image: code of its own choice runs with the pod's rights");
+        }
+        ("", "nodes", Verb::Patch) if writes_at("spec.unschedulable") => {
+            found.push("no pod of any namespace is started there any more, kube-system's Deployments included; what runs goes on");
+        }
+        ("", "pods/eviction", Verb::Create) => {
+            found.push("it ends pods, as far as disruption budgets allow, each for a share of the limits");
+        }
+        ("rbac.authorization.k8s.io", "rolebindings", Verb::Delete) => {
+            found.push("it takes rights from everybody whom the binding names");
+        }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings", Verb::List | Verb::Get) => {
+            found.push("it reads who may do what");
         }
         ("", "secrets", Verb::Create | Verb::Patch) => {
             found.push("it changes what programs take for passwords and keys, and may ask for the token of any ServiceAccount there");

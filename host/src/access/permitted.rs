@@ -8,7 +8,8 @@ use crate::plugins::manifest::{Manifest, Target};
 use crate::respond::rules;
 use crate::safety::checks;
 use crate::safety::effective::Effective;
-use crate::safety::permissions::{Permissions, Scope};
+use crate::safety::isolation::PREFIX;
+use crate::safety::permissions::{Permissions, Scope, Verb};
 use crate::safety::policy::{Policy, RuleScope};
 
 /// The manifests that a configuration's actions are looked up in, by the action's name.
@@ -63,9 +64,7 @@ pub fn actions<'a>(config: &'a Config, manifests: &Manifests<'_>) -> (Policy, Ve
             entry.namespaces.extend(namespaces.iter().cloned());
         }
     }
-    // Nodes are no target yet: nothing of such an action is ever started.
-    let actions = found.into_values().filter(|action| action.target != Target::Nodes).collect();
-    (policy, actions, problems)
+    (policy, found.into_values().collect(), problems)
 }
 
 /// What the gate would let a rule act in.
@@ -74,44 +73,70 @@ pub fn may_act_in(policy: &Policy, rule: &RuleScope) -> BTreeSet<Namespace> {
     allowed.filter(|namespace| checks::namespace(namespace, policy, rule).is_ok()).cloned().collect()
 }
 
+/// The names of the NetworkPolicies that an action may make and that can be lifted; none of them: any. None at all where it
+/// makes none.
+pub fn isolates(action: &Action<'_>, policy: &Policy) -> Option<Vec<String>> {
+    let makes = |one: &&Effective| {
+        (one.group.as_str(), one.resource.as_str()) == ("networking.k8s.io", "networkpolicies")
+            && matches!(one.verb, Verb::Create | Verb::Patch)
+            && reach(one, action.target, policy) != Reach::Nowhere
+    };
+    let made: Vec<_> = action.effective.iter().filter(makes).collect();
+    if made.is_empty() {
+        return None;
+    }
+    if made.iter().any(|one| one.names.is_empty()) {
+        return Some(Vec::new());
+    }
+    let named = made.iter().flat_map(|one| &one.names).filter(|name| name.starts_with(PREFIX));
+    let names: BTreeSet<_> = named.cloned().collect();
+    (!names.is_empty()).then(|| names.into_iter().collect())
+}
+
 /// Where the gate lets calls of this permission go, for an action with such a target.
 pub fn reach(effective: &Effective, target: Target, policy: &Policy) -> Reach {
     let is = |group: &str, plural: &str| effective.group == group && plural_of(effective) == plural;
     let writes = effective.verb.writes();
-    // A change of what has no namespace is always refused, and so is one of a DaemonSet.
-    if writes && (is("", "nodes") || is("", "namespaces") || is("apps", "daemonsets")) {
+    let is_node = is("", "nodes");
+    let has_node = matches!(target, Target::Pods | Target::Nodes);
+    // Of what has no namespace only the alert's node is changed, and of that only by a patch; a DaemonSet never is.
+    let patches_node = effective.verb == Verb::Patch && effective.resource == "nodes" && has_node;
+    if writes && (is("", "namespaces") || is("apps", "daemonsets") || (is_node && !patches_node)) {
         return Reach::Nowhere;
     }
+    // Of pods those that run there are listed and changed; a new one runs nowhere yet.
+    let creates = effective.verb == Verb::Create && effective.resource == "pods";
+    let on_node = is("", "pods") && (effective.verb == Verb::List || (writes && !creates));
     let within = |scope: Scope| match (scope, target) {
         (Scope::Cluster, _) => true,
-        (_, Target::None | Target::Nodes) => false,
+        (_, Target::None) => false,
         (Scope::Target, Target::Pods) => is("", "pods"),
         (Scope::Target, Target::Namespaces) => is("", "namespaces"),
+        (Scope::Target, Target::Nodes) => is_node,
         (Scope::Owners, Target::Pods) => {
             let resource = ApiResource::parse(&effective.group, "v1", plural_of(effective)).ok();
             let kind = resource.and_then(|resource| policy.owner_kinds.kind_of(&resource).map(str::to_owned));
             // With a protected owner nothing is started.
             kind.is_some_and(|kind| checks::owner_not_protected(&kind, &kind, policy).is_ok())
         }
-        (Scope::Node, Target::Pods) => is("", "nodes"),
-        (Scope::Owners | Scope::Node, Target::Namespaces) => false,
-        (Scope::Namespace, Target::Pods | Target::Namespaces) => true,
+        (Scope::Node, _) => has_node && (is_node || on_node),
+        (Scope::Owners, Target::Namespaces | Target::Nodes) => false,
+        // A node is in no namespace.
+        (Scope::Namespace, _) => !is_node,
     };
     let [declared, granted] = effective.scopes;
     if !within(declared) || !within(granted) {
         return Reach::Nowhere;
     }
     let either = |scope: Scope| declared == scope || granted == scope;
-    let only_cluster = declared == Scope::Cluster && granted == Scope::Cluster;
-    if either(Scope::Node) {
-        // A node is in no namespace, is no pod and owns none that could be acted on.
-        let other = [Scope::Node, Scope::Cluster];
-        return if other.contains(&declared) && other.contains(&granted) { Reach::Cluster } else { Reach::Nowhere };
+    let both = |scopes: [Scope; 2]| scopes.contains(&declared) && scopes.contains(&granted);
+    if is_node {
+        return Reach::Cluster;
     }
     if either(Scope::Target) && target == Target::Namespaces {
         return if either(Scope::Namespace) { Reach::Nowhere } else { Reach::NamespacesThemselves };
     }
-    if only_cluster && !writes { Reach::Cluster } else { Reach::Namespaces }
+    if both([Scope::Node, Scope::Cluster]) && !writes { Reach::Cluster } else { Reach::Namespaces }
 }
 
 /// Without the subresource.

@@ -18,7 +18,9 @@ use super::ahead::{Ahead, Owners};
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
 use super::overlay::Overlay;
-use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request, uid_str};
+use super::web::script::Script;
+use super::web::{self, Message, Trust, Web, WebError};
+use super::{Answer, ApiError, exec, LogOptions, Mutation, PatchDocument, Selection, Sending, request, uid_str};
 use crate::faults;
 use crate::telemetry::metrics::Metrics;
 
@@ -46,11 +48,15 @@ pub struct Reader {
     owners: Option<Owners>,
     /// What was begun for the one who has this reader.
     ahead: Option<Ahead>,
+    /// Whether what it reads is no step of an alert's.
+    beside: bool,
 }
 
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
 pub struct Writer {
     client: kube::Client,
+    /// To servers outside of the cluster.
+    web: Web,
     /// Whether it refuses to send anything live.
     dry_only: bool,
     metrics: Option<Metrics>,
@@ -58,8 +64,16 @@ pub struct Writer {
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    let reader = Reader { client: client.clone(), simulated, metrics: None, overlay: None, owners: None, ahead: None };
-    (reader, Writer { client, dry_only: false, metrics: None })
+    let reader = Reader {
+        client: client.clone(),
+        simulated,
+        metrics: None,
+        overlay: None,
+        owners: None,
+        ahead: None,
+        beside: false,
+    };
+    (reader, Writer { client, web: Web::real(), dry_only: false, metrics: None })
 }
 
 impl Reader {
@@ -101,6 +115,12 @@ impl Reader {
     #[must_use]
     pub fn with(self, ahead: Option<Ahead>) -> Self {
         Self { ahead, ..self }
+    }
+
+    /// Reads what no alert asks for.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { beside: true, ..self.clone() }
     }
 
     /// Whether the cluster is a simulation.
@@ -257,7 +277,7 @@ impl Reader {
         loop {
             let request = request()?;
             // What is asked beside the alerts is no step of theirs.
-            let of_an_alert = request.method() == Method::GET && request.uri().path() != REACHABLE;
+            let of_an_alert = !self.beside && request.method() == Method::GET && request.uri().path() != REACHABLE;
             let point = |name| {
                 if of_an_alert {
                     faults::point(name)
@@ -298,10 +318,46 @@ impl Writer {
         Self { dry_only: true, ..self }
     }
 
+    /// From now on nothing leaves the program for servers outside: they answer as `script` says.
+    #[must_use]
+    pub fn web_scripted(self, script: Script) -> Self {
+        Self { web: Web::scripted(script), ..self }
+    }
+
     /// Counts and times its requests from now on.
     #[must_use]
     pub fn observed(self, metrics: Metrics) -> Self {
         Self { metrics: Some(metrics), ..self }
+    }
+
+    /// Sends one request to a server outside of the cluster, once; a dry run sends none.
+    ///
+    /// # Errors
+    /// Not sent; or no answer, and then the server may have taken it.
+    pub async fn send_outside(
+        &self,
+        message: &Message,
+        trust: &Trust,
+        sending: &web::Sending,
+    ) -> Result<web::Answer, WebError> {
+        if self.dry_only && !sending.dry_run {
+            return Err(WebError::NotSent("only dry runs are sent here".to_owned()));
+        }
+        self.web.send(message, trust, sending).await
+    }
+
+    /// Runs one command in a container, once; a dry run runs none.
+    ///
+    /// # Errors
+    /// The API server's no; not sent; or no end that is known, and then it may have run.
+    pub async fn run(&self, command: &exec::Command, uid: &Uid, sending: &Sending) -> Result<exec::Ended, ApiError> {
+        if sending.dry_run {
+            return Ok(exec::Ended::default());
+        }
+        if self.dry_only {
+            return Err(ApiError::NotSent("only dry runs are sent here".to_owned()));
+        }
+        exec::run((&self.client, &self.reader()), command, uid, sending).await
     }
 
     /// Sends one change, once; [`Self::look_first`] comes before it.
@@ -349,7 +405,7 @@ impl Writer {
 
     fn reader(&self) -> Reader {
         let (client, metrics) = (self.client.clone(), self.metrics.clone());
-        Reader { client, simulated: false, metrics, overlay: None, owners: None, ahead: None }
+        Reader { client, simulated: false, metrics, overlay: None, owners: None, ahead: None, beside: false }
     }
 
     /// Gives an error the status that its cause deserves.
@@ -385,11 +441,11 @@ impl Writer {
     }
 }
 
-fn has_uid(object: &Value, uid: &Uid) -> bool {
+pub(super) fn has_uid(object: &Value, uid: &Uid) -> bool {
     uid_str(object) == Some(uid.as_str())
 }
 
-fn another(object: &ObjectRef, uid: &Uid) -> ApiError {
+pub(super) fn another(object: &ObjectRef, uid: &Uid) -> ApiError {
     let message = format!("{} is no longer the one with UID {uid}", object.name);
     ApiError::Status { code: 409, reason: "Conflict".to_owned(), message, retry_after: None }
 }
@@ -443,7 +499,7 @@ async fn exchange(
 }
 
 /// Whether anything left: a refused connection, and what the outermost layer or the credentials stopped, did not.
-fn not_answered(error: kube::Error) -> ApiError {
+pub(super) fn not_answered(error: kube::Error) -> ApiError {
     match error {
         kube::Error::Service(error) => not_answered_by_service(error),
         kube::Error::Auth(error) => ApiError::NotSent(format!("no credentials: {error}")),

@@ -9,6 +9,7 @@ mod against_real;
 mod ahead;
 mod client;
 pub mod connect;
+pub mod exec;
 pub mod names;
 mod outermost;
 pub mod overlay;
@@ -19,6 +20,7 @@ pub mod review;
 pub mod simulated;
 #[cfg(test)]
 mod tests;
+pub mod web;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,6 +98,8 @@ pub enum Mutation {
     Delete {
         object: ObjectRef,
         uid: Uid,
+        /// Where it is to be deleted only as it was read.
+        resource_version: Option<String>,
         grace_period_seconds: Option<u32>,
         propagation: Option<Propagation>,
     },

@@ -115,6 +115,7 @@ pub struct ApiResource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subresource {
     Eviction,
+    Exec,
     Log,
     Scale,
     Status,
@@ -124,6 +125,7 @@ impl Subresource {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Eviction => "eviction",
+            Self::Exec => "exec",
             Self::Log => "log",
             Self::Scale => "scale",
             Self::Status => "status",
@@ -131,7 +133,7 @@ impl Subresource {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Eviction, Self::Log, Self::Scale, Self::Status].into_iter().find(|known| known.as_str() == text)
+        [Self::Eviction, Self::Exec, Self::Log, Self::Scale, Self::Status].into_iter().find(|known| known.as_str() == text)
     }
 }
 
@@ -152,7 +154,7 @@ impl ApiResource {
             None => (plural, None),
             Some((plural, subresource)) => {
                 let known = Subresource::parse(subresource)
-                    .ok_or_else(|| invalid("subresource", subresource, "one of eviction, log, scale, status"))?;
+                    .ok_or_else(|| invalid("subresource", subresource, "one of eviction, exec, log, scale, status"))?;
                 (plural, Some(known))
             }
         };
@@ -173,6 +175,10 @@ impl ApiResource {
 
     pub fn namespaces() -> Self {
         Self::core("namespaces")
+    }
+
+    pub fn nodes() -> Self {
+        Self::core("nodes")
     }
 
     pub fn daemon_sets() -> Self {
@@ -253,7 +259,7 @@ pub struct ObjectRef {
 }
 
 impl ObjectRef {
-    /// A namespaced object from the path of its URL, the inverse of [`Self::path`]; none for any other text.
+    /// An object from the path of its URL, the inverse of [`Self::path`]; none for any other text.
     pub fn from_path(path: &str) -> Option<Self> {
         let mut parts = path.strip_prefix('/')?.split('/');
         let (group, version) = match parts.next()? {
@@ -261,16 +267,17 @@ impl ObjectRef {
             "apis" => (parts.next()?, parts.next()?),
             _ => return None,
         };
-        if parts.next()? != "namespaces" {
-            return None;
-        }
-        let namespace = Namespace::parse(parts.next()?).ok()?;
-        let (plural, name) = (parts.next()?, ObjectName::parse(parts.next()?).ok()?);
-        let resource = match parts.next() {
+        let (first, second, third) = (parts.next()?, parts.next()?, parts.next());
+        let (namespace, plural, name, subresource) = match (first, third) {
+            ("namespaces", Some(plural)) => (Some(Namespace::parse(second).ok()?), plural, parts.next()?, parts.next()),
+            _ => (None, first, second, third),
+        };
+        let name = ObjectName::parse(name).ok()?;
+        let resource = match subresource {
             None => ApiResource::parse(group, version, plural),
             Some(subresource) => ApiResource::parse(group, version, &format!("{plural}/{subresource}")),
         };
-        let object = Self { resource: resource.ok()?, namespace: Some(namespace), name, uid: None };
+        let object = Self { resource: resource.ok()?, namespace, name, uid: None };
         (object.path() == path).then_some(object)
     }
 
@@ -342,7 +349,7 @@ mod tests {
         let scale = ApiResource::parse("apps", "v1", "deployments/scale").expect("valid");
         assert_eq!(scale.subresource(), Some(Subresource::Scale));
         assert_eq!(scale.rbac_name(), "deployments/scale");
-        for plural in ["pods/exec", "pods/", "pods/log/x", "pods#", "", "Pods", "../pods"] {
+        for plural in ["pods/attach", "pods/", "pods/log/x", "pods#", "", "Pods", "../pods"] {
             assert!(ApiResource::parse("", "v1", plural).is_err(), "{plural}");
         }
         assert!(ApiResource::parse("../x", "v1", "pods").is_err());

@@ -31,7 +31,8 @@ pub(super) fn mark(
 fn concerns(facing: &CustomerFacing, about: &About<'_>, cleared: Option<&Cleared>) -> bool {
     let namespace = cleared.and_then(Cleared::namespace).map_or_else(|| about.namespace(), |name| name.to_string());
     let labelled = |(key, value): &(String, String)| {
-        let labels = cleared.and_then(|cleared| cleared.manifest.pointer("/metadata/labels"));
+        let about = cleared.map(|cleared| cleared.alerts_pod().unwrap_or(cleared));
+        let labels = about.and_then(|about| about.manifest.pointer("/metadata/labels"));
         labels.and_then(|labels| labels.get(key)).and_then(Value::as_str) == Some(value)
     };
     facing.namespaces.contains(&namespace) || facing.label.as_ref().is_some_and(labelled)

@@ -8,6 +8,7 @@ mod customers;
 mod duplicates;
 mod follow;
 mod guess;
+pub mod lift;
 mod lookup;
 pub mod observe;
 pub mod outcome;
@@ -72,6 +73,20 @@ pub struct Destinations {
 }
 
 impl Destinations {
+    /// What hands a page to where it goes.
+    fn sends(&self, page: &Page) -> Vec<Write> {
+        let payload = serde_json::to_value(page).expect("a page is plain data with text keys");
+        self.of_page(page)
+            .iter()
+            .map(|destination| Write::Send { destination: destination.clone(), payload: payload.clone() })
+            .collect()
+    }
+
+    /// What hands the latest record to where records go.
+    fn ships(&self) -> impl Iterator<Item = Write> {
+        self.records.iter().map(|destination| Write::Ship { destination: destination.clone() })
+    }
+
     /// Where a page goes. One about the controller itself has no action and no rule, and goes everywhere.
     fn of_page(&self, page: &Page) -> &[String] {
         let detail = |key: &str| page.details.get(key).and_then(Value::as_str);
@@ -167,15 +182,10 @@ impl Responder {
 
 impl Inner {
     fn sends(&self, page: &Page) -> Vec<Write> {
-        let payload = serde_json::to_value(page).expect("a page is plain data with text keys");
-        self.destinations
-            .of_page(page)
-            .iter()
-            .map(|destination| Write::Send { destination: destination.clone(), payload: payload.clone() })
-            .collect()
+        self.destinations.sends(page)
     }
 
     fn ships(&self) -> impl Iterator<Item = Write> {
-        self.destinations.records.iter().map(|destination| Write::Ship { destination: destination.clone() })
+        self.destinations.ships()
     }
 }

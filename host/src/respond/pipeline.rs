@@ -21,11 +21,12 @@ use crate::journal::{Record, Write};
 use crate::plugins::manifest;
 use crate::plugins::witness::Witness;
 use crate::plugins::{Plugin, Report, Request};
-use crate::safety::budget::{Account, Allowance, Budget, Trip};
-use crate::safety::checks::{Check, Refusal};
+use crate::safety::budget::{Account, Allowance, Trip};
+use crate::safety::checks::Check;
 use crate::safety::clearance::{Cleared, NotCleared, Question};
 use crate::safety::identity::Subject;
-use crate::safety::run::{Bounds, Effect, Identity, Run};
+use crate::safety::isolation::Marks;
+use crate::safety::run::{Bounds, Effect, Identity, Purpose, Run};
 use crate::ship::Page;
 use crate::telemetry::log::Level;
 
@@ -239,8 +240,9 @@ impl Inner {
         let allowance = match self.allow(&about, cleared.as_ref()) {
             Ok(allowance) => allowance,
             Err(trip) => {
-                let (detail, page) = (trip_detail(&trip), pages::budget_used_up(&about, &trip, self.ambient.now()));
-                self.decide(&about, "refused", trip.budget.check().id(), &detail, page, last || stops).await;
+                let page = pages::budget_used_up(&about, &trip, self.ambient.now());
+                let refusal = trip.refusal();
+                self.decide(&about, "refused", refusal.check.id(), &refusal.detail, page, last || stops).await;
                 return Stepped::Badly;
             }
         };
@@ -299,13 +301,7 @@ impl Inner {
             manifest::Target::Namespaces => Ok(Some(question.namespace()?)),
             // An action on the alert alone still acts for an alert of some namespace, and only where it may.
             manifest::Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
-            manifest::Target::Nodes => {
-                let refusal = Refusal::new(
-                    Check::ClusterScoped,
-                    "actions on nodes are not offered: a node's effects reach every namespace",
-                );
-                Err(NotCleared::Refused(refusal))
-            }
+            manifest::Target::Nodes => question.node(&self.gate.reader_over(rehearsed)).await.map(Some),
         }
     }
 
@@ -337,8 +333,8 @@ impl Inner {
         }
     }
 
-    /// Runs the action, derives what it did, and puts it on record. None: it could not send anything for want of an
-    /// answer from the cluster, and is worth another try.
+    /// Runs the action, derives what it did, and puts it on record. None: it sent nothing, for want of an answer from the
+    /// cluster or as it says itself, and is worth another try.
     async fn act(
         self: &Arc<Self>,
         about: &About<'_>,
@@ -358,12 +354,15 @@ impl Inner {
             policy: Arc::clone(&about.rules.policy),
             rule: about.rule.scope.clone(),
             permissions: step.permissions.clone(),
+            web: step.web.clone(),
             cleared: target.cleared,
             dry_run: about.dry_run,
             deadline: Instant::now() + plugin.timeout(about.rule.timeout),
             allowance: target.allowance,
+            purpose: Purpose::Answer(Marks { rule: about.rule.name.clone(), lasts: step.lasts }),
         };
-        let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
+        let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations)
+            .redacting(&about.rules.redaction);
         let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)).after(target.rehearsed));
         let request = Request {
             event_id: about.event.id.clone(),
@@ -379,7 +378,7 @@ impl Inner {
         let calls = run.calls();
         let derived = outcome::derive(&calls, &report.end, report.attachments.len());
         if plugin.manifest.repeatable
-            && outcome::failed_for_want_of_an_answer(&calls, &derived)
+            && outcome::is_worth_another_run(&calls, &report.end, &derived)
             && self.waited(about.event) < about.rules.max_recovery_age
         {
             self.log_waiting(about, &derived.detail);
@@ -408,6 +407,7 @@ impl Inner {
         let entry = record.body.clone();
         let page = pages::for_entry(about, Some(&plugin.manifest), derived.outcome, &entry, &calls, now);
         let mut pages: Vec<_> = page.into_iter().collect();
+        pages.extend(run.trips().iter().filter_map(|trip| pages::budget_used_up(about, trip, now)));
         // Also where no answer came: whether the pod goes is then the only answer there is.
         let kill = calls.iter().find(|call| {
             call.is_target
@@ -447,8 +447,9 @@ impl Inner {
             Outcome::AlreadyGone | Outcome::Skipped => format!("would change nothing: {}", derived.detail),
             Outcome::Failed(_) | Outcome::Unknown => format!("would have failed: {}", derived.detail),
         };
-        let owner = run.target().and_then(|target| target.chain.top.clone());
-        let owner = match (owner, run.target().is_some_and(|target| target.proof.is_some())) {
+        let pod = run.target().and_then(Cleared::alerts_pod);
+        let owner = pod.and_then(|pod| pod.chain.top.clone());
+        let owner = match (owner, pod.is_some()) {
             (Some(owner), _) => format!(", owner {owner}"),
             (None, true) => ", no owner".to_owned(),
             (None, false) => String::new(),
@@ -492,7 +493,7 @@ impl Inner {
 
     fn log_waiting(&self, about: &About<'_>, why: &str) {
         let fields = super::record::fields([("event_id", about.event.id.as_str().into())]);
-        let message = format!("{}: no answer from the cluster, trying again: {why}", about.headline());
+        let message = format!("{}: nothing was sent yet, trying again: {why}", about.headline());
         self.log.line(Level::Warn, &message, &fields);
     }
 
@@ -556,22 +557,6 @@ impl Inner {
             wait = (wait * 2).min(LONGEST);
         }
     }
-}
-
-fn trip_detail(trip: &Trip) -> String {
-    let Trip { budget, limit, most, used_up_by: (owner, count), free_at, .. } = trip;
-    let budget = match budget {
-        Budget::Owner => "the owner's budget",
-        Budget::Namespace => "the namespace's budget",
-        Budget::Cluster if *most < limit.actions as usize => {
-            "the part of the cluster's budget that is for owners that acted lately"
-        }
-        Budget::Cluster => "the cluster's budget",
-    };
-    let (per, free_at) = (limit.per.as_secs(), super::record::seconds(*free_at));
-    format!(
-        "{budget} of {most} live actions in {per} s is used up, {count} of them by {owner}; free again from {free_at} on"
-    )
 }
 
 pub(super) fn is_bad(outcome: Outcome) -> bool {

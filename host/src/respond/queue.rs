@@ -18,6 +18,7 @@ use crate::alert::Alert;
 use crate::faults;
 use crate::intake::{Inlet, Turned};
 use crate::journal::{NewAlert, Write};
+use crate::plugins::Unusable;
 
 /// Beyond this many alerts that wait, or this many bytes of memory for them, new ones are turned away; all are on disk as
 /// well. An alert is 2 KiB as a rule, and may be 1 MiB, which takes much more once it is read.
@@ -336,6 +337,7 @@ impl Inlet for Responder {
             .into_iter()
             .map(|(rule, reason)| json!({"rule": rule, "reason": reason}))
             .collect();
+        let unusable: Vec<_> = inner.rules.load().unusable.iter().map(unusable).collect();
         let cluster = match inner.cluster.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             Ok(()) => json!("reachable"),
             Err(error) => json!(format!("unreachable: {error}")),
@@ -354,6 +356,7 @@ impl Inlet for Responder {
             "ready": writes,
             "journal": journal,
             "rules_without_plugin": without,
+            "plugins_unusable": unusable,
             "cluster": cluster,
             "config": config,
             "brake": inner.gate.braked(),
@@ -361,4 +364,9 @@ impl Inlet for Responder {
         });
         (writes, body)
     }
+}
+
+fn unusable(file: &Unusable) -> Value {
+    let Unusable { origin, name, reason, in_force, .. } = file;
+    json!({"file": origin.to_string(), "plugin": name, "problem": reason, "in_force": in_force})
 }

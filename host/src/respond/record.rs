@@ -163,7 +163,7 @@ impl About<'_> {
     ) -> Record {
         let first_sent = calls.iter().find_map(|call| call.sent_at);
         let accepted = calls.iter().filter_map(|call| call.accepted_at).next_back();
-        let pod = cleared.filter(|cleared| cleared.proof.is_some());
+        let pod = cleared.and_then(Cleared::alerts_pod);
         let output = self.output();
         let mut body = self.ten(first_sent.unwrap_or(ended.at), &output);
         // A plugin that gave up may have quoted the alert.
@@ -178,8 +178,8 @@ impl About<'_> {
             ("changed", json!(derived.changed)),
             ("detail", json!(cut(&detail.text, MOST_TOLD))),
             ("pod_uid", json!(pod.and_then(|pod| pod.object.uid.as_ref()).map(AsRef::<str>::as_ref))),
-            ("owner", json!(cleared.and_then(|cleared| cleared.chain.top.clone()))),
-            ("identity_proof", json!(cleared.and_then(|cleared| cleared.proof).map(|proof| proof.as_str()))),
+            ("owner", json!(pod.and_then(|pod| pod.chain.top.clone()))),
+            ("identity_proof", json!(pod.and_then(|pod| pod.proof).map(|proof| proof.as_str()))),
             ("plugin_sha256", json!(identity.plugin_sha256)),
             ("config_sha256", json!(self.rules.config_sha256)),
             ("cluster", json!(self.rules.cluster_name)),
@@ -187,6 +187,9 @@ impl About<'_> {
             ("sent_at", json!(first_sent.map(millis))),
             ("accepted_at", json!(accepted.map(millis))),
         ]));
+        if let Some(at) = ends_at(calls) {
+            body.insert("expires_at".to_owned(), json!(seconds(at)));
+        }
         customers::mark(self, cleared, derived, ended.at, &mut body);
         let (said, redacted) = match ended.report {
             Some(report) => annotations(report, &self.rules.redaction),
@@ -244,6 +247,13 @@ impl About<'_> {
 pub struct Ended<'a> {
     pub at: Timestamp,
     pub report: Option<&'a Report>,
+}
+
+/// When what the calls isolate ends by itself; the latest of them.
+pub fn ends_at(calls: &[CallRecord]) -> Option<Timestamp> {
+    let holds =
+        calls.iter().filter(|call| matches!(call.effect, Effect::Changed | Effect::Unchanged | Effect::Unknown));
+    holds.filter_map(|call| call.undo.as_ref()?.expires_at).max()
 }
 
 /// How many secrets were taken out, and the proof of what `falco_output` was; nothing where there were none.

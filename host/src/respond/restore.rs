@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::confirm::{Group, Sighting};
 use super::follow::Followed;
 use super::rules::Rule;
-use super::{Event, Inner, RecoverError, lookup};
+use super::{Event, Inner, RecoverError, lift, lookup};
 use crate::alert::Alert;
 use crate::cluster::names::{ApiResource, ObjectRef, Uid};
 use crate::faults;
@@ -99,7 +99,9 @@ impl Inner {
 /// What nobody needs is not even read, since all that is remembered is in memory at once.
 fn is_remembered(log_type: LogType, body: &str) -> bool {
     match log_type {
-        LogType::Intent | LogType::Entry => !body.contains(r#""dry_run":true"#),
+        // A lift spends nothing.
+        LogType::Intent => !body.contains(r#""dry_run":true"#) && !body.contains(lift::MARK),
+        LogType::Entry => !body.contains(r#""dry_run":true"#),
         // Only of what never left: it has spent nothing.
         LogType::Result => body.contains(r#""sent_at":null"#),
         LogType::Followup => true,
@@ -128,7 +130,8 @@ fn waiting(record: &Record) -> Option<(Group, Sighting)> {
     Some((group, sighting))
 }
 
-/// One for each run that announced a live call which is not known to have stayed here.
+/// One for each live call that was announced and counts, unless it is known to have stayed here. Which counts, journals of
+/// earlier versions do not say: there it was the first of a run.
 fn spent(recent: &[Record]) -> Vec<Spent> {
     let call = |record: &Record| (record.entry_id.clone(), record.body.get("call").and_then(Value::as_u64));
     let stayed: HashSet<_> = recent
@@ -144,7 +147,11 @@ fn spent(recent: &[Record]) -> Vec<Spent> {
         .iter()
         .filter(live)
         .filter(|intent| !stayed.contains(&call(intent)))
-        .filter_map(|intent| spent_by(intent).filter(|_| runs.insert(intent.entry_id.clone())))
+        .filter(|intent| match intent.body.get("counts") {
+            Some(counts) => *counts == Value::Bool(true),
+            None => runs.insert(intent.entry_id.clone()),
+        })
+        .filter_map(spent_by)
         .collect()
 }
 
@@ -170,6 +177,7 @@ mod tests {
         for (log_type, body, remembered) in [
             (LogType::Intent, json!({"dry_run": false}), true),
             (LogType::Intent, json!({"dry_run": true}), false),
+            (LogType::Intent, json!({"dry_run": false, "action": lift::ACTION}), false),
             (LogType::Entry, json!({"dry_run": false, "falco_output": "\"dry_run\":true"}), true),
             (LogType::Entry, json!({"dry_run": true}), false),
             (LogType::Result, json!({"sent_at": null}), true),
@@ -183,5 +191,35 @@ mod tests {
         ] {
             assert_eq!(is_remembered(log_type, &text(body.clone())), remembered, "{body}");
         }
+    }
+
+    #[test]
+    fn every_call_that_counted_counts_again_and_in_older_journals_the_first_of_a_run() {
+        let record = |log_type, entry: &str, body: Value| Record {
+            log_type,
+            event_id: "e".to_owned(),
+            entry_id: Some(entry.to_owned()),
+            body: body.as_object().expect("an object").clone(),
+        };
+        let intent = |entry: &str, call: u64, owner: &str, counts: Option<bool>| {
+            let mut body = json!({"timestamp": "2026-11-24T12:00:00.000Z", "call": call, "verb": "evict", "dry_run": false,
+                "path": "/api/v1/namespaces/production/pods/a/eviction", "owner_key": owner, "owner": owner,
+                "controlled": true, "namespace": "production"});
+            if let Some(counts) = counts {
+                body["counts"] = json!(counts);
+            }
+            record(LogType::Intent, entry, body)
+        };
+        let recent = [
+            intent("new", 0, "web", Some(true)),
+            intent("new", 1, "web", Some(false)),
+            intent("new", 2, "shop", Some(true)),
+            intent("new", 3, "never-left", Some(true)),
+            record(LogType::Result, "new", json!({"call": 3, "sent_at": null})),
+            intent("old", 0, "debug", None),
+            intent("old", 1, "debug", None),
+        ];
+        let owners: Vec<_> = spent(&recent).into_iter().map(|spent| spent.account.owner).collect();
+        assert_eq!(owners, ["web", "shop", "debug"]);
     }
 }

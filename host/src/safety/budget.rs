@@ -4,6 +4,8 @@
 //! `actions` in any span of `per` (the start excluded, the end included), and nothing latches. Refusals, dry runs and
 //! runs that send nothing take none. Time is passed in; what was taken before a restart comes from the journal.
 //!
+//! A run takes one token, and one more for each further pod that it deletes or evicts ([`super::share`]).
+//!
 //! One noisy owner must not be able to switch the response off elsewhere: its own budget ends long before the
 //! cluster's, a third of which is kept for owners that did not act within the cluster's span.
 
@@ -13,8 +15,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::checks::Check;
+use super::checks::{Check, Refusal};
 use super::clearance::Cleared;
+use super::owners::Chain;
+use crate::cluster::names::ObjectRef;
 
 /// `actions` in any span of `per`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,19 +67,22 @@ impl Account {
     /// `namespace` is the alert's; an action without a target counts under it.
     pub fn of(cleared: Option<&Cleared>, namespace: &str) -> Self {
         let namespace = namespace.to_owned();
-        let pod = cleared.filter(|cleared| cleared.object.namespace.is_some());
-        let Some(pod) = pod else {
+        // An action on a node counts for the pod that it is for: pods of one owner are on many nodes.
+        let Some(pod) = cleared.and_then(Cleared::alerts_pod) else {
             let described = format!("namespace {namespace}");
             return Self { owner: format!("namespace/{namespace}"), described, namespace, controlled: false };
         };
-        let top = pod.chain.controllers.last();
-        let uid = |object: &crate::cluster::names::ObjectRef| {
-            object.uid.as_ref().map_or_else(|| object.to_string(), ToString::to_string)
-        };
+        Self { namespace, ..Self::of_pod(&pod.object, &pod.chain) }
+    }
+
+    /// `chain` are the pod's own owners.
+    pub fn of_pod(pod: &ObjectRef, chain: &Chain) -> Self {
+        let top = chain.controllers.last();
+        let uid = |object: &ObjectRef| object.uid.as_ref().map_or_else(|| object.to_string(), ToString::to_string);
         Self {
-            owner: top.map_or_else(|| uid(&pod.object), |top| uid(&top.object)),
-            described: top.map_or_else(|| format!("pod {}", pod.object.name), ToString::to_string),
-            namespace,
+            owner: top.map_or_else(|| uid(pod), |top| uid(&top.object)),
+            described: top.map_or_else(|| format!("pod {}", pod.name), ToString::to_string),
+            namespace: pod.namespace.as_ref().map(ToString::to_string).unwrap_or_default(),
             controlled: top.is_some(),
         }
     }
@@ -152,6 +159,7 @@ struct Taken {
 /// The right to one live action. Unless it is spent, it goes back when it is dropped.
 pub struct Allowance {
     budgets: Budgets,
+    limits: Limits,
     number: u64,
     pub account: Account,
 }
@@ -169,7 +177,7 @@ impl Budgets {
         let number = ledger.next;
         ledger.next += 1;
         ledger.taken.insert(number, Taken { account: account.clone(), at: None, kill: false });
-        Ok(Allowance { budgets: self.clone(), number, account: account.clone() })
+        Ok(Allowance { budgets: self.clone(), limits: *limits, number, account: account.clone() })
     }
 
     /// Puts back what was spent before a restart.
@@ -272,7 +280,35 @@ fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
+impl Trip {
+    /// Why the action, or one call of it, is refused.
+    pub fn refusal(&self) -> Refusal {
+        let Self { budget, limit, most, used_up_by: (owner, count), free_at, .. } = self;
+        let whose = match budget {
+            Budget::Owner => "the owner's budget",
+            Budget::Namespace => "the namespace's budget",
+            Budget::Cluster if *most < limit.actions as usize => {
+                "the part of the cluster's budget that is for owners that acted lately"
+            }
+            Budget::Cluster => "the cluster's budget",
+        };
+        let (per, free_at) = (limit.per.as_secs(), free_at.strftime("%Y-%m-%dT%H:%M:%SZ"));
+        let detail = format!(
+            "{whose} of {most} live actions in {per} s is used up, {count} of them by {owner}; free again from {free_at} on"
+        );
+        Refusal::new(budget.check(), detail)
+    }
+}
+
 impl Allowance {
+    /// One more, for another account: of what the same run does beyond the one action.
+    ///
+    /// # Errors
+    /// As [`Budgets::reserve`].
+    pub fn further(&self, account: &Account, now: Timestamp) -> Result<Self, Trip> {
+        self.budgets.reserve(account, &self.limits, now)
+    }
+
     /// A call is about to be sent. True for the first of a run, which is the one that counts.
     pub fn spend(&self, now: Timestamp) -> bool {
         self.with(|taken| {

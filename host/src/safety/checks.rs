@@ -27,6 +27,8 @@ pub enum Check {
     DaemonSet,
     ProtectedOwner,
     OwnerUnreadable,
+    /// The alert's pod is on no node, or on one that cannot be read.
+    NodeAbsent,
     /// An object without a namespace, which no list of namespaces covers.
     ClusterScoped,
     Permission,
@@ -64,6 +66,7 @@ impl Check {
             Self::DaemonSet => "daemonset",
             Self::ProtectedOwner => "protected_owner",
             Self::OwnerUnreadable => "owner_unreadable",
+            Self::NodeAbsent => "node_absent",
             Self::ClusterScoped => "cluster_scoped",
             Self::Permission => "permission",
             Self::Document => "document",

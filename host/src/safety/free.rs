@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 /// The domain of keys that are the controller's and its actions' own.
-const OWN_DOMAIN: &str = "falco-response";
+pub(crate) const OWN_DOMAIN: &str = "falco-response";
 
 /// By these, without a domain, Kubernetes' own controllers know their pods.
 const CONTROLLERS_KEYS: [&str; 5] =
@@ -23,6 +23,11 @@ pub fn is_free_metadata(path: &[String], object: &Value) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether nobody but the controller and its actions lives by a key.
+pub(super) fn is_own_key(key: &str) -> bool {
+    key.split_once('/').is_some_and(|(domain, _)| domain == OWN_DOMAIN)
 }
 
 fn is_free_key(kind: &str, key: &str, object: &Value) -> bool {

@@ -83,6 +83,26 @@ pub async fn walk(object: &Value, namespace: &Namespace, reader: &Reader, policy
     Ok(chain)
 }
 
+/// The same for what does no harm to the object: a protected owner is where the walk ends.
+///
+/// # Errors
+/// As [`walk`], but for protected owners.
+pub async fn walk_to_protected(
+    object: &Value,
+    namespace: &Namespace,
+    reader: &Reader,
+    policy: &Policy,
+) -> Result<Chain, WalkError> {
+    match walk(object, namespace, reader, policy).await {
+        Err(WalkError::Owner(owner, Refusal { check: Check::DaemonSet | Check::ProtectedOwner, .. })) => {
+            let object = policy.owner_kinds.find(&owner).map(|kind| owner.object(kind.resource.clone(), namespace));
+            let controllers = object.map(|object| Owner { kind: owner.kind.clone(), object }).into_iter().collect();
+            Ok(Chain { controllers, top: Some(owner.to_string()) })
+        }
+        walked => walked,
+    }
+}
+
 /// Whether an owner was not met before on this walk.
 pub(super) fn is_new(seen: &mut BTreeSet<Uid>, reference: &OwnerReference) -> Result<bool, Refusal> {
     let new = seen.insert(reference.uid.clone());

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::checks::{Check, Refusal};
 use super::gate::{Gate, deny, fail, record};
-use super::permissions::{Call, Verb};
+use super::permissions::{Call, Reach, Verb};
 use super::run::{CallRecord, Run};
 use super::{CallError, clearance};
-use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Subresource, Uid};
+use crate::cluster::names::{ApiResource, ObjectName, ObjectRef, Subresource, Uid};
 use crate::cluster::{LogOptions, Selection, uid_str};
 
 impl Gate {
@@ -15,7 +15,8 @@ impl Gate {
     /// Not permitted, not found, another object of that name, or no answer.
     pub async fn get(&self, run: &Run, object: &ObjectRef) -> Result<Value, CallError> {
         let record = record("get", &object.resource, object.namespace.as_ref(), Some(&object.name), false, run);
-        permit_read(run, Verb::Get, &object.resource, object.namespace.as_ref(), Some(&object.name), true)
+        let reach = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name));
+        permit_read(run, Verb::Get, &object.resource, Some(&object.name), reach, true)
             .map_err(|refusal| deny(run, &record, refusal))?;
         let found = self.reader_of(run).get(object).await.map_err(|error| fail(run, &record, &error))?;
         still_the_one(run, object, &found).map_err(|refusal| deny(run, &record, refusal))?;
@@ -41,7 +42,9 @@ impl Gate {
                 Refusal::new(Check::Document, format!("{resource} is a subresource, and those are not listed"));
             return Err(deny(run, &record, refusal));
         }
-        permit_read(run, Verb::List, resource, namespace, None, selection.metadata_only)
+        let mut reach = run.reach(resource, namespace, None);
+        reach.is_node |= resource.is("", "pods") && is_of_node(selection, run);
+        permit_read(run, Verb::List, resource, None, reach, selection.metadata_only)
             .map_err(|refusal| deny(run, &record, refusal))?;
         let found = self.reader_of(run).list(resource, selection).await.map_err(|error| fail(run, &record, &error))?;
         run.push(record);
@@ -54,7 +57,8 @@ impl Gate {
     pub async fn logs(&self, run: &Run, pod: &ObjectRef, options: &LogOptions) -> Result<String, CallError> {
         let log = ApiResource::pods().with_subresource(Subresource::Log);
         let record = record("logs", &log, pod.namespace.as_ref(), Some(&pod.name), false, run);
-        permit_read(run, Verb::Get, &log, pod.namespace.as_ref(), Some(&pod.name), false)
+        let reach = run.reach(&log, pod.namespace.as_ref(), Some(&pod.name));
+        permit_read(run, Verb::Get, &log, Some(&pod.name), reach, false)
             .map_err(|refusal| deny(run, &record, refusal))?;
         let text = self.reader_of(run).logs(pod, options).await.map_err(|error| fail(run, &record, &error))?;
         // A log has no UID of its own: whose it was is asked afterwards.
@@ -76,15 +80,21 @@ fn still_the_one(run: &Run, object: &ObjectRef, found: &Value) -> Result<(), Ref
     Ok(())
 }
 
+/// Whether only what runs on the alert's node is selected. A backslash takes the meaning from the comma that follows it.
+fn is_of_node(selection: &Selection, run: &Run) -> bool {
+    let fields = selection.fields.as_deref().filter(|fields| !fields.contains('\\')).unwrap_or_default();
+    let nodes = || fields.split(',').filter_map(|term| term.strip_prefix("spec.nodeName="));
+    run.node().is_some_and(|own| nodes().any(|named| named == own))
+}
+
 fn permit_read(
     run: &Run,
     verb: Verb,
     resource: &ApiResource,
-    namespace: Option<&Namespace>,
     name: Option<&ObjectName>,
+    reach: Reach,
     metadata_only: bool,
 ) -> Result<(), Refusal> {
-    let reach = run.reach(resource, namespace, name);
     let call = Call {
         verb,
         resource,

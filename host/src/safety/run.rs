@@ -4,18 +4,21 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::budget::{Account, Allowance};
+use super::budget::{Account, Allowance, Trip};
 use super::checks::Check;
 use super::clearance::Cleared;
+use super::isolation::Marks;
 use super::permissions::{Permissions, Reach};
 use super::policy::{Policy, RuleScope};
 use super::undo::Undo;
+use super::web::WebPermissions;
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
 use crate::cluster::overlay::Overlay;
 
@@ -34,14 +37,32 @@ pub struct Bounds {
     pub policy: Arc<Policy>,
     pub rule: RuleScope,
     pub permissions: Permissions,
+    pub web: WebPermissions,
     /// What the alert is about; none for an action on nothing.
     pub cleared: Option<Cleared>,
     /// Decided by the host before the run; the plugin is not told.
     pub dry_run: bool,
     /// No request is started after it.
     pub deadline: Instant,
-    /// The run's share of the budgets. Without one nothing live is sent; a dry run needs none.
+    /// The run's share of the budgets, and where further ones are drawn. Without one nothing live is sent; a dry run and a
+    /// lift need none.
     pub allowance: Option<Allowance>,
+    pub purpose: Purpose,
+}
+
+/// What a run is for, and so which changes it may make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// An action answers an alert; what it isolates bears these marks.
+    Answer(Marks),
+    /// The controller takes an isolation back.
+    Lift,
+}
+
+impl Default for Purpose {
+    fn default() -> Self {
+        Self::Answer(Marks::default())
+    }
 }
 
 /// Shared between the plugin's host functions and the pipeline.
@@ -53,12 +74,24 @@ pub struct Run {
     overlay: Option<Overlay>,
     calls: Mutex<Vec<CallRecord>>,
     sending: Mutex<Vec<JoinHandle<()>>>,
+    /// Whether a pod was deleted or evicted by the run's own share.
+    removed: AtomicBool,
+    trips: Mutex<Vec<Trip>>,
 }
 
 impl Run {
     pub fn new(identity: Identity, bounds: Bounds, recorder: Arc<dyn Recorder>) -> Self {
         let overlay = bounds.dry_run.then(Overlay::default);
-        Self { identity, bounds, recorder, overlay, calls: Mutex::default(), sending: Mutex::default() }
+        Self {
+            identity,
+            bounds,
+            recorder,
+            overlay,
+            calls: Mutex::default(),
+            sending: Mutex::default(),
+            removed: AtomicBool::new(false),
+            trips: Mutex::default(),
+        }
     }
 
     /// Goes on from what the alert's earlier actions have rehearsed. Without meaning for a live run, which never sees it.
@@ -78,6 +111,20 @@ impl Run {
 
     pub fn target(&self) -> Option<&Cleared> {
         self.bounds.cleared.as_ref()
+    }
+
+    /// True once: a pod is about to be deleted or evicted, and the run's own share is for one.
+    pub(super) fn removes_first(&self) -> bool {
+        !self.removed.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn tripped(&self, trip: Trip) {
+        lock(&self.trips).push(trip);
+    }
+
+    /// The budgets that ended before what the action wanted to do did.
+    pub fn trips(&self) -> Vec<Trip> {
+        lock(&self.trips).clone()
     }
 
     /// Whether attachments of so many bytes in all can be kept with the entry.
@@ -113,7 +160,6 @@ impl Run {
     ) -> Reach {
         let Some(cleared) = self.target() else { return Reach::default() };
         let is = |object: &ObjectRef| is(object, resource, namespace, name);
-        let node = cleared.manifest.pointer("/spec/nodeName").and_then(serde_json::Value::as_str);
         Reach {
             is_target: is(&cleared.object),
             is_owner: cleared.chain.controllers.iter().any(|owner| is(&owner.object)),
@@ -121,8 +167,13 @@ impl Run {
             is_node: resource.is("", "nodes")
                 && namespace.is_none()
                 && name.is_some()
-                && name.map(ObjectName::as_str) == node,
+                && name.map(ObjectName::as_str) == cleared.node(),
         }
+    }
+
+    /// The name of the node that the alert's pod runs on.
+    pub(super) fn node(&self) -> Option<&str> {
+        self.target().and_then(Cleared::node)
     }
 
     /// The UID of the target, or of the owner, that was cleared under this name.
@@ -176,7 +227,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
     pub verb: &'static str,
-    /// As RBAC names it, with its group: `pods`, `networkpolicies.networking.k8s.io`.
+    /// As RBAC names it, with its group: `pods`, `networkpolicies.networking.k8s.io`; of a request to a server outside,
+    /// method and URL.
     pub resource: String,
     pub namespace: Option<Namespace>,
     pub name: Option<ObjectName>,
@@ -257,8 +309,12 @@ pub struct Intent {
     pub at: Timestamp,
     /// The object's name, where the path has none: of a create.
     pub name: Option<ObjectName>,
-    /// Whom the run counts for; none for a dry run.
+    /// What is sent, where neither path nor object says it: a command line, in which there may be secrets.
+    pub says: Option<String>,
+    /// Whom the call is for; none for a dry run.
     pub account: Option<Account>,
+    /// Whether it uses up a share of the account's budgets.
+    pub counts: bool,
 }
 
 pub type Recorded<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;

@@ -49,6 +49,19 @@ fn says_what_where_and_what_comes_of_it() {
             "",
             "the grant to `act` lets it delete pods in every allowed namespace, whatever the alert is about",
         ),
+        (
+            "apiGroups: [''], resources: [nodes], verbs: [patch], scope: node",
+            "spec",
+            "the grant to `act` lets it patch nodes that the alert's pod runs on, writing labels and annotations below \
+             falco-response/ and spec.unschedulable: no pod of any namespace is started there any more, kube-system's \
+             Deployments included; what runs goes on",
+        ),
+        (
+            "apiGroups: [''], resources: [pods/eviction], verbs: [create], scope: node",
+            "",
+            "the grant to `act` lets it create pods/eviction that run on the node of the alert's pod: it ends pods, as far as \
+             disruption budgets allow, each for a share of the limits",
+        ),
     ] {
         assert_eq!(said(permission, fields), [expected]);
     }
@@ -75,6 +88,8 @@ fn names_the_consequence_that_the_verb_hides() {
         ("networking.k8s.io", "networkpolicies", "patch", "spec", "opens what was closed"),
         ("batch", "jobs", "delete", "", "goes with it"),
         ("rbac.authorization.k8s.io", "rolebindings", "create", "", "gives rights"),
+        ("rbac.authorization.k8s.io", "rolebindings", "delete", "", "takes rights from everybody"),
+        ("rbac.authorization.k8s.io", "rolebindings", "list", "", "who may do what"),
     ] {
         let permission = format!("apiGroups: ['{group}'], resources: [{resources}], verbs: [{verb}], scope: namespace");
         let said = said(&permission, fields);
@@ -93,6 +108,6 @@ fn says_of_each_verb_and_resource_whether_the_grant_has_an_effect() {
         "{apiGroups: [''], resources: [secrets], verbs: [get], scope: namespace}",
     );
     assert_eq!(undeclared, ["the grant to `act` of get secrets has no effect: its manifest does not ask for it"]);
-    let unreachable = said("apiGroups: [''], resources: [nodes], verbs: [patch], scope: cluster", "spec.unschedulable");
-    assert_eq!(unreachable, ["the grant to `act` of patch nodes has no effect: there is nothing that it would reach"]);
+    let unreachable = said("apiGroups: [''], resources: [nodes], verbs: [delete], scope: cluster", "");
+    assert_eq!(unreachable, ["the grant to `act` of delete nodes has no effect: there is nothing that it would reach"]);
 }

@@ -175,7 +175,7 @@ fn a_grant_counts_as_far_as_it_is_declared() {
     assert!(has("a patch deployments.apps") && !has("a delete deployments.apps"), "{lines:?}");
     assert!(has("a get configmaps [y]") && has("b delete configmaps [y]"), "{lines:?}");
     assert!(has("a list daemonsets.apps"), "a delete may take a DaemonSet along: {lines:?}");
-    assert_eq!(lines.iter().filter(|line| line.starts_with('*')).collect::<Vec<_>>(), ["* get nodes"]);
+    assert_eq!(lines.iter().filter(|line| line.starts_with('*')).collect::<Vec<_>>(), ["* get nodes", "* patch nodes"]);
     assert!(!lines.iter().any(|line| line.contains("secrets")), "declared, not granted: {lines:?}");
 }
 
@@ -262,6 +262,19 @@ fn asked() -> impl Strategy<Value = Asked> {
         })
 }
 
+fn is_alerts_node(asked: &Asked) -> bool {
+    asked.resource == ("", "nodes") && asked.namespace.is_none() && asked.name == Some("n1")
+}
+
+/// Where the gate knows on which node a pod runs: a list says so, and what is changed was read.
+fn is_seen_to_run_somewhere(asked: &Asked) -> bool {
+    match asked.resource {
+        ("", "pods") => matches!(asked.verb, Verb::List | Verb::Patch | Verb::Delete),
+        ("", "pods/eviction") => asked.verb == Verb::Create,
+        _ => false,
+    }
+}
+
 fn is_covered(needs: &[Need], asked: &Asked) -> bool {
     needs.iter().any(|need| {
         let place = match &need.place {
@@ -287,6 +300,7 @@ proptest! {
         granted in prop::collection::vec(permission(), 0..3),
         asked in asked(),
         pods in any::<bool>(),
+        on_node in any::<bool>(),
     ) {
         let (group, plural) = asked.resource;
         let resource = ApiResource::parse(group, "v1", plural).expect("valid");
@@ -297,7 +311,7 @@ proptest! {
                 || (!pods && resource.is("", "namespaces") && asked.namespace.is_none() && asked.name == Some("a")),
             is_owner: of_pod("apps", "deployments", "web"),
             in_namespace: asked.namespace == Some("a"),
-            is_node: pods && resource.is("", "nodes") && asked.namespace.is_none() && asked.name == Some("n1"),
+            is_node: pods && (is_alerts_node(&asked) || on_node && is_seen_to_run_somewhere(&asked)),
         };
         let path = |path: &[&str]| vec![path.iter().map(|part| (*part).to_owned()).collect()];
         let patched = Touched { form: Form::Merge, paths: path(&["metadata", "labels", "x"]) };
@@ -320,6 +334,7 @@ proptest! {
         });
         // What the gate refuses whatever is granted.
         let refused = asked.verb.writes()
+            && !(pods && asked.verb == Verb::Patch && is_alerts_node(&asked))
             && (!matches!(asked.namespace, Some("a" | "b")) || resource.is("apps", "daemonsets") || ["nodes", "namespaces"].contains(&plural));
         let mut config = config(&format!("{HEAD}{}", rule("test")));
         config.plugins.grants.insert("test".to_owned(), granted);
@@ -330,7 +345,49 @@ proptest! {
         prop_assert!(!permitted || refused || is_covered(&needs, &asked), "{:?}", needs);
         prop_assert!(needs.iter().all(|need| match &need.place {
             Place::Namespace(namespace) => ["a", "b"].contains(&namespace.as_str()),
-            Place::Cluster => !need.verb.writes(),
+            Place::Cluster => !need.verb.writes() || (need.verb, need.resource.as_str()) == (Verb::Patch, "nodes"),
         }), "{:?}", needs);
     }
+}
+
+fn cordon_and_drain() -> [Manifest; 2] {
+    let cordon = json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "patch"], "scope": "target"}]);
+    let drain = json!([
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"], "scope": "node"},
+        {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"], "scope": "node"},
+    ]);
+    [manifest("cordon", "nodes", cordon), manifest("drain", "nodes", drain)]
+}
+
+#[test]
+fn a_node_is_patched_in_the_cluster_and_its_pods_are_evicted_in_the_namespaces() {
+    let [cordon, drain] = cordon_and_drain();
+    let walk = |namespace: &str| WALK.map(|what| format!("{namespace} {what}"));
+    let sorted = |mut lines: Vec<String>| {
+        lines.sort();
+        lines
+    };
+    let bare = sorted(lines(&config(&format!("{HEAD}{}", rule("cordon"))), &[&cordon]));
+    let host = || {
+        let pods = ["a", "b"].map(|namespace| format!("{namespace} get pods"));
+        let walked = ["a", "b"].into_iter().flat_map(walk);
+        walked.chain(pods).chain(["* get nodes".to_owned()]).collect::<Vec<_>>()
+    };
+    assert_eq!(bare, sorted(host()), "nothing is granted");
+    let grants = "plugins:
+  grants:
+    cordon: [{apiGroups: [''], resources: [nodes], verbs: [patch], scope: target, fields: [spec.unschedulable]}]
+    drain:
+      - {apiGroups: [''], resources: [pods], verbs: [list], scope: node}
+      - {apiGroups: [''], resources: [pods/eviction], verbs: [create], scope: node}
+";
+    let granted = |action: &str, manifest: &Manifest| {
+        sorted(lines(&config(&format!("{HEAD}{grants}{}", rule(action))), &[manifest]))
+    };
+    let with =
+        |further: &[&str]| sorted(host().into_iter().chain(further.iter().map(|one| (*one).to_owned())).collect());
+    assert_eq!(granted("cordon", &cordon), with(&["* patch nodes"]));
+    // By default, too, what runs on the node in the alert's own namespace is listed.
+    let drained = ["* list pods", "a list pods", "b list pods", "a create pods/eviction", "b create pods/eviction"];
+    assert_eq!(granted("drain", &drain), with(&drained));
 }

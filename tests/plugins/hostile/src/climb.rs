@@ -120,6 +120,22 @@ fn by_kind(behaviour: &str, host: &Host) -> Option<Result<(), ClusterError>> {
             r#"{"metadata":{"annotations":{"a":"b"}}}"#,
         ),
         "node" => merge(host, &kinds::NODES.cluster_wide("node-1"), r#"{"spec":{"unschedulable":true}}"#),
+        "other_node" => merge(host, &kinds::NODES.cluster_wide("node-2"), r#"{"spec":{"unschedulable":true}}"#),
+        "taint" => merge(
+            host,
+            &kinds::NODES.cluster_wide("node-1"),
+            r#"{"spec":{"taints":[{"key":"out","effect":"NoExecute"}]}}"#,
+        ),
+        // A DaemonSet may select its nodes by it.
+        "node_label" => {
+            merge(host, &kinds::NODES.cluster_wide("node-1"), r#"{"metadata":{"labels":{"kubernetes.io/os":null}}}"#)
+        }
+        "node_status" => merge(
+            host,
+            &Kind::new("", "v1", "nodes/status").cluster_wide("node-1"),
+            r#"{"status":{"conditions":[{"type":"Ready","status":"False"}]}}"#,
+        ),
+        "delete_node" => cluster.delete(&kinds::NODES.cluster_wide("node-1"), DeleteOptions::default()),
         "namespace" => cluster.delete(&kinds::NAMESPACES.cluster_wide("production"), DeleteOptions::default()),
         "namespace_label" => merge(
             host,

@@ -17,10 +17,7 @@ pub fn document(told: &Told<'_>) -> String {
     let action = harness.action();
     let mut body = Map::new();
     let mut put = |key: &str, value: Value| drop(body.insert(key.to_owned(), value));
-    put(
-        "action",
-        json!({"name": action.manifest.name, "file": action.file.display().to_string(), "sha256": action.sha256}),
-    );
+    put("action", json!({"name": action.manifest.name, "file": action.origin.to_string(), "sha256": action.sha256}));
     put("alert", json!({"rule": setup.rule, "time": setup.time}));
     put("cluster", json!(setup.cluster));
     put("dry_run", json!(played.dry_run));
@@ -52,12 +49,14 @@ pub fn document(told: &Told<'_>) -> String {
 
 fn run(ran: &Ran) -> Value {
     let cleared = ran.cleared.as_ref().map(|cleared| {
+        let pod = cleared.alerts_pod();
         json!({
             "object": cleared.object.to_string(),
             "uid": cleared.object.uid.as_ref().map(AsRef::<str>::as_ref),
-            "proof": cleared.proof.map(|proof| proof.as_str()),
-            "owners": cleared.chain.controllers.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "top": cleared.chain.top,
+            "pod": pod.map(|pod| pod.object.to_string()),
+            "proof": pod.and_then(|pod| pod.proof).map(|proof| proof.as_str()),
+            "owners": pod.map(|pod| &pod.chain.controllers).into_iter().flatten().map(ToString::to_string).collect::<Vec<_>>(),
+            "top": pod.and_then(|pod| pod.chain.top.clone()),
         })
     });
     let note = |(key, value): &(String, String)| (key.clone(), value.as_str().into());

@@ -116,17 +116,20 @@ impl Account<'_> {
         let Some(cleared) = &ran.cleared else {
             return self.line("cleared", "an action on nothing in particular");
         };
-        let proof = cleared.proof.map(|proof| format!(", known by {}", proof.as_str())).unwrap_or_default();
-        self.line("cleared", &format!("{}{proof}", cleared.object));
+        let pod = cleared.alerts_pod();
+        let by = cleared.pod.as_ref().map(|pod| format!(", with {}", pod.object)).unwrap_or_default();
+        let proof = pod.and_then(|pod| pod.proof).map(|proof| format!(", known by {}", proof.as_str()));
+        self.line("cleared", &format!("{}{by}{}", cleared.object, proof.unwrap_or_default()));
+        let Some(cleared) = pod else { return };
         let mut owners: Vec<_> = cleared.chain.controllers.iter().map(ToString::to_string).collect();
         // One that is not read stands only here.
         if let Some(top) = cleared.chain.top.as_ref().filter(|top| !owners.contains(top)) {
             owners.push(top.clone());
         }
-        match (owners.is_empty(), cleared.proof.is_some()) {
-            (false, _) => self.more(&format!("owned by {}", owners.join(", "))),
-            (true, true) => self.more("owned by nothing"),
-            (true, false) => {}
+        if owners.is_empty() {
+            self.more("owned by nothing");
+        } else {
+            self.more(&format!("owned by {}", owners.join(", ")));
         }
     }
 
@@ -186,7 +189,7 @@ impl Account<'_> {
             let Page { summary, severity, details, .. } = page;
             let severity = format!("{severity:?}").to_lowercase();
             self.line("page", &format!("{severity}: {summary}"));
-            for key in ["detail", "undo"] {
+            for key in ["detail", "expires_at", "undo", "lift"] {
                 if let Some(text) = details.get(key).and_then(serde_json::Value::as_str) {
                     self.more(&format!("{key}: {}", without_remedy(text)));
                 }
