@@ -25,6 +25,7 @@ mod kill;
 mod lane;
 mod leaving;
 mod nodes;
+mod lift;
 mod owners;
 mod plugin_run;
 mod rbac;

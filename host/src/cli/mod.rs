@@ -8,6 +8,7 @@ mod artifacts;
 mod audit;
 mod check;
 mod delivery;
+mod lift;
 mod plugin;
 mod rbac;
 mod replay;
@@ -38,6 +39,8 @@ enum Command {
     Rbac(rbac::Arguments),
     /// Write actions: make, build, look at, run and test plugins.
     Plugin(plugin::Arguments),
+    /// Take an isolation back, and put that on record.
+    Lift(lift::Arguments),
     /// Rehearse recorded alerts: what a configuration would have done about them.
     Replay(replay::Arguments),
 }
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
             Command::Audit(arguments) => audit::run(arguments),
             Command::Rbac(arguments) => rbac::run(arguments).await,
             Command::Plugin(arguments) => plugin::run(arguments).await,
+            Command::Lift(arguments) => lift::run(arguments).await,
             Command::Replay(arguments) => replay::run(arguments).await,
         }
     });

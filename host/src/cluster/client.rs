@@ -48,6 +48,8 @@ pub struct Reader {
     owners: Option<Owners>,
     /// What was begun for the one who has this reader.
     ahead: Option<Ahead>,
+    /// Whether what it reads is no step of an alert's.
+    beside: bool,
 }
 
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
@@ -62,7 +64,15 @@ pub struct Writer {
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    let reader = Reader { client: client.clone(), simulated, metrics: None, overlay: None, owners: None, ahead: None };
+    let reader = Reader {
+        client: client.clone(),
+        simulated,
+        metrics: None,
+        overlay: None,
+        owners: None,
+        ahead: None,
+        beside: false,
+    };
     (reader, Writer { client, web: Web::real(), dry_only: false, metrics: None })
 }
 
@@ -105,6 +115,12 @@ impl Reader {
     #[must_use]
     pub fn with(self, ahead: Option<Ahead>) -> Self {
         Self { ahead, ..self }
+    }
+
+    /// Reads what no alert asks for.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { beside: true, ..self.clone() }
     }
 
     /// Whether the cluster is a simulation.
@@ -261,7 +277,7 @@ impl Reader {
         loop {
             let request = request()?;
             // What is asked beside the alerts is no step of theirs.
-            let of_an_alert = request.method() == Method::GET && request.uri().path() != REACHABLE;
+            let of_an_alert = !self.beside && request.method() == Method::GET && request.uri().path() != REACHABLE;
             let point = |name| {
                 if of_an_alert {
                     faults::point(name)
@@ -389,7 +405,7 @@ impl Writer {
 
     fn reader(&self) -> Reader {
         let (client, metrics) = (self.client.clone(), self.metrics.clone());
-        Reader { client, simulated: false, metrics, overlay: None, owners: None, ahead: None }
+        Reader { client, simulated: false, metrics, overlay: None, owners: None, ahead: None, beside: false }
     }
 
     /// Gives an error the status that its cause deserves.

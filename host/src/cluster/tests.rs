@@ -98,7 +98,13 @@ impl Stage {
 
     fn delete(&self, name: &str, grace: Option<u32>) -> Mutation {
         let uid = self.uid(&format!("/api/v1/namespaces/p/pods/{name}"));
-        Mutation::Delete { object: pod(name), uid, resource_version: None, grace_period_seconds: grace, propagation: None }
+        Mutation::Delete {
+            object: pod(name),
+            uid,
+            resource_version: None,
+            grace_period_seconds: grace,
+            propagation: None,
+        }
     }
 
     fn apply(&self, name: &str, spec: Value, force: bool) -> Mutation {
@@ -162,7 +168,13 @@ async fn a_uid_that_is_not_the_objects_is_a_conflict_dry_and_live() {
     let operations = PatchDocument::Operations(json!([{"op": "add", "path": "/metadata/labels/q", "value": "1"}]));
     for dry_run in [true, false] {
         for mutation in [
-            Mutation::Delete { object: pod("a"), uid: other.clone(), resource_version: None, grace_period_seconds: Some(0), propagation: None },
+            Mutation::Delete {
+                object: pod("a"),
+                uid: other.clone(),
+                resource_version: None,
+                grace_period_seconds: Some(0),
+                propagation: None,
+            },
             Mutation::Evict { pod: pod("a"), uid: other.clone(), grace_period_seconds: None },
             Mutation::Patch { object: pod("a"), uid: other.clone(), document: document.clone() },
             Mutation::Patch { object: pod("a"), uid: other.clone(), document: operations.clone() },

@@ -192,7 +192,10 @@ fn expires_after(section: &Section<'_>, of_rule: bool, problems: &mut Problems) 
     if lasts < SHORTEST_ISOLATION {
         problems.add(location, format!("{} is shorter than 1m", section.name("expires_after")));
     } else if lasts > LONGEST_ISOLATION {
-        let message = format!("{} is longer than 365d, take it out to isolate until somebody lifts it", section.name("expires_after"));
+        let message = format!(
+            "{} is longer than 365d, take it out to isolate until somebody lifts it",
+            section.name("expires_after")
+        );
         problems.add(location, message);
     }
     Some(ExpiresAfter { lasts, location, of_rule })

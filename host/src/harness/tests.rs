@@ -226,7 +226,13 @@ fn delete() -> crate::cluster::Mutation {
         uid: None,
     };
     let uid = Uid::parse("00000000-0000-0000-0000-000000000000").expect("valid");
-    crate::cluster::Mutation::Delete { object, uid, resource_version: None, grace_period_seconds: None, propagation: None }
+    crate::cluster::Mutation::Delete {
+        object,
+        uid,
+        resource_version: None,
+        grace_period_seconds: None,
+        propagation: None,
+    }
 }
 
 fn live() -> crate::cluster::Sending {

@@ -1,10 +1,10 @@
 //! What is answered where. A request to `/alert` is judged in the order of what it costs: method and path, token, size,
 //! content.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,8 +16,8 @@ use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::error::Elapsed;
 
 use super::throttle::Kind;
 use super::token::Refusal;
@@ -106,7 +106,7 @@ async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
         let _held = (place, room);
         inlet.offer(alert, received_at).await
     };
-    match taken_in(Box::pin(offer)).await {
+    match tokio::time::timeout(OFFER_TIMEOUT, TakingIn(Some(Box::pin(offer)))).await {
         Ok(Some(Ok(()))) => Ok(()),
         Ok(Some(Err(turned))) => {
             let reason = one_line(&turned.0);
@@ -119,19 +119,36 @@ async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
     }
 }
 
-type Offer = Pin<Box<dyn Future<Output = Result<(), Turned>> + Send>>;
-
-/// What became of an offer; none when it panicked.
+/// An offer on its way; none comes of it when it panics.
 ///
-/// Most alerts are wanted by no rule, which is said at once, here: another task would cost more than the answer does. What
-/// has to wait does so in a task of its own: an alert that was offered is taken in to the end, even when its sender hangs
-/// up.
-async fn taken_in(mut offer: Offer) -> Result<Option<Result<(), Turned>>, Elapsed> {
-    let first = poll_fn(|context| Poll::Ready(catch_unwind(AssertUnwindSafe(|| offer.as_mut().poll(context))))).await;
-    match first {
-        Ok(Poll::Ready(taken)) => Ok(Some(taken)),
-        Ok(Poll::Pending) => tokio::time::timeout(OFFER_TIMEOUT, tokio::spawn(offer)).await.map(Result::ok),
-        Err(_panicked) => Ok(None),
+/// It is polled where the answer is waited for: a task of its own would cost an alert that no rule wants more than the rest of
+/// the answer, and others another way between two threads. An alert that was offered is taken in to the end all the same: when
+/// nobody waits any more, because the sender has hung up or was told 503, what is left of it becomes a task.
+struct TakingIn(Option<Pin<Box<dyn Future<Output = Result<(), Turned>> + Send>>>);
+
+impl Future for TakingIn {
+    type Output = Option<Result<(), Turned>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(offer) = &mut self.0 else { return Poll::Ready(None) };
+        let turn = catch_unwind(AssertUnwindSafe(|| offer.as_mut().poll(context)));
+        if matches!(turn, Ok(Poll::Pending)) {
+            return Poll::Pending;
+        }
+        self.0 = None;
+        match turn {
+            Ok(taken) => taken.map(Some),
+            Err(_panicked) => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for TakingIn {
+    fn drop(&mut self) {
+        // Where there is no runtime any more, the program has ended before it answered.
+        if let (Some(offer), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(offer);
+        }
     }
 }
 

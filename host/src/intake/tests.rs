@@ -311,6 +311,22 @@ async fn a_sender_that_hangs_up_does_not_stop_its_alert() {
 }
 
 #[tokio::test]
+async fn an_inlet_that_panics_costs_one_answer() {
+    let inbox = Inbox::default();
+    let poison = std::panic::AssertUnwindSafe(|| {
+        let _held = inbox.turn.lock();
+        panic!("on purpose");
+    });
+    assert!(std::panic::catch_unwind(poison).is_err());
+    let setup = setup(inbox);
+    for _ in 0..2 {
+        let (status, text, _) = setup.send(post(ALERT)).await;
+        assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "taking the alert in failed\n"));
+    }
+    assert!(setup.metrics.render().contains("{result=\"overloaded\"} 2\n"));
+}
+
+#[tokio::test]
 async fn readiness_is_the_inlets_until_shutdown_begins() {
     let setup = setup(Inbox::default());
     let (status, body, _) = setup.send(get("/healthz")).await;

@@ -66,7 +66,9 @@ pub fn for_entry(
         ("outcome", json!(outcome.as_str())),
         ("detail", json!(detail)),
     ]);
-    for key in ["failure", "owner", "isolation", "expires_at", "note_isolation_partial_because", "note_isolation_unverified"] {
+    for key in
+        ["failure", "owner", "isolation", "expires_at", "note_isolation_partial_because", "note_isolation_unverified"]
+    {
         if let Some(value) = entry.get(key).filter(|value| !value.is_null()) {
             further.insert(key.to_owned(), value.clone());
         }

@@ -251,7 +251,8 @@ pub struct Ended<'a> {
 
 /// When what the calls isolate ends by itself; the latest of them.
 pub fn ends_at(calls: &[CallRecord]) -> Option<Timestamp> {
-    let holds = calls.iter().filter(|call| matches!(call.effect, Effect::Changed | Effect::Unchanged | Effect::Unknown));
+    let holds =
+        calls.iter().filter(|call| matches!(call.effect, Effect::Changed | Effect::Unchanged | Effect::Unknown));
     holds.filter_map(|call| call.undo.as_ref()?.expires_at).max()
 }
 

@@ -192,4 +192,34 @@ mod tests {
             assert_eq!(is_remembered(log_type, &text(body.clone())), remembered, "{body}");
         }
     }
+
+    #[test]
+    fn every_call_that_counted_counts_again_and_in_older_journals_the_first_of_a_run() {
+        let record = |log_type, entry: &str, body: Value| Record {
+            log_type,
+            event_id: "e".to_owned(),
+            entry_id: Some(entry.to_owned()),
+            body: body.as_object().expect("an object").clone(),
+        };
+        let intent = |entry: &str, call: u64, owner: &str, counts: Option<bool>| {
+            let mut body = json!({"timestamp": "2026-11-24T12:00:00.000Z", "call": call, "verb": "evict", "dry_run": false,
+                "path": "/api/v1/namespaces/production/pods/a/eviction", "owner_key": owner, "owner": owner,
+                "controlled": true, "namespace": "production"});
+            if let Some(counts) = counts {
+                body["counts"] = json!(counts);
+            }
+            record(LogType::Intent, entry, body)
+        };
+        let recent = [
+            intent("new", 0, "web", Some(true)),
+            intent("new", 1, "web", Some(false)),
+            intent("new", 2, "shop", Some(true)),
+            intent("new", 3, "never-left", Some(true)),
+            record(LogType::Result, "new", json!({"call": 3, "sent_at": null})),
+            intent("old", 0, "debug", None),
+            intent("old", 1, "debug", None),
+        ];
+        let owners: Vec<_> = spent(&recent).into_iter().map(|spent| spent.account.owner).collect();
+        assert_eq!(owners, ["web", "shop", "debug"]);
+    }
 }

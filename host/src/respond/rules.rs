@@ -160,7 +160,8 @@ impl Rules {
     pub fn isolating_in(&self) -> BTreeSet<Namespace> {
         let isolates = |step: &Step| step.plugin.as_ref().is_ok_and(|plugin| plugin.manifest.isolates());
         let rules = self.by_name.values().filter(|rule| rule.steps.iter().any(isolates));
-        let may_act = |rule: &Rule, namespace: &Namespace| checks::namespace(namespace, &self.policy, &rule.scope).is_ok();
+        let may_act =
+            |rule: &Rule, namespace: &Namespace| checks::namespace(namespace, &self.policy, &rule.scope).is_ok();
         let found = rules.flat_map(|rule| self.policy.allowed_namespaces.iter().filter(move |it| may_act(rule, it)));
         found.cloned().collect()
     }
@@ -212,7 +213,8 @@ async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plug
 /// `expires_after` where nothing is isolated, as far as that is known: of a rule, by none of its actions.
 fn expires_in_vain(rule: &config::Rule, steps: &[Step]) -> Option<Problem> {
     let isolates = |step: &Step| step.plugin.as_ref().ok().map(|plugin| plugin.manifest.isolates());
-    let pairs = || rule.actions.iter().zip(steps).filter_map(|(action, step)| Some((action, step, action.expires_after?)));
+    let pairs =
+        || rule.actions.iter().zip(steps).filter_map(|(action, step)| Some((action, step, action.expires_after?)));
     let own = pairs().find(|(_, step, expires)| !expires.of_rule && isolates(step) == Some(false));
     if let Some((action, _, expires)) = own {
         let message = format!("`expires_after` is for what isolates, and `{}` makes no NetworkPolicy", action.action);
@@ -221,7 +223,10 @@ fn expires_in_vain(rule: &config::Rule, steps: &[Step]) -> Option<Problem> {
     let (_, _, expires) = pairs().find(|(_, _, expires)| expires.of_rule)?;
     steps.iter().all(|step| isolates(step) == Some(false)).then(|| Problem {
         location: expires.location,
-        message: format!("`expires_after` is for what isolates, and no action of rule {:?} makes a NetworkPolicy", rule.name),
+        message: format!(
+            "`expires_after` is for what isolates, and no action of rule {:?} makes a NetworkPolicy",
+            rule.name
+        ),
     })
 }
 

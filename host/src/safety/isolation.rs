@@ -141,7 +141,8 @@ pub(super) fn stamp(
 
 /// Whole seconds, and not a part of one too early.
 fn end(now: Timestamp, lasts: Duration) -> Timestamp {
-    let end = now.saturating_add(SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
+    let end =
+        now.saturating_add(SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
     end.round(TimestampRound::new().smallest(Unit::Second).mode(jiff::RoundMode::Ceil)).unwrap_or(end)
 }
 
@@ -268,8 +269,7 @@ impl Isolation {
         if resource_version.is_empty() {
             return Err("has no resourceVersion to pin its deletion to".to_owned());
         }
-        let policy_ref =
-            ObjectRef { resource: policies(), namespace: Some(namespace.clone()), name, uid: Some(uid) };
+        let policy_ref = ObjectRef { resource: policies(), namespace: Some(namespace.clone()), name, uid: Some(uid) };
         let event_id = text(policy, "annotations", EVENT_ID).and_then(|text| uuid::Uuid::try_parse(text).ok());
         Ok(Self {
             policy: policy_ref,

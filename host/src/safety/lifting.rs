@@ -74,12 +74,7 @@ impl Gate {
         }
     }
 
-    async fn plan_policy(
-        &self,
-        run: &Run,
-        policy: ObjectRef,
-        resource_version: String,
-    ) -> Result<Planned, Stop> {
+    async fn plan_policy(&self, run: &Run, policy: ObjectRef, resource_version: String) -> Result<Planned, Stop> {
         if !is_policy(&policy.resource) {
             let detail = format!("{policy} is no NetworkPolicy, and nothing else is an isolation");
             return Err(Refusal::new(Check::Document, detail).into());

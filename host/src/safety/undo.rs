@@ -176,7 +176,7 @@ use crate::cluster::names::Uid;
     }
 
     fn undo(mutation: Mutation, before: Option<Value>) -> Option<Undo> {
-        let stamped = super::super::isolation::Stamped::default();
+        let stamped = isolation::Stamped::default();
         of(&Planned { mutation, uid: None, path: String::new(), before, touched: None, stamped, removes: None })
     }
 

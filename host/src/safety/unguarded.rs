@@ -28,9 +28,10 @@ pub(super) fn as_asked(change: Change) -> Result<Planned, Refusal> {
         Change::Patch { object, document } => {
             (object.path(), Mutation::Patch { uid: asked(&object), object, document })
         }
-        Change::Delete { object, grace_period_seconds, propagation } => {
-            (object.path(), Mutation::Delete { uid: asked(&object), object, resource_version: None, grace_period_seconds, propagation })
-        }
+        Change::Delete { object, grace_period_seconds, propagation } => (
+            object.path(),
+            Mutation::Delete { uid: asked(&object), object, resource_version: None, grace_period_seconds, propagation },
+        ),
         Change::Evict { pod, grace_period_seconds } => {
             let eviction =
                 ObjectRef { resource: ApiResource::pods().with_subresource(Subresource::Eviction), ..pod.clone() };

@@ -24,7 +24,7 @@ const MOMENT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Each may be 64 MiB.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 2;
 
 #[derive(Clone)]
 pub struct Fetcher {

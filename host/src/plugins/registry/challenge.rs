@@ -108,6 +108,8 @@ pub fn token_url(realm: &str, service: Option<&str>, scope: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(values: &[&str]) -> Option<Challenge> {
@@ -150,6 +152,14 @@ mod tests {
         }
         for answer in ["{}", "", r#"{"token":""}"#, r#"{"token":"a\nb"}"#] {
             assert_eq!(bearer(answer.as_bytes()), None, "{answer}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a registry says, it is read or not.
+        #[test]
+        fn no_challenge_breaks_it(text in "(Bearer|basic| )*[a-z=\",\\\\é ]{0,40}") {
+            let _ = parse(&text);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! What a registry is called by decides how it is spoken to: https, and plain http only where the operator said so or the
 //! registry is on this machine.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -28,6 +29,16 @@ pub enum Http {
     Tls(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
     /// On a machine without trusted certificates, as some images are; with the sentence that says so.
     NoTls(Client<HttpConnector, Full<Bytes>>, String),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// Whoever answers is nobody that we trust, or does not trust us; another time it will be the same.
+    #[error("{0}")]
+    Untrusted(String),
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Which hosts are spoken to without TLS.
@@ -71,29 +82,35 @@ impl Http {
 
     /// # Errors
     /// There is no answer, or it has more than `limit` bytes.
-    pub async fn send(&self, request: Request<Bytes>, limit: u64) -> Result<Response<Bytes>, String> {
-        let late = || format!("no answer within {} s", PATIENCE.as_secs());
+    pub async fn send(&self, request: Request<Bytes>, limit: u64) -> Result<Response<Bytes>, NoAnswer> {
+        // What is sent may be as large as what is received.
+        let patience = if request.body().is_empty() { PATIENCE } else { WHOLE };
+        let late = || NoAnswer::Failed(format!("no answer within {} s", patience.as_secs()));
         let end = Instant::now() + WHOLE;
         let request = request.map(Full::new);
         let sent = match self {
             Self::Tls(client) => client.request(request),
-            Self::NoTls(_, missing) if request.uri().scheme_str() == Some("https") => return Err(missing.clone()),
+            Self::NoTls(_, missing) if request.uri().scheme_str() == Some("https") => {
+                return Err(NoAnswer::Untrusted(missing.clone()));
+            }
             Self::NoTls(client, _) => client.request(request),
         };
-        let answer = timeout(PATIENCE, sent).await.map_err(|_| late())?.map_err(|error| failed(&error).to_string())?;
+        let answer = timeout(patience, sent).await.map_err(|_| late())?.map_err(|error| {
+            let text = failed(&error).to_string();
+            if is_untrusted(&error) { NoAnswer::Untrusted(text) } else { NoAnswer::Failed(text) }
+        })?;
         let (head, mut body) = answer.into_parts();
-        let too_long = || format!("the answer is longer than the {limit} bytes that it may have");
+        let broke_off = |why: &str| NoAnswer::Failed(format!("the answer broke off{why}"));
+        let too_long = || NoAnswer::Failed(format!("the answer is longer than the {limit} bytes that it may have"));
         if body.size_hint().lower() > limit {
             return Err(too_long());
         }
         let mut bytes = Vec::new();
         loop {
             let until = end.min(Instant::now() + PATIENCE);
-            let Some(frame) = timeout_at(until, body.frame()).await.map_err(|_| "the answer broke off".to_owned())?
-            else {
-                break;
-            };
-            let frame = frame.map_err(|error| format!("the answer broke off: {}", failed(&error)))?;
+            let frame = timeout_at(until, body.frame()).await.map_err(|_| broke_off(""))?;
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|error| broke_off(&format!(": {}", failed(&error))))?;
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() as u64 + data.len() as u64 > limit {
                 return Err(too_long());
@@ -102,6 +119,14 @@ impl Http {
         }
         Ok(Response::from_parts(head, bytes.into()))
     }
+}
+
+/// Whether TLS is what failed. An I/O error passes over what it was made of when it is asked for its source.
+fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    let of_io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || of_io.is_some_and(|inner| inner.is::<rustls::Error>())
+        || error.source().is_some_and(is_untrusted)
 }
 
 #[cfg(test)]

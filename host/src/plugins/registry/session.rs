@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::artifact::{INDEX, MANIFEST, MANIFEST_LIMIT, Part};
 use super::challenge::{Challenge, TOKEN_LIMIT, bearer, token_url};
-use super::http::{Http, Plain};
+use super::http::{Http, NoAnswer, Plain};
 use super::reference::{Digest, Repository};
 use super::secrets::{Credential, PullSecrets};
 
@@ -202,7 +202,7 @@ impl Session<'_> {
                 request.body(body.clone()).map_err(|error| Trouble::NoAnswer(format!("cannot ask: {error}")))?;
             let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
             let answer = self.registries.http.send(request, limit).await;
-            let answer = answer.map_err(|error| Trouble::NoAnswer(format!("{authority}: {error}")))?;
+            let answer = answer.map_err(|error| no_answer(&authority, error))?;
             let asked = answer.status() == StatusCode::UNAUTHORIZED || answer.status() == StatusCode::FORBIDDEN;
             if !asked || !at_home {
                 return Ok(answer);
@@ -264,7 +264,7 @@ impl Session<'_> {
         let request = request.body(Bytes::new()).map_err(|error| Trouble::NoAnswer(format!("cannot ask: {error}")))?;
         let at = uri.authority().map(ToString::to_string).unwrap_or_default();
         let answer = self.registries.http.send(request, TOKEN_LIMIT).await;
-        let answer = answer.map_err(|error| Trouble::NoAnswer(format!("{at}, which gives out tokens: {error}")))?;
+        let answer = answer.map_err(|error| no_answer(&format!("{at}, which gives out tokens"), error))?;
         match answer.status() {
             StatusCode::OK => match bearer(answer.body()) {
                 Some(token) => Ok(Some(token)),
@@ -302,6 +302,13 @@ impl Session<'_> {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Trouble::Refused(said),
             _ => Trouble::NoAnswer(said),
         })
+    }
+}
+
+fn no_answer(whose: &str, error: NoAnswer) -> Trouble {
+    match error {
+        NoAnswer::Untrusted(error) => Trouble::Refused(format!("{whose}: {error}")),
+        NoAnswer::Failed(error) => Trouble::NoAnswer(format!("{whose}: {error}")),
     }
 }
 

@@ -134,8 +134,7 @@ impl Keys {
             }
         }
         problems.dedup();
-        let number = signatures.len();
-        Err(format!("has {number} signatures, and none that counts: {}", problems.join("; ")))
+        Err(format!("is signed, and no signature counts: {}", problems.join("; ")))
     }
 
     /// Whether `NAME.wasm.sig` beside the file is its signature by one of the keys.

@@ -58,7 +58,7 @@ fn each_interface_of_the_contract_is_classified() {
         assert!(known || functions == further, "classify {name} in this test, and put it behind the gate: {functions:?}");
     }
     for (_, _, tests) in FURTHER {
-        assert!(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).join(tests).is_file(), "{tests}");
+        assert!(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).join(tests).is_file(), "{tests}");
     }
 }
 
@@ -159,7 +159,7 @@ async fn stage(all_granted: bool, dry_run: bool) -> (Simulation, Sandbox) {
     let declared = vec![Permission { fields: Vec::new(), ..everything() }];
     let bounds = Bounds {
         purpose: Purpose::default(),
-            allowance: Some(crate::safety::budget::Allowance::unlimited()),
+        allowance: Some(crate::safety::budget::Allowance::unlimited()),
         policy: Arc::new(policy),
         rule,
         permissions: Permissions { declared, granted },

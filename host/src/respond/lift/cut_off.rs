@@ -10,10 +10,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
+use super::super::Inner;
 use super::super::outcome::{Failure, Outcome};
 use super::super::record::{millis, seconds};
 use super::super::recover::{derive, effect, is_open};
-use super::super::Inner;
 use super::words::{self, Told};
 use super::{ACTION, Lifter, MARK};
 use crate::journal::{LogType, Record, UnfinishedIntent, Write};
@@ -39,8 +39,10 @@ impl Inner {
         let mut all = true;
         for (entry_id, intents) in cut_off(&recent) {
             let latest = intents.iter().filter_map(|intent| at(&intent.intent)).max();
+            // This journal has one controller, and its last one is no more. A command may be at it still.
+            let by_hand = intents.iter().any(|intent| is_by_hand(&intent.intent));
             let age = latest.and_then(|at| Duration::try_from(now.duration_since(at)).ok()).unwrap_or_default();
-            if age < under_way {
+            if by_hand && age < under_way {
                 all = false;
             } else {
                 self.finish_lift(entry_id, intents).await;
@@ -56,6 +58,7 @@ impl Inner {
         };
         let Some(base) = first.intent.get("lift").and_then(Value::as_object).cloned() else { return };
         let (announced, event_id) = (at(&first.intent), text(&first.intent, "event_id"));
+        let by_hand = is_by_hand(&first.intent);
         let mut writes = Vec::new();
         for intent in intents.iter_mut().filter(|intent| is_open(intent)) {
             // The next start asks.
@@ -65,7 +68,6 @@ impl Inner {
             writes.push(Write::Record(Record { log_type, event_id: event_id.clone(), entry_id, body: body.clone() }));
             intent.result = Some(body);
         }
-        let by_hand = base.contains_key("lifted_by");
         let done = intents.iter().any(|intent| matches!(effect(intent), Some("changed" | "unknown") | None));
         let lifter = Lifter::of(self);
         if !writes.is_empty() {
@@ -82,8 +84,7 @@ impl Inner {
             entry.insert("timestamp".to_owned(), json!(seconds(at)));
             entry.insert("sent_at".to_owned(), json!(millis(at)));
         }
-        let identity =
-            Identity { event_id, entry_id, action: ACTION.to_owned(), plugin_sha256: String::new() };
+        let identity = Identity { event_id, entry_id, action: ACTION.to_owned(), plugin_sha256: String::new() };
         let (action, pod) = (text(&entry, "isolated_by"), text(&entry, "pod"));
         let told = Told {
             action: Some(action.as_str()).filter(|action| !action.is_empty()),
@@ -99,6 +100,10 @@ impl Inner {
         }
         self.log.entry(&entry);
     }
+}
+
+fn is_by_hand(intent: &Map<String, Value>) -> bool {
+    intent.get("lift").is_some_and(|lift| lift.get("lifted_by").is_some())
 }
 
 fn at(intent: &Map<String, Value>) -> Option<Timestamp> {

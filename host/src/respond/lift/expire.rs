@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::super::record::fields;
 use super::super::rules::Rules;
 use super::super::{Inner, Responder};
-use super::{ACTION, Lifted, Lifter, Subject, Why, is_bad};
+use super::{ACTION, Lifted, Lifter, Subject, Why, find, is_bad};
 use crate::cluster::names::Namespace;
 use crate::safety::isolation::{Expiry, Isolation};
 use crate::telemetry::log::Level;
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// After a failure, doubled with each.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LONGEST_RETRY: Duration = Duration::from_secs(3600);
-/// A lift that is announced and has no entry is under way for so long at most, whoever does it.
+/// A lift that a person announced and that has no entry is under way for so long at most.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 
 /// What is known of policies from one look to the next, by UID.
@@ -82,13 +82,13 @@ impl Inner {
             if self.is_stopping() {
                 return None;
             }
-            let lifter = Lifter::of(self);
-            let found = match lifter.find(&namespace).await {
+            let found = match find(self.gate.reader(), &namespace).await {
                 Ok(found) => found,
                 Err(error) => {
                     quiet = false;
                     if !*silent {
-                        let message = format!("isolations that are over stay in {namespace}: they cannot be listed: {error}");
+                        let message =
+                            format!("isolations that are over stay in {namespace}: they cannot be listed: {error}");
                         self.log.line(Level::Warn, &message, &Map::new());
                     }
                     continue;

@@ -21,7 +21,7 @@ use super::outcome::{self, Derived, Failure, Outcome};
 use super::{Destinations, Inner};
 use crate::ambient::Ambient;
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef};
-use crate::cluster::{ApiError, Selection, uid_str};
+use crate::cluster::{ApiError, Reader, Selection, uid_str};
 use crate::journal::{JournalError, LogType, Record, Write};
 use crate::plugins::End;
 use crate::safety::checks::Check;
@@ -104,18 +104,6 @@ impl Lifter {
         }
     }
 
-    /// The policies with our label; what is no isolation that could be lifted has its reason.
-    ///
-    /// # Errors
-    /// As [`crate::cluster::Reader::list`].
-    pub async fn find(&self, namespace: &Namespace) -> Result<Vec<(String, Result<Isolation, String>)>, ApiError> {
-        let labels = Some(format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-        let selection = Selection { namespace: Some(namespace.clone()), labels, ..Selection::default() };
-        let found = self.gate.reader().list(&isolation::policies(), &selection).await?;
-        let name = |policy: &Value| policy.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?").to_owned();
-        Ok(found.iter().map(|policy| (name(policy), Isolation::read(policy))).collect())
-    }
-
     /// Lifts one, and puts it on record.
     ///
     /// # Errors
@@ -182,7 +170,7 @@ impl Lifter {
 
     /// Once the policy is gone: takes its labels off the pods, those apart that another one still selects by.
     async fn free_pods(&self, run: &Arc<Run>, isolation: &Isolation) -> Option<String> {
-        let others = match self.find(&isolation.namespace).await {
+        let others = match find(self.gate.reader(), &isolation.namespace).await {
             Ok(found) => found,
             Err(error) => return Some(format!("the labels that it selected by stay on their pods: {error}")),
         };
@@ -221,12 +209,31 @@ impl Lifter {
         page: Option<Page>,
     ) -> Result<(), JournalError> {
         let entry_id = Some(identity.entry_id.clone());
-        let mut writes =
-            vec![Write::Record(Record { log_type: LogType::Entry, event_id: identity.event_id.clone(), entry_id, body })];
+        let mut writes = vec![Write::Record(Record {
+            log_type: LogType::Entry,
+            event_id: identity.event_id.clone(),
+            entry_id,
+            body,
+        })];
         writes.extend(self.destinations.ships());
         writes.extend(page.iter().flat_map(|page| self.destinations.sends(page)));
         self.ledger.commit(writes).await
     }
+}
+
+/// The policies with our label, by name; what is no isolation that could be lifted has its reason.
+///
+/// # Errors
+/// As [`Reader::list`].
+pub async fn find(
+    reader: &Reader,
+    namespace: &Namespace,
+) -> Result<Vec<(String, Result<Isolation, String>)>, ApiError> {
+    let labels = Some(format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+    let selection = Selection { namespace: Some(namespace.clone()), labels, ..Selection::default() };
+    let found = reader.beside().list(&isolation::policies(), &selection).await?;
+    let name = |policy: &Value| policy.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?").to_owned();
+    Ok(found.iter().map(|policy| (name(policy), Isolation::read(policy))).collect())
 }
 
 impl Subject {
@@ -247,7 +254,7 @@ fn pod_of(pod: &Value, namespace: &Namespace) -> Option<ObjectRef> {
 fn cleared(namespace: &Namespace) -> Option<Cleared> {
     let name = ObjectName::parse(namespace.as_str()).ok()?;
     let object = ObjectRef { resource: ApiResource::namespaces(), namespace: None, name, uid: None };
-    Some(Cleared { object, manifest: Value::Null, chain: Chain::default(), proof: None })
+    Some(Cleared { object, manifest: Value::Null, chain: Chain::default(), proof: None, pod: None })
 }
 
 /// Where no entry says what happened: another was first, or nothing was sent and it will be tried again. Whoever asks for

@@ -160,7 +160,12 @@ pub(super) fn page_of(
         Outcome::Failed(_) | Outcome::Unknown if expired => {
             let failure = outcome.failure().unwrap_or("the result is not known");
             let key = format!("falco-response/{cluster}/{ACTION}/{namespace}/failed");
-            page(key, Severity::Error, format!("the isolation of {place} has expired and was not lifted ({failure})"), false)
+            page(
+                key,
+                Severity::Error,
+                format!("the isolation of {place} has expired and was not lifted ({failure})"),
+                false,
+            )
         }
         Outcome::Failed(_) | Outcome::Unknown => None,
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::cluster::web::script::{Made, Reply, Script};
 use crate::cluster::web::url::Url;
 use crate::safety::WebRequest;
+use crate::safety::checks::Check;
 use crate::safety::web::{WebGrant, WebMethod, WebPermissions};
 
 const HOOK: &str = "https://hooks.example.com/falco";
