@@ -164,8 +164,9 @@ fn every_configuration_in_the_pages_passes_check() {
 /// The sentences of the pager, as the page for those on call quotes them.
 #[test]
 fn what_the_pager_says_is_quoted_as_it_is() {
-    let sources = ["respond/pages.rs", "respond/probe.rs", "respond/upkeep.rs", "respond/lift/words.rs", "safety/undo.rs"]
-        .map(|file| root().join("host/src").join(file));
+    let sources =
+        ["respond/pages.rs", "respond/probe.rs", "respond/upkeep.rs", "respond/lift/words.rs", "safety/undo.rs"]
+            .map(|file| root().join("host/src").join(file));
     let mut sources: String = sources.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     // What is said of the configuration and the plugins.
     for file in ["host/src/cli/serve/plugins.rs", "host/src/cli/serve/force.rs"] {

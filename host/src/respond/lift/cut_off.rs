@@ -10,8 +10,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::super::lookup::{self, Finding};
 use super::super::Inner;
+use super::super::lookup::{self, Finding};
 use super::super::outcome::{Failure, Outcome};
 use super::super::record::{millis, seconds};
 use super::super::recover::{derive, effect, is_open};
@@ -104,8 +104,8 @@ impl Inner {
     /// Labels that are gone leave no mark behind, so they are looked for.
     async fn look_up_lift(&self, intent: &Map<String, Value>, base: &Map<String, Value>) -> Option<Finding> {
         let live = intent.get("dry_run") == Some(&Value::Bool(false));
-        let patched = lookup::object_of(intent)
-            .filter(|_| live && intent.get("verb").and_then(Value::as_str) == Some("patch"));
+        let patched =
+            lookup::object_of(intent).filter(|_| live && intent.get("verb").and_then(Value::as_str) == Some("patch"));
         let Some(pod) = patched else { return self.look_up(intent).await };
         let labels: Vec<_> = base.get("labels").and_then(Value::as_array).into_iter().flatten().collect();
         let bears = |pod: &Value| {
@@ -117,12 +117,8 @@ impl Inner {
                 lookup::finding("not_sent", "looked up after a restart: the pod bears the labels")
             }
             Ok(_) => lookup::finding("changed", "found without the labels after a restart"),
-            Err(error) if error.is_not_found() => {
-                lookup::finding("changed", "the pod was found gone after a restart")
-            }
-            Err(error) => {
-                lookup::finding("unknown", format!("looked up after a restart, without an answer: {error}"))
-            }
+            Err(error) if error.is_not_found() => lookup::finding("changed", "the pod was found gone after a restart"),
+            Err(error) => lookup::finding("unknown", format!("looked up after a restart, without an answer: {error}")),
         })
     }
 }

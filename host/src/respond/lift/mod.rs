@@ -66,7 +66,10 @@ pub enum Why {
         /// It was tried before, and somebody was told that it failed.
         again: bool,
     },
-    Asked { by: String, reason: String },
+    Asked {
+        by: String,
+        reason: String,
+    },
 }
 
 /// One thing to lift.

@@ -166,9 +166,9 @@ pub(super) fn pages_of(
             let summary = format!("the isolation of {place} is lifted: {how}");
             // Pods that a policy selects have an incident each, which ends with the pod's own labels.
             let kind = told.pod.map(|pod| format!("/pod/{pod}")).or_else(|| told.selects_all.then(String::new));
-            let key = kind.zip(told.action).map(|(kind, action)| {
-                format!("falco-response/{cluster}/{action}/{namespace}{kind}")
-            });
+            let key = kind
+                .zip(told.action)
+                .map(|(kind, action)| format!("falco-response/{cluster}/{action}/{namespace}{kind}"));
             // As severe as what they end: that is part of the identity, too.
             let isolation = key.map(|key| page(key, Severity::Critical, &summary, true));
             let failure = told_of_failure.then(|| page(failed(), Severity::Error, &summary, true));

@@ -107,7 +107,9 @@ async fn a_run_either_acts_or_lifts() {
 #[tokio::test]
 async fn of_a_pod_only_our_labels_go_and_of_a_protected_one_none() {
     let stage = policies_stage(None);
-    for (name, labels) in [("target", vec!["tier"]), ("target", vec![]), ("agent-1", vec!["falco-response/isolated-egress"])] {
+    for (name, labels) in
+        [("target", vec!["tier"]), ("target", vec![]), ("agent-1", vec!["falco-response/isolated-egress"])]
+    {
         let run = lifting_run(&stage, false, Arc::default()).await;
         let labels = labels.into_iter().map(str::to_owned).collect();
         let lifted = stage.gate.lift(&run, Lift::Labels { pod: pod(name), labels }).await;
