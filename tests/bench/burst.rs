@@ -36,7 +36,8 @@ pub fn measure(scale: Scale) -> Result<Vec<Figure>, String> {
                 .replace("limits: {", &format!("limits: {{concurrency: {concurrency}, "))
         };
         let audit = format!("audit: {{graylog: {{url: \"http://{}/gelf\"}}}}", graylog.address);
-        let (alone, shipping) = (plan("").start()?, plan(&audit).start()?);
+        let plans = (plan(""), plan(&audit));
+        let (alone, shipping) = (plans.0.start()?, plans.1.start()?);
         let mut rates = Rates { bare: Vec::new(), ours: Vec::new(), shipped: Vec::new() };
         for round in 0..=scale.rounds {
             let count = if round == 0 { WARM_UP } else { scale.of(ALERTS) };

@@ -19,7 +19,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The plugins that it has; the others of the repository would only be more to load.
 const PLUGINS: [&str; 2] = ["kill_pod", "isolate_namespace"];
 
-/// How to start one.
+/// How to start one. Its directory is there for as long as this is.
 pub struct Plan {
     pub directory: tempfile::TempDir,
     pub config: String,

@@ -17,7 +17,8 @@ const PAUSE: Duration = Duration::from_millis(150);
 
 pub fn measure(scale: Scale) -> Result<Vec<Figure>, String> {
     let mut stage = Stage::set("bench-kill")?;
-    let house = Plan::new(&stage.spec(), stage.namespace, "").start()?;
+    let plan = Plan::new(&stage.spec(), stage.namespace, "");
+    let house = plan.start()?;
     let mut connection = Connection::open(house.address)?;
     let (mut ratios, mut differences) = (Vec::new(), Vec::new());
     let mut all = (Vec::new(), Vec::new(), Vec::new());
