@@ -1,7 +1,7 @@
 // Puts labels and annotations on the pod that the alert is about: the twin of plugins/label-pod.
 
-import { patch } from "falco-response:plugin/cluster@0.1.0";
-import { parameters, target, targetManifest } from "falco-response:plugin/request@0.1.0";
+import { patch } from "falco-response:plugin/cluster@0.1.1";
+import { parameters, target, targetManifest } from "falco-response:plugin/request@0.1.1";
 import { check } from "./grammar.js";
 
 // What the world exports: an interface is an object of its name, and a `result` is what is returned or thrown.

@@ -29,7 +29,7 @@ pub trait Action {
     /// Responds to one alert.
     ///
     /// An action whose manifest says `repeatable` may be run again for the same alert, after a crash of the controller
-    /// or a failure with `retry`: see [`Request::attempt`].
+    /// or a failure with `retry` of a run that had sent no change yet: see [`Request::attempt`].
     ///
     /// # Errors
     /// [`Failure`] when the action could not do what it is there for. A call's error becomes one with `?`.

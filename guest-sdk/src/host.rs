@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 pub use crate::bindings::falco_response::plugin::log::Level;
-use crate::{Backend, Cluster};
+use crate::{Backend, Cluster, Exec, Http};
 
 /// The controller, as an action sees it.
 ///
@@ -46,6 +46,30 @@ impl<'a> Host<'a> {
     /// ```
     pub fn cluster(&self) -> Cluster<'a> {
         Cluster::new(self.backend)
+    }
+
+    /// Servers outside of the cluster.
+    ///
+    /// ```no_run
+    /// # use falco_response_sdk::prelude::*;
+    /// # fn f(request: &Request, host: &Host) -> Result<(), Failure> {
+    /// let answer = host.http().post_json("https://hooks.example.com/falco", &request.alert()?)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn http(&self) -> Http<'a> {
+        Http::new(self.backend)
+    }
+
+    /// Commands in the target pod's containers.
+    ///
+    /// ```no_run
+    /// # use falco_response_sdk::{Command, prelude::*};
+    /// # fn f(request: &Request, host: &Host) -> Result<(), Failure> {
+    /// let output = host.exec().run(&request.target(), &Command::new(&["ps"]))?;
+    /// # Ok(()) }
+    /// ```
+    pub fn exec(&self) -> Exec<'a> {
+        Exec::new(self.backend)
     }
 
     /// The entry of this run.

@@ -56,8 +56,10 @@ struct ReadmeOfTheProject;
 
 mod action;
 mod cluster;
+mod exec;
 mod export;
 mod host;
+mod http;
 pub mod json;
 pub mod kubernetes;
 #[cfg(target_family = "wasm")]
@@ -91,10 +93,12 @@ use mock::Mock as Backend;
 
 pub use action::{Action, Failure, Outcome, Problem};
 pub use cluster::{Cluster, ClusterError, DeleteOptions, LogOptions, PatchDocument, Propagation, Reason, Selection};
+pub use exec::{Command, Exec, Output};
 #[doc(hidden)]
 pub use export::glue;
 pub use host::{Audit, Host, Level};
-pub use manifest::{Manifest, Permission, Scope, Target, Verb};
+pub use http::{Http, HttpRequest, HttpResponse};
+pub use manifest::{Manifest, Method, Permission, Scope, Target, Verb};
 pub use object::{ApiResource, Kind, ObjectRef, kinds};
 pub use parameters::{Field, Parameter, Parameters, Schema};
 pub use request::{FalcoPriority, Owner, Request};

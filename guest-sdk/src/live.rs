@@ -3,10 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::bindings::falco_response::plugin::{audit, cluster, log, request};
+use crate::bindings::falco_response::plugin::{audit, cluster, exec, http, log, request};
 use crate::{
-    ApiResource, ClusterError, DeleteOptions, FalcoPriority, Level, LogOptions, ObjectRef, Owner, PatchDocument,
-    Selection,
+    ApiResource, ClusterError, Command, DeleteOptions, FalcoPriority, HttpRequest, HttpResponse, Level, LogOptions,
+    ObjectRef, Output, Owner, PatchDocument, Selection,
 };
 
 pub struct Live;
@@ -22,6 +22,10 @@ macro_rules! forward {
 
             pub(crate) fn log(&self, level: Level, message: &str) {
                 log::write(level, message);
+            }
+
+            pub(crate) fn exec(&self, pod: &ObjectRef, command: &Command) -> Result<Output, ClusterError> {
+                exec::run(pod, command)
             }
         }
     };
@@ -49,6 +53,7 @@ forward! {
     cluster.remove(object: &ObjectRef, options: DeleteOptions) -> Result<(), ClusterError>;
     cluster.evict(pod: &ObjectRef, grace_period_seconds: Option<u32>) -> Result<(), ClusterError>;
     cluster.logs(pod: &ObjectRef, options: &LogOptions) -> Result<String, ClusterError>;
+    http.send(request: &HttpRequest) -> Result<HttpResponse, ClusterError>;
     audit.note(key: &str, value: &str);
     audit.attach(name: &str, media_type: &str, content: &[u8]) -> Result<(), String>;
 }

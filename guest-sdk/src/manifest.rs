@@ -98,6 +98,44 @@ pub struct Permission {
     pub scope: Scope,
 }
 
+/// A method of requests to servers outside of the cluster.
+///
+/// ```
+/// # use falco_response_sdk::{Manifest, Method};
+/// const MANIFEST: Manifest = Manifest::new("tell", "Tells a hook of the alert.").http(&[Method::Post]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+}
+
+impl Method {
+    /// As a request has it.
+    ///
+    /// ```
+    /// # use falco_response_sdk::Method;
+    /// assert_eq!(Method::Post.as_str(), "POST");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 /// What an action is and what it needs. Build it with [`Manifest::new`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manifest {
@@ -109,6 +147,8 @@ pub struct Manifest {
     pub target: Target,
     /// All that it may do.
     pub permissions: &'static [Permission],
+    /// The methods of its requests to servers outside; which servers those are the operator says.
+    pub http: &'static [Method],
     /// Whether the person on call is paged when the action changed something.
     pub pages: bool,
     /// Whether it may be run again for the same alert.
@@ -169,7 +209,7 @@ impl Manifest {
     pub const fn new(name: &'static str, summary: &'static str) -> Self {
         check::name(name);
         check::summary(summary);
-        Self { name, summary, target: Target::None, permissions: &[], pages: false, repeatable: false }
+        Self { name, summary, target: Target::None, permissions: &[], http: &[], pages: false, repeatable: false }
     }
 
     /// What it works on.
@@ -192,6 +232,16 @@ impl Manifest {
     /// ```
     pub const fn permissions(self, permissions: &'static [Permission]) -> Self {
         Self { permissions, ..self }
+    }
+
+    /// That it sends requests with these methods to servers outside of the cluster.
+    ///
+    /// ```
+    /// # use falco_response_sdk::{Manifest, Method, Target};
+    /// const MANIFEST: Manifest = Manifest::new("tell", "Tells a hook of the alert.").target(Target::None).http(&[Method::Post]);
+    /// ```
+    pub const fn http(self, methods: &'static [Method]) -> Self {
+        Self { http: methods, ..self }
     }
 
     /// Page the person on call when the action changed something.

@@ -12,6 +12,8 @@ pub mod authoring;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+#[cfg(test)]
+mod counts;
 mod faults;
 #[cfg(test)]
 mod fuzz;

@@ -97,10 +97,28 @@ fn lets_the_controller_do_its_work() {
     assert_eq!((entry["outcome"].as_str(), entry["isolation"].as_str()), (Some("done"), Some("full")), "{entry}");
     let again = house.record_of(&alerts::about(POOL, "work", "miner-2"));
     assert_eq!(again["outcome"], "skipped", "{again}");
+    lifts_what_is_ours_as_it_was_read(cluster, &fence, "work");
     // What it asks about itself is answered.
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}});
     let answer = fence.send("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", PLAIN, &review);
     assert_eq!(answer.status, 201, "{}", answer.body);
+}
+
+/// The fence alone: the account may delete everything, as far as RBAC is concerned.
+fn lifts_what_is_ours_as_it_was_read(cluster: &Cluster, fence: &Fence, namespace: &str) {
+    let path = format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies/falco-emergency-isolation");
+    let found = cluster.get(&path).unwrap()["metadata"].clone();
+    let (uid, version) = (&found["uid"], &found["resourceVersion"]);
+    let delete = |preconditions: Value| fence.send("DELETE", &path, PLAIN, &json!({"preconditions": preconditions}));
+    assert_fenced(&delete(json!({"uid": uid})), "is ours, and as it was read");
+    assert_fenced(&delete(json!({"resourceVersion": version})), "names the UID");
+    let label = |value: &str| json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": value}}});
+    let foreign = cluster.merge(&path, &label("Helm")).unwrap()["metadata"]["resourceVersion"].clone();
+    assert_fenced(&delete(json!({"uid": uid, "resourceVersion": foreign})), "is ours, and as it was read");
+    let ours = cluster.merge(&path, &label("falco-response-controller")).unwrap()["metadata"]["resourceVersion"].clone();
+    assert_eq!(delete(json!({"uid": uid, "resourceVersion": foreign})).status, 409);
+    let answer = delete(json!({"uid": uid, "resourceVersion": ours}));
+    assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
 #[test]

@@ -100,6 +100,31 @@ fn each_restriction_is_needed(cluster: &Cluster, deployment: &Value) {
 }
 
 #[test]
+fn the_chart_mounts_what_actions_out_of_a_registry_need_and_nothing_of_it_without_them() {
+    let Some(_) = cluster() else { return };
+    let reference = format!("oci://registry.example.com/team/kill-pod@sha256:{}", "0".repeat(64));
+    let plugins = format!(
+        "plugins: {{pullSecret: registry, signersConfigMap: signers}}\nconfig: {{plugins: {{oci: [\"{reference}\"]}}}}"
+    );
+    let volumes = |values: &str| {
+        let documents = rendered(values).unwrap();
+        let workload = documents.iter().find(|document| is(document, &["Deployment"])).unwrap();
+        workload["spec"]["template"]["spec"].clone()
+    };
+    let (with, without) = (volumes(&plugins), volumes(""));
+    let sources = with["volumes"][0]["projected"]["sources"].as_array().unwrap();
+    let secret = json!({"name": "registry", "items": [{"key": ".dockerconfigjson", "path": "pull-secret.json"}]});
+    let signers = json!({"name": "signers", "items": [{"key": "cosign.pub", "path": "cosign.pub"}]});
+    assert!(sources.iter().any(|source| source["secret"] == secret), "{sources:?}");
+    assert!(sources.iter().any(|source| source["configMap"] == signers), "{sources:?}");
+    // The root file system is read-only, and `check` leaves nothing in the cache.
+    let mounts = with["initContainers"][0]["volumeMounts"].as_array().unwrap();
+    assert!(mounts.iter().any(|mount| mount["mountPath"] == "/tmp"), "{mounts:?}");
+    let nothing = without.to_string();
+    assert!(!nothing.contains("/tmp") && !nothing.contains("pull-secret") && !nothing.contains("cosign"), "{nothing}");
+}
+
+#[test]
 fn kustomize_makes_what_helm_does_and_the_namespace() {
     let Some(_) = cluster() else { return };
     for (directory, values) in [("", ""), ("overlays/statefulset", "journal: {persistent: true}")] {

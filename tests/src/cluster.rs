@@ -35,6 +35,7 @@ pub struct Cluster {
 }
 
 struct Part {
+    name: String,
     process: Child,
     _watched: Watched,
 }
@@ -178,7 +179,7 @@ impl Cluster {
         let command = command.args(arguments).current_dir(&self.directory).env("HOME", &self.directory);
         let mut process = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(failed)?;
         match undertaker::watch(&process) {
-            Ok(watched) => self.parts.push(Part { process, _watched: watched }),
+            Ok(watched) => self.parts.push(Part { name: part.to_owned(), process, _watched: watched }),
             Err(error) => {
                 // It is ours, and nobody would end it.
                 let _ = process.kill().and_then(|()| process.wait());
@@ -196,6 +197,23 @@ impl Cluster {
         }
     }
 
+    /// Stops all who act on their own, for good: nobody schedules a pod, replaces or ends one.
+    ///
+    /// # Errors
+    /// `kill` cannot be run.
+    pub fn freeze(&self) -> Result<(), String> {
+        let acting = self
+            .parts
+            .iter()
+            .filter(|part| ["kube-controller-manager", "kube-scheduler", "kwok"].contains(&&*part.name));
+        let ids = acting.map(|part| part.process.id().to_string());
+        let stopped = Command::new("kill").arg("-STOP").args(ids).status();
+        match stopped {
+            Ok(status) if status.success() => Ok(()),
+            other => Err(format!("cannot stop the controllers: {other:?}")),
+        }
+    }
+
     /// For `--cluster kubeconfig:FILE`.
     pub fn kubeconfig(&self) -> PathBuf {
         self.directory.join("kubeconfig")
@@ -204,6 +222,11 @@ impl Cluster {
     /// Where the API server itself is, as a URL.
     pub fn server(&self) -> String {
         format!("https://{}", self.ports.api.address())
+    }
+
+    /// The port of kwok's server, which runs commands as a kubelet would.
+    pub fn kubelet(&self) -> u16 {
+        self.ports.kubelet.number
     }
 
     /// Where its logs are, for a person.

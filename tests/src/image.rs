@@ -15,9 +15,10 @@ pub const USER: u32 = 65532;
 pub const SETTINGS: &str = "etc/falco-response";
 pub const DATA: &str = "var/lib/falco-response";
 
-const PLUGINS: [&str; 11] = [
+const PLUGINS: [&str; 14] = [
     "annotate_pod.wasm",
     "cordon_node.wasm",
+    "download_file.wasm",
     "drain_node.wasm",
     "isolate_namespace.wasm",
     "isolate_pod.wasm",
@@ -26,7 +27,9 @@ const PLUGINS: [&str; 11] = [
     "label_pod.wasm",
     "restart_workload.wasm",
     "revoke_service_account.wasm",
+    "run_command.wasm",
     "scale_to_zero.wasm",
+    "webhook.wasm",
 ];
 /// The names of the actions in it.
 pub fn actions() -> impl Iterator<Item = &'static str> {

@@ -18,6 +18,7 @@ pub mod languages;
 pub mod manifests;
 pub mod ports;
 pub mod receiver;
+pub mod registry;
 pub mod render;
 pub mod request;
 pub mod undertaker;

@@ -140,3 +140,40 @@ fn a_reader_that_has_enough_is_no_mistake_of_the_program() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), errors(&output).as_str()), (Some(1), ""));
 }
+
+#[test]
+fn a_full_disk_behind_the_output_is_an_error_and_no_panic() {
+    let plan = Plan::new();
+    for command in ["check", "rbac"] {
+        let setup = plan.setup();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(binary().unwrap())
+            .arg(command)
+            .arg("--config")
+            .arg(setup.config)
+            .arg("--plugins")
+            .arg(setup.plugins)
+            .stdout(full)
+            .output()
+            .unwrap();
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+        assert!(said.starts_with("error: cannot write to the standard output") && !said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn names_files_that_are_not_here_and_a_graylog_url_without_a_path() {
+    let further = "token_file: /nowhere/token\naudit: {graylog: {url: \"http://127.0.0.1:12201\"}}\n\
+                   paging: {pagerduty: {routing_key_file: /nowhere/key}}\n";
+    let output = check(&Plan::new().and(further));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    for expected in [
+        "note: `token_file` cannot be read here, and the controller needs it: /nowhere/token: ",
+        "note: `paging.pagerduty.routing_key_file` cannot be read here",
+        "has no path, and Graylog's GELF HTTP input listens at `/gelf`",
+    ] {
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
+}

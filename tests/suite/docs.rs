@@ -167,8 +167,8 @@ fn what_the_pager_says_is_quoted_as_it_is() {
     let sources = ["respond/pages.rs", "respond/probe.rs", "respond/upkeep.rs", "safety/undo.rs"]
         .map(|file| root().join("host/src").join(file));
     let mut sources: String = sources.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
-    // Wherever it is that the program starts.
-    for file in ["host/src/cli/serve.rs", "host/src/cli/serve/mod.rs"] {
+    // What is said of the configuration and the plugins.
+    for file in ["host/src/cli/serve/plugins.rs", "host/src/cli/serve/force.rs"] {
         sources += &std::fs::read_to_string(root().join(file)).unwrap_or_default();
     }
     let page = std::fs::read_to_string(root().join("docs/on-call.md")).unwrap();
@@ -181,6 +181,7 @@ fn what_the_pager_says_is_quoted_as_it_is() {
         "was not done: see details",
         "so the alert was not acted on",
         "rules have no plugin and will not act",
+        "cannot be used; the version that was in force stays so",
         "the Kubernetes API does not answer the response controller; alerts wait",
         "the response controller's journal is full: nothing is acted on until there is room",
         "is customer-facing and was not annotated in time",

@@ -50,7 +50,7 @@ fn what_burns_is_put_out() {
 }
 
 /// What it tries, with which further parameters, and the check that stops it.
-const REFUSED: [(&str, &str, &str); 88] = [
+const REFUSED: [(&str, &str, &str); 99] = [
     ("delete_other_pod", ", namespace: production, name: checkout-7d9f4b-q8r5t", "permission"),
     ("delete_other_pod", ", namespace: staging, name: web-5c6d8-2lkjh", "permission"),
     ("delete_other_pod", ", namespace: default, name: kubecon", "namespace_not_allowed"),
@@ -143,6 +143,18 @@ const REFUSED: [(&str, &str, &str); 88] = [
     ("upper_case", "", "invalid_name"),
     ("trailing_dot", "", "invalid_name"),
     ("no_namespace", "", "cluster_scoped"),
+    // Out of the cluster, and into containers.
+    ("send", ", name: \"https://other.example.com/falco\"", "permission"),
+    ("send", ", name: \"http://169.254.169.254/latest/meta-data/\"", "invalid_name"),
+    ("send", ", name: \"https://kubernetes.default.svc/api/v1/pods\"", "invalid_name"),
+    ("send_delete", "", "permission"),
+    ("send_authorization", "", "document"),
+    ("send_host", "", "document"),
+    ("send_line_break", "", "document"),
+    ("send_much", "", "document"),
+    ("exec", ", namespace: production, name: checkout-7d9f4b-q8r5t", "permission"),
+    ("exec", ", namespace: kube-system, name: coredns-6f6b679f8f-x2vjq", "kube_system"),
+    ("exec_target", "", "permission"),
 ];
 
 /// One controller, and a rule for each of them.
@@ -155,6 +167,7 @@ fn house_of_rules() -> House {
             "  - {{name: rule {number}, action: hostile, audit_reason: none, timeout: 10s, parameters: {{behaviour: \"{behaviour}\"{further}}}}}\n"
         ));
     }
+    config.push_str("plugins: {grants: {hostile: [{urls: [\"https://hooks.example.com/falco\"], methods: [POST]}]}}\n");
     Plan::new().hostile().config(&config).start()
 }
 

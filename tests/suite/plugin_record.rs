@@ -144,6 +144,7 @@ fn a_benchmark_measures_what_it_is_given_and_what_is_built_in() {
     let number = |key: &str| measured[key].as_u64().unwrap();
     assert_eq!((number("runs"), number("calls")), (20, 1), "{measured}");
     assert!(number("p50") > 0 && number("p50") <= number("p99"), "{measured}");
+    assert!(number("own_p50") > 0 && number("own_p50") < number("p50"), "{measured}");
     assert!(number("size") > 10_000 && number("peak_memory") > 0 && number("compiled_in") > 0, "{measured}");
     let text = said(&bench(&[]));
     assert!(text.contains("p50 ") && text.contains("KiB at most") && text.contains("acted: deleted pod"), "{text}");

@@ -8,12 +8,15 @@ use integration_tests::root;
 use tempfile::TempDir;
 
 /// The shipped actions: their directory, and how many cases they have at least.
-const SHIPPED: [(&str, &str, usize); 11] = [
+const SHIPPED: [(&str, &str, usize); 14] = [
     ("plugins/kill-pod", "kill_pod.wasm", 8),
     ("plugins/isolate-namespace", "isolate_namespace.wasm", 8),
     ("plugins/isolate-pod", "isolate_pod.wasm", 12),
     ("plugins/label-pod", "label_pod.wasm", 6),
     ("plugins/keep-evidence", "keep_evidence.wasm", 4),
+    ("plugins/webhook", "webhook.wasm", 6),
+    ("plugins/run-command", "run_command.wasm", 7),
+    ("plugins/download-file", "download_file.wasm", 4),
     ("plugins/annotate-pod", "annotate_pod.wasm", 4),
     ("plugins/cordon-node", "cordon_node.wasm", 7),
     ("plugins/drain-node", "drain_node.wasm", 6),

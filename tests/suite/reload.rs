@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 impl House {
     /// Waits until the log says that the configuration did that; the `count`th time.
-    fn wait_for_change(&self, change: &str, count: usize) -> Value {
+    pub fn wait_for_change(&self, change: &str, count: usize) -> Value {
         let deadline = std::time::Instant::now() + WITHIN;
         loop {
             let mut found = self.controller.lines().into_iter().filter(|line| line["change"] == change);
@@ -29,21 +29,21 @@ impl House {
         }
     }
 
-    fn write_config(&self, text: &str) {
+    pub fn write_config(&self, text: &str) {
         std::fs::write(self.plan.path().join("config.yaml"), text).unwrap();
     }
 
-    fn kill(&self, pod: &str) -> Value {
+    pub fn kill(&self, pod: &str) -> Value {
         self.record_of(&alerts::about(MINER, "production", pod))
     }
 
-    fn ready(&self) -> Value {
+    pub fn ready(&self) -> Value {
         let answer = http::get(self.controller.address, "/readyz").unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
         serde_json::from_str(&answer.body).unwrap()
     }
 
-    fn metrics(&self) -> String {
+    pub fn metrics(&self) -> String {
         http::get(self.controller.admin_address, "/metrics").unwrap().body
     }
 }
@@ -59,11 +59,11 @@ fn dry() -> String {
 }
 
 /// Puts a generation of files where the kubelet would: a new directory, and one link renamed over another.
-fn mount(directory: &Path, generation: &str, files: &[(&str, &str)]) {
+pub fn mount(directory: &Path, generation: &str, files: &[(&str, impl AsRef<[u8]>)]) {
     let data = directory.join(generation);
     std::fs::create_dir(&data).unwrap();
-    for (name, text) in files {
-        std::fs::write(data.join(name), text).unwrap();
+    for (name, content) in files {
+        std::fs::write(data.join(name), content).unwrap();
         let link = directory.join(name);
         if link.symlink_metadata().is_err() {
             symlink(format!("..data/{name}"), link).unwrap();
@@ -121,9 +121,15 @@ fn a_configuration_that_cannot_be_read_stops_live_action_and_pages() {
         // The same file again: nothing has changed, and it acts again.
         house.write_config(&(live() + "\n" + &paging));
         house.wait_for_change("reload", number);
+        house.wait_for_change("brake_off", number);
         assert!(house.metrics().contains("falco_response_brake 0\n"));
     }
     pager.wait_for("live action is stopped").expect("somebody is told");
+    pager.wait_for("a configuration that can be used is in force").expect("and told when it is over");
+    let records = house.journal("falco-response-config");
+    let changes: Vec<_> = records.iter().map(|record| record["change"].as_str().unwrap()).collect();
+    let once = ["rejected", "brake", "reload", "brake_off"];
+    assert_eq!(changes, [once, once].concat(), "{records:?}");
     assert!(house.changes().is_empty());
     assert_eq!(house.kill("debug")["dry_run"], false);
 }
@@ -193,16 +199,19 @@ fn an_invalid_configuration_that_says_to_act_changes_nothing() {
 #[test]
 fn a_plugin_file_that_is_replaced_and_a_token_that_is_exchanged_are_taken_without_a_restart() {
     let house = Plan::new().hostile().start();
-    // Another action calls itself kill_pod from now on: two files of one name are both refused, and so is the reload.
+    // Another action calls itself kill_pod from now on: neither of two files of one name is taken.
     let plugins = house.plan.path().join("plugins");
     std::fs::copy(plugins.join("kill_pod.wasm"), plugins.join("other.wasm")).unwrap();
-    house.wait_for_change("rejected", 1);
+    let [first, second] = [1, 2].map(|number| house.wait_for_change("plugin_rejected", number)["message"].to_string());
+    assert!(first.contains("kill_pod.wasm") && first.contains("other.wasm"), "{first}");
+    assert!(second.contains("kill_pod.wasm") && second.contains("other.wasm"), "{second}");
     assert_eq!(house.kill("debug")["outcome"], "done", "the one that is loaded goes on");
     std::fs::remove_file(plugins.join("other.wasm")).unwrap();
     std::fs::remove_file(plugins.join("hostile.wasm")).unwrap();
-    let without =
-        |line: &Value| line["change"] == "reload" && line["message"].to_string().contains("plugins: - hostile");
-    assert!(house.controller.wait_for(0, WITHIN, without).is_some(), "{}", house.controller.text());
+    house.wait_for_change("plugin_mended", 2);
+    let gone = house.wait_for_change("plugin", 1);
+    assert!(gone["message"].to_string().contains("plugins: - hostile"), "{gone}");
+    assert_eq!(house.ready()["plugins_unusable"], serde_json::json!([]));
     assert!(house.ready()["config"]["problem"].is_null());
     std::fs::write(house.plan.path().join("token"), "another-token-of-more-than-16-bytes").unwrap();
     house.wait_for_change("token", 1);

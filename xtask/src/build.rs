@@ -1,9 +1,10 @@
 //! Runs cargo for the parts of the workspace that the other tasks need; cargo shows its own progress.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use integration_tests::controller::FAULTS;
+use serde_json::Value;
 
 /// Of the whole workspace and with a test, as the tests are: what it depends on then has the same features in both, and is
 /// compiled once.
@@ -30,6 +31,30 @@ pub fn faults(root: &Path) -> Result<(), String> {
     std::fs::copy(&built, &draft)
         .and_then(|_| std::fs::rename(&draft, &kept))
         .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), kept.display()))
+}
+
+/// Builds targets, and answers with the program of this name among them.
+///
+/// # Errors
+/// It does not build, or there is none of that name.
+pub fn program(root: &Path, arguments: &[&str], name: &str) -> Result<PathBuf, String> {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--message-format", "json-render-diagnostics"])
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo {} failed ({})", arguments.join(" "), output.status));
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    let mut messages = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = messages.find_map(|message| {
+        let is_it = message["reason"] == "compiler-artifact" && message["target"]["name"] == name;
+        message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
+    });
+    program.ok_or_else(|| format!("cargo {} made no program {name}", arguments.join(" ")))
 }
 
 /// Runs cargo with `arguments`, in `root`.

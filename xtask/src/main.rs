@@ -1,8 +1,10 @@
 //! `cargo xtask`: what building and trying this repository takes beyond cargo itself.
 
 mod alertmanager;
+mod bench;
 mod build;
 mod control_plane;
+mod counts;
 mod crash;
 mod demo;
 mod deploy;
@@ -11,8 +13,8 @@ mod ignored;
 mod image;
 mod kept;
 mod languages;
-mod load;
 mod plugins;
+mod registry;
 mod simulate;
 mod test;
 
@@ -38,8 +40,11 @@ const USAGE: &str = "usage: cargo xtask COMMAND
              its seed
   languages  actions in Python and JavaScript: installs those languages' tools, once, into the user's cache; builds the examples and
              their hostile twins, and runs the tests that hold them against the same in Rust
-  load       measures how many alerts a second are on disk and answered, over 64 connections and over one; of the debug build,
-             or with --release of the release build
+  bench      [ROW…] [--quick] [--debug] [--json FILE]: measures what the README says about speed, memory and size, and holds it
+             against its targets; all rows, or these. It builds the release build, and takes some 10 minutes after that; --quick
+             shows that each row still runs, --debug takes the debug build, and neither says anything about time
+  counts     counts the instructions of the hot paths under valgrind, and warns where one takes more than 10 % more than what
+             tests/fixtures/counts.json says; --record writes that, --release counts the release build and compares nothing
   deploy     renders deploy/base and deploy/overlays from the Helm chart deploy/chart (needs Go); with --check it writes
              nothing and says which files differ
   image      image [--release] DIR lays out what the container image holds as a directory: the debug build, or the
@@ -69,7 +74,8 @@ fn main() -> ExitCode {
         ["simulate", ref arguments @ ..] => simulate::run(&root, arguments),
         ["fuzz", ref arguments @ ..] => fuzz::run(&root, arguments),
         ["languages"] => languages::run(&root),
-        ["load", ref arguments @ ..] => load::run(&root, arguments),
+        ["counts", ref arguments @ ..] => counts::run(&root, arguments),
+        ["bench", ref arguments @ ..] => bench::run(&root, arguments),
         ["deploy"] => deploy::write(&root),
         ["deploy", "--check"] => deploy::check(&root).map(|same| if same { Outcome::Good } else { Outcome::Bad }),
         ["image", "--release", directory] => image::lay_out(&root, true, Path::new(directory)),

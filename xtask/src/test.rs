@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use integration_tests::control_plane::{NOT_ASKED, NOT_RUN, WANTED};
 use integration_tests::languages;
 
-use crate::{Outcome, alertmanager, build, control_plane, deploy, plugins};
+use crate::{Outcome, alertmanager, build, control_plane, deploy, plugins, registry};
 
 /// Which clusters the tests meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// A real control plane beside the simulation, and a real Alertmanager; they are built first, which takes Go.
+    /// A real control plane beside the simulation, a real Alertmanager and a real registry; they are built first, which takes Go.
     Real,
     /// Only the simulation.
     Simulated,
@@ -30,7 +30,7 @@ pub fn run(root: &Path, lane: Lane, filter: &[&str]) -> Result<Outcome, String> 
     build::controller(root)?;
     let real = match lane {
         Lane::Simulated => Err(NOT_ASKED),
-        Lane::Real if control_plane::ensure()? && alertmanager::ensure()? => Ok(()),
+        Lane::Real if control_plane::ensure()? && alertmanager::ensure()? && registry::ensure()? => Ok(()),
         Lane::Real if std::env::var_os("CI").is_some() => return Err(format!("{NOT_RUN}; in CI it has to run")),
         Lane::Real => Err(NOT_RUN),
     };

@@ -86,6 +86,11 @@ spec:
         {{- include "controller.confined" . | nindent 8 }}
       volumeMounts:
         {{- include "controller.volumeMounts" . | nindent 8 }}
+        {{- if dig "plugins" "oci" list .Values.config }}
+        # Where it puts what it fetches to look at.
+        - name: fetched
+          mountPath: /tmp
+        {{- end }}
   containers:
     - name: controller
       image: {{ include "controller.image" . }}
@@ -143,6 +148,25 @@ spec:
               items:
                 - key: token
                   path: token
+          {{- with .Values.plugins.pullSecret }}
+          - secret:
+              name: {{ . }}
+              items:
+                - key: .dockerconfigjson
+                  path: pull-secret.json
+          {{- end }}
+          {{- with .Values.plugins.signersConfigMap }}
+          - configMap:
+              name: {{ . }}
+              items:
+                - key: cosign.pub
+                  path: cosign.pub
+          {{- end }}
+    {{- if dig "plugins" "oci" list .Values.config }}
+    - name: fetched
+      emptyDir:
+        sizeLimit: 512Mi
+    {{- end }}
     {{- if not .Values.journal.persistent }}
     - name: journal
       emptyDir:

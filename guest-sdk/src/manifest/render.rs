@@ -176,7 +176,21 @@ pub const fn render<const N: usize>(manifest: &Manifest, fields: &[Field]) -> Bu
         out.permission(&manifest.permissions[i]);
         i += 1;
     }
-    out.raw(r#"],"parameters":"#);
+    out.byte(b']');
+    // A controller from before these were in the contract knows no such key.
+    if !manifest.http.is_empty() {
+        out.raw(r#","http":["#);
+        let mut i = 0;
+        while i < manifest.http.len() {
+            if i > 0 {
+                out.byte(b',');
+            }
+            out.string(manifest.http[i].as_str());
+            i += 1;
+        }
+        out.byte(b']');
+    }
+    out.raw(r#","parameters":"#);
     out.fields(fields);
     out.byte(b'}');
     out

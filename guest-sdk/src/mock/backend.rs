@@ -79,7 +79,7 @@ impl Mock {
     }
 
     /// Records a call, and lets it through to `answer` where it is declared and no test made it fail.
-    fn call<T>(
+    pub(super) fn call<T>(
         &self,
         call: Call,
         answer: impl FnOnce(&mut State) -> Result<T, ClusterError>,

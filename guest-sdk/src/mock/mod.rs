@@ -27,6 +27,7 @@
 //! ```
 
 mod backend;
+mod outside;
 mod permissions;
 mod store;
 #[cfg(test)]
@@ -66,6 +67,8 @@ pub enum Operation {
     Evict,
     /// [`logs`](crate::Cluster::logs)
     Logs,
+    /// [`run`](crate::Exec::run)
+    Exec,
 }
 
 /// A call that the action made, refused or not, as [`Mock::calls`] tells it.
@@ -141,6 +144,7 @@ struct Failing {
 struct State {
     store: Store,
     permissions: &'static [Permission],
+    outside: outside::Outside,
     failures: Vec<Failing>,
     answers: Vec<(Operation, Value)>,
     /// The pod, the container, and what it printed.
@@ -390,7 +394,11 @@ impl Mock {
     /// # Errors
     /// The action's own failure, or that its parameters were refused.
     pub fn run<A: Action>(&self) -> Result<Outcome, Failure> {
-        self.state.borrow_mut().permissions = A::MANIFEST.permissions;
+        {
+            let state = &mut *self.state.borrow_mut();
+            state.permissions = A::MANIFEST.permissions;
+            state.outside.methods = A::MANIFEST.http;
+        }
         glue::validate::<A>(&self.parameters).map_err(|problems| {
             let problems: Vec<String> =
                 problems.iter().map(|problem| [problem.at.as_str(), ": ", &problem.message].concat()).collect();

@@ -17,7 +17,7 @@ impl Mock {
         let verbs: &[Verb] = match operation {
             Operation::Get | Operation::Logs => &[Verb::Get],
             Operation::Query => &[Verb::List],
-            Operation::Create | Operation::Evict => &[Verb::Create],
+            Operation::Create | Operation::Evict | Operation::Exec => &[Verb::Create],
             Operation::Apply if exists => &[Verb::Patch],
             Operation::Apply => &[Verb::Patch, Verb::Create],
             Operation::Patch => &[Verb::Patch],
@@ -28,6 +28,7 @@ impl Mock {
         let (object, resource) = match operation {
             // A log is a pod's, whatever the reference calls it.
             Operation::Logs => (&as_pod, "pods/log"),
+            Operation::Exec => (object, "pods/exec"),
             Operation::Evict if object.resource != pods => {
                 let message = ["only pods are evicted, not ", &describe(object)].concat();
                 return Err(ClusterError { reason: Reason::Denied, message });

@@ -21,8 +21,10 @@ use super::permitted::{self, Reach};
 use super::roles::{Account, list, quoted};
 use crate::config::Config;
 use crate::plugins::Plugins;
+use crate::plugins::manifest::Target;
 use crate::safety::effective::Basis;
 use crate::safety::free::OWN_DOMAIN;
+use crate::safety::isolation::{DOMAIN, MANAGED_BY};
 use crate::safety::permissions::Verb;
 use crate::safety::policy::{DAEMON_SET, KUBE_SYSTEM, Policy};
 
@@ -45,15 +47,30 @@ struct Fence<'a> {
     untouchable: BTreeSet<(String, String)>,
     /// Of pods, whether labels and annotations are all that may be patched.
     pods_free_metadata: bool,
+    /// Whether of those labels the ones may go that isolations put on.
+    pods_unmarked: bool,
     /// Which NetworkPolicies need not be closing ones.
-    opening: Opening,
+    opening: Granted,
+    /// Which NetworkPolicies may be deleted that are not ours; none where none is deleted at all.
+    deleted: Option<Granted>,
 }
 
-/// The NetworkPolicies that the operator granted more of than to close.
-enum Opening {
+/// The NetworkPolicies that the operator granted more of than is granted by default.
+enum Granted {
     All,
     /// Sorted; by default none.
     Named(BTreeSet<String>),
+}
+
+impl Granted {
+    /// By the names of each grant.
+    fn of(grants: &[&[String]]) -> Self {
+        if grants.iter().any(|names| names.is_empty()) {
+            Self::All
+        } else {
+            Self::Named(grants.concat().into_iter().collect())
+        }
+    }
 }
 
 /// The documents, always in the same order.
@@ -80,6 +97,7 @@ impl<'a> Fence<'a> {
             });
             granted.map(|(_, one)| one.names.as_slice()).collect()
         };
+        let isolating = || actions.iter().filter(|action| permitted::isolates(action, &policy).is_some());
         let evictions = !granted("", "pods/eviction", &[Verb::Create]).is_empty();
         let mut changes: BTreeMap<Change, BTreeSet<String>> = BTreeMap::new();
         for need in needs::of_manifests(config, manifests).0 {
@@ -106,10 +124,9 @@ impl<'a> Fence<'a> {
             untouchable: untouchable(&policy),
             protected: policy.protected_owners.iter().cloned().chain([DAEMON_SET.to_owned()]).collect(),
             pods_free_metadata: granted("", "pods", &[Verb::Patch]).is_empty(),
-            opening: match granted(POLICIES.0, POLICIES.1, &[Verb::Create, Verb::Patch]) {
-                grants if grants.iter().any(|names| names.is_empty()) => Opening::All,
-                grants => Opening::Named(grants.concat().into_iter().collect()),
-            },
+            pods_unmarked: isolating().any(|action| action.target == Target::Pods),
+            opening: Granted::of(&granted(POLICIES.0, POLICIES.1, &[Verb::Create, Verb::Patch])),
+            deleted: isolating().next().map(|_| Granted::of(&granted(POLICIES.0, POLICIES.1, &[Verb::Delete]))),
         }
     }
 
@@ -185,7 +202,7 @@ impl<'a> Fence<'a> {
                 "ownerReferences and finalizers stay as they are",
             ),
         ];
-        if let Opening::Named(opening) = &self.opening {
+        if let Granted::Named(opening) = &self.opening {
             let closed = |side: &str| format!("(!has(object.spec.{side}) || object.spec.{side}.size() == 0)");
             let mut expression = format!(
                 "variables.what != {policies} || !(request.operation in ['CREATE', 'UPDATE']) || \
@@ -208,13 +225,30 @@ impl<'a> Fence<'a> {
             );
             all.push((expression, "of a node only spec.unschedulable and marks of our own are changed"));
         }
+        if let Some(Granted::Named(others)) = &self.deleted {
+            let label = format!("oldObject.metadata.labels[{}] == {}", quoted(MANAGED_BY.0), quoted(MANAGED_BY.1));
+            let mut expression = format!(
+                "variables.what != {policies} || request.operation != 'DELETE' || \
+                 (has(oldObject.metadata.labels) && {} in oldObject.metadata.labels && {label} && \
+                 has(request.options.preconditions.resourceVersion))",
+                quoted(MANAGED_BY.0)
+            );
+            if !others.is_empty() {
+                expression.push_str(&format!(" || variables.name in {}", list(others)));
+            }
+            all.push((expression, "a NetworkPolicy that is deleted is ours, and as it was read"));
+        }
         if self.pods_free_metadata {
-            let expression = "variables.what != '/pods' || request.operation != 'UPDATE' || \
-                              (object.spec == oldObject.spec && (!has(oldObject.metadata.labels) || \
-                              oldObject.metadata.labels.all(key, has(object.metadata.labels) && \
-                              key in object.metadata.labels && \
-                              object.metadata.labels[key] == oldObject.metadata.labels[key])))";
-            all.push((expression.to_owned(), "of a pod, new labels and annotations are all that may be patched"));
+            let own =
+                if self.pods_unmarked { format!("key.startsWith({}) || ", quoted(DOMAIN)) } else { String::new() };
+            let expression = format!(
+                "variables.what != '/pods' || request.operation != 'UPDATE' || \
+                 (object.spec == oldObject.spec && (!has(oldObject.metadata.labels) || \
+                 oldObject.metadata.labels.all(key, {own}has(object.metadata.labels) && \
+                 key in object.metadata.labels && \
+                 object.metadata.labels[key] == oldObject.metadata.labels[key])))"
+            );
+            all.push((expression, "of a pod, new labels and annotations are all that may be patched"));
         }
         all
     }

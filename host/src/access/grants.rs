@@ -120,6 +120,9 @@ fn consequences(group: &str, resource: &str, verb: Verb, fields: &[String]) -> V
         ("", "pods/log", _) => {
             found.push("it reads what programs print, secrets and personal data included, and may put it into a record or a page");
         }
+        ("", "pods/exec", _) => {
+            found.push("it runs commands of its own choice in the containers, with their rights, their secrets and their account");
+        }
         ("", "configmaps", Verb::Create | Verb::Patch) => {
             found.push("it changes the configuration of the programs that read them");
         }

@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod grants;
 pub mod needs;
+pub mod outside;
 mod permitted;
 pub mod reach;
 pub mod review;

@@ -56,6 +56,7 @@ pub(super) fn of_manifests(config: &Config, manifests: &Manifests<'_>) -> (Vec<N
         for effective in &action.effective {
             of_plugin(action, effective, &policy, &mut collected);
         }
+        of_lifting(action, &policy, &mut collected);
     }
     (collected.sorted(), problems)
 }
@@ -82,6 +83,34 @@ fn owner_kinds(place: &Place, policy: &Policy, collected: &mut Collected) {
     for kind in policy.owner_kinds.iter().filter(|kind| !kind.top_level) {
         if crate::safety::checks::owner_not_protected(&kind.kind, &kind.kind, policy).is_ok() {
             collected.add(place, (kind.resource.group(), kind.resource.plural(), Verb::Get), &[], why);
+        }
+    }
+}
+
+/// What an action isolates is taken back by the host: once it is over, or when a person says so.
+fn of_lifting(action: &Action<'_>, policy: &Policy, collected: &mut Collected) {
+    let may = |group: &str, resource: &str, verbs: &[Verb]| {
+        action.effective.iter().any(|one| {
+            (one.group.as_str(), one.resource.as_str()) == (group, resource)
+                && verbs.contains(&one.verb)
+                && permitted::reach(one, action.target, policy) != Reach::Nowhere
+        })
+    };
+    let makes = [Verb::Create, Verb::Patch];
+    let Some(names) = permitted::isolates(action, policy) else { return };
+    let unmarks = action.target == Target::Pods && may("", "pods", &makes);
+    let why = "an isolation that is over, or that a person lifts, is deleted by the host";
+    let labels = "the host takes labels of isolations off their pods";
+    for namespace in &action.namespaces {
+        let place = Place::Namespace(namespace.clone());
+        for verb in [Verb::Get, Verb::Delete] {
+            collected.add(&place, ("networking.k8s.io", "networkpolicies", verb), &names, why);
+        }
+        collected.add(&place, ("networking.k8s.io", "networkpolicies", Verb::List), &[], why);
+        if unmarks {
+            for verb in [Verb::Get, Verb::List, Verb::Patch] {
+                collected.add(&place, ("", "pods", verb), &[], labels);
+            }
         }
     }
 }
@@ -126,6 +155,12 @@ fn looked_up(place: &Place, effective: &Effective, policy: &Policy, collected: &
     let is_node = group.is_empty() && plural == "nodes";
     let changes = match effective.verb {
         Verb::Patch | Verb::Delete => true,
+        // A websocket is opened with GET; since Kubernetes 1.35 that takes `create` as well.
+        Verb::Create if effective.resource == "pods/exec" => {
+            let why = "a command's connection is opened with GET";
+            collected.add(place, (group, "pods/exec", Verb::Get), &effective.names, why);
+            true
+        }
         Verb::Create => effective.resource == "pods/eviction",
         // Whose log it was is asked afterwards.
         Verb::Get if effective.resource == "pods/log" => {

@@ -8,6 +8,7 @@ use crate::plugins::manifest::{Manifest, Target};
 use crate::respond::rules;
 use crate::safety::checks;
 use crate::safety::effective::Effective;
+use crate::safety::isolation::PREFIX;
 use crate::safety::permissions::{Permissions, Scope, Verb};
 use crate::safety::policy::{Policy, RuleScope};
 
@@ -70,6 +71,26 @@ pub fn actions<'a>(config: &'a Config, manifests: &Manifests<'_>) -> (Policy, Ve
 pub fn may_act_in(policy: &Policy, rule: &RuleScope) -> BTreeSet<Namespace> {
     let allowed = policy.allowed_namespaces.iter();
     allowed.filter(|namespace| checks::namespace(namespace, policy, rule).is_ok()).cloned().collect()
+}
+
+/// The names of the NetworkPolicies that an action may make and that can be lifted; none of them: any. None at all where it
+/// makes none.
+pub fn isolates(action: &Action<'_>, policy: &Policy) -> Option<Vec<String>> {
+    let makes = |one: &&Effective| {
+        (one.group.as_str(), one.resource.as_str()) == ("networking.k8s.io", "networkpolicies")
+            && matches!(one.verb, Verb::Create | Verb::Patch)
+            && reach(one, action.target, policy) != Reach::Nowhere
+    };
+    let made: Vec<_> = action.effective.iter().filter(makes).collect();
+    if made.is_empty() {
+        return None;
+    }
+    if made.iter().any(|one| one.names.is_empty()) {
+        return Some(Vec::new());
+    }
+    let named = made.iter().flat_map(|one| &one.names).filter(|name| name.starts_with(PREFIX));
+    let names: BTreeSet<_> = named.cloned().collect();
+    (!names.is_empty()).then(|| names.into_iter().collect())
 }
 
 /// Where the gate lets calls of this permission go, for an action with such a target.

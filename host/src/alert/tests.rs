@@ -1,3 +1,5 @@
+mod plain;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -61,7 +63,7 @@ fn reads_every_alert_that_falco_and_falcosidekick_are_known_to_send() {
             (&forwarded.rule, &forwarded.output, &forwarded.tags),
             (&original.rule, &original.output, &original.tags)
         );
-        let values = |alert: &Alert| alert.fields.keys().map(|name| alert.field(name)).collect::<Vec<_>>();
+        let values = |alert: &Alert| alert.fields.names(alert.raw()).map(|name| alert.field(name)).collect::<Vec<_>>();
         assert_eq!(values(&forwarded), values(&original));
     }
 }
@@ -204,6 +206,51 @@ fn says_in_a_line_what_is_missing_or_wrong() {
     assert!(error(&SHELL[..40]).starts_with("the body is not JSON: EOF"));
 }
 
+/// What the plain way would have read.
+fn as_plain(body: &[u8]) -> Result<plain::Plain, AlertError> {
+    let alert = Alert::parse(body)?;
+    let names: Vec<_> = alert.fields.names(&alert.raw).map(str::to_owned).collect();
+    let value = |name: String| {
+        let json = alert.fields.get(&name, &alert.raw).expect("it is one of the names").to_owned();
+        (name, json)
+    };
+    let output = Some(alert.output.clone()).filter(|text| !text.is_empty());
+    Ok(plain::Plain {
+        fields: names.into_iter().map(value).collect(),
+        texts: [
+            Some(alert.rule),
+            Some(alert.time_text),
+            Some(alert.priority.as_upper().to_owned()),
+            alert.uuid,
+            output,
+            alert.source,
+            alert.hostname,
+        ],
+        tags: alert.tags,
+    })
+}
+
+#[test]
+fn says_about_odd_bodies_what_the_plain_way_says() {
+    for (from, to) in [
+        ("\"output_fields\":{", "\"output_fields\":{\"b\":1,\"a\":2,\"b\":3,"),
+        ("\"output_fields\":{", "\"output_fields\":{\"b\\u0061\":1,\"ba\":2,\"a\\n\":null,"),
+        ("\"output_fields\":{", "\"output_fields\":{\"\\ud800\":1,"),
+        ("\"output_fields\":{", "\"output_fields\":{1:1,"),
+        ("\"output_fields\":{", "\"output_fields\":[],\"x\":{"),
+        ("\"output_fields\":{", "\"\\ud800\":1,\"output_fields\":{"),
+        ("\"output_fields\":{", "\"output_fields\" : {\"n\" : 1e9999 , "),
+        ("\"rule\":", "\"\\u0072ule\":"),
+        ("\"rule\":", "\"rule\":7,\"rule\":"),
+        ("\"tags\":", "\"tags\":[\"a\",1],\"x\":"),
+        ("\"uuid\":", "\"uuid\":\"\",\"x\":"),
+    ] {
+        let body = SHELL.replacen(from, to, 1);
+        assert_ne!(body, SHELL, "{from}");
+        assert_eq!(as_plain(body.as_bytes()), plain::read(body.as_bytes()), "{body}");
+    }
+}
+
 #[test]
 fn repeats_only_a_little_of_a_wrong_value() {
     let text = error(with("priority", Some(json!("\u{1b}[31m".repeat(10_000)))));
@@ -252,6 +299,7 @@ proptest! {
         for (index, byte) in changes {
             body[index] = byte;
         }
+        prop_assert_eq!(as_plain(&body), plain::read(&body));
         match Alert::parse(&body) {
             Ok(alert) => prop_assert_eq!(alert.raw().as_bytes(), &body),
             Err(error) => prop_assert!(error.0.len() < 600 && !error.0.chars().any(char::is_control)),
@@ -271,6 +319,7 @@ proptest! {
         let mut body = json!({"rule": rule, "time": time, "priority": priority.as_upper(), "tags": tags});
         body["output_fields"] = fields.clone().into_iter().collect::<serde_json::Map<_, _>>().into();
         body.as_object_mut().unwrap().extend(further);
+        prop_assert_eq!(as_plain(body.to_string().as_bytes()), plain::read(body.to_string().as_bytes()));
         let alert = Alert::parse(body.to_string().as_bytes()).unwrap();
         prop_assert_eq!((alert.rule, alert.time_text), (rule, time));
         prop_assert_eq!(alert.tags, tags.unwrap_or_default());

@@ -1,11 +1,13 @@
 //! While the controller runs: whether the cluster allows what the configuration needs, and no more.
 //!
-//! Asked once it is ready, and again now and then, since Roles change. It keeps nothing from starting: what the cluster
+//! Asked once it is ready, again when other plugins need other permissions, and now and then, since Roles change. It keeps nothing from starting: what the cluster
 //! refuses is recorded with each action, too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 use super::settings;
 use crate::access::needs::Need;
@@ -20,9 +22,14 @@ use crate::telemetry::metrics::Metrics;
 const AGAIN: Duration = Duration::from_secs(600);
 const AFTER_SILENCE: Duration = Duration::from_secs(30);
 
-pub struct Watch {
+/// What the configuration and the plugins in force need.
+pub struct Wanted {
     pub needs: Vec<Need>,
-    pub policy: std::sync::Arc<Policy>,
+    pub policy: Arc<Policy>,
+}
+
+pub struct Watch {
+    pub wanted: watch::Receiver<Wanted>,
     pub reader: Reader,
     pub log: Log,
     pub metrics: Metrics,
@@ -34,12 +41,17 @@ impl Watch {
         let own = settings::own_namespace();
         let mut known: Option<Review> = None;
         let mut silent = false;
+        let mut wanted = self.wanted.clone();
         loop {
-            let wait = match review::review(&self.needs, &self.policy, &own, &self.reader.reviewer()).await {
+            let (needs, policy) = {
+                let wanted = wanted.borrow_and_update();
+                (wanted.needs.clone(), Arc::clone(&wanted.policy))
+            };
+            let wait = match review::review(&needs, &policy, &own, &self.reader.reviewer()).await {
                 Ok(review) => {
                     silent = false;
                     if known.as_ref() != Some(&review) {
-                        self.tell(&review, responder);
+                        self.tell(&review, needs.len(), responder);
                         known = Some(review);
                     }
                     AGAIN
@@ -56,11 +68,20 @@ impl Watch {
                     AFTER_SILENCE
                 }
             };
-            tokio::time::sleep(wait).await;
+            // Other plugins need other permissions. Nobody is left to say so while the program ends.
+            let changed = async {
+                if wanted.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = changed => {}
+            }
         }
     }
 
-    fn tell(&self, review: &Review, responder: &Responder) {
+    fn tell(&self, review: &Review, needed: usize, responder: &Responder) {
         self.metrics.permissions_missing(review.missing.len());
         responder.note_access(summary(review));
         for missing in &review.missing {
@@ -70,7 +91,7 @@ impl Watch {
         for excess in &review.excess {
             self.log.line(Level::Warn, &format!("the controller {excess}"), &fields([("excess", json!(excess.what))]));
         }
-        let (needed, missing, excess) = (self.needs.len(), review.missing.len(), review.excess.len());
+        let (missing, excess) = (review.missing.len(), review.excess.len());
         let level = if missing == 0 { Level::Info } else { Level::Warn };
         let counts = fields([("needed", json!(needed)), ("missing", json!(missing)), ("excess", json!(excess))]);
         self.log.line(level, "permissions reviewed", &counts);

@@ -2,10 +2,11 @@
 
 mod cluster;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::artifacts::{self, Once};
 use super::{Failure, settings};
-use crate::access::{grants, ungranted};
+use crate::access::{grants, outside, ungranted};
 use crate::config::{Config, Location, Problem, Warning};
 use crate::plugins::Plugins;
 use crate::plugins::manifest::Target;
@@ -33,18 +34,27 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         println!("{path}:{}:{}: warning: {}", warning.location.line, warning.location.column, warning.message);
     };
     config.warnings.iter().for_each(warn);
-    // A check must not leave compiled code behind: it may run elsewhere, as somebody else.
-    let source =
-        crate::plugins::Source { cache_dir: None, ..settings::plugins(arguments.plugins, &config, &config.journal) };
+    let source = settings::plugins(arguments.plugins, &config, &config.journal);
+    let Once { source, unanswered, _kept } = artifacts::once(source, &config).await?;
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
     settings::unpaged(&config, &plugins).iter().for_each(warn);
     let (_, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
     for unusable in &plugins.unusable {
-        println!("warning: {}: {}", unusable.file.display(), unusable.reason);
+        println!("warning: {}: {}", unusable.origin, unusable.reason);
     }
-    for name in config.plugins.grants.keys().filter(|name| plugins.get(name).is_none()) {
+    let at_the_top = |message| Problem { location: Location { line: 1, column: 1 }, message };
+    problems.extend(artifacts::problems(&config).into_iter().map(at_the_top));
+    if unanswered {
+        let (undecided, found) = problems.into_iter().partition(|problem| is_undecided(problem, &config, &plugins));
+        problems = found;
+        for Problem { location, message } in undecided {
+            warn(&Warning { location, message: format!("{message}; it is taken for one that a registry will give") });
+        }
+    }
+    let without = config.plugins.grants.keys().filter(|name| plugins.get(name).is_none());
+    for name in without.filter(|_| !unanswered) {
         let message = format!("plugins.grants names `{name}`, but no plugin describes itself so");
-        problems.push(Problem { location: Location { line: 1, column: 1 }, message });
+        problems.push(at_the_top(message));
     }
     if !problems.is_empty() {
         let error = crate::config::ConfigError::Invalid { path: arguments.config, problems };
@@ -57,7 +67,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mode = if config.dryrun { "dry run" } else { "live" };
     println!("{path}: ok: {rules} rules, {mode}; acts in: {}", list(&config.allowed_namespaces));
     for plugin in plugins.iter() {
-        println!("plugin {} from {} sha256:{}", plugin.manifest.name, plugin.file.display(), plugin.sha256);
+        println!("plugin {} from {} sha256:{}", plugin.manifest.name, plugin.origin, plugin.sha256);
     }
     match spec {
         Some(spec) => cluster::run(&spec, &config, &plugins).await,
@@ -65,10 +75,20 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
+/// Whether a registry that does not answer now may have the plugin: nothing that keeps a replica from starting.
+fn is_undecided(problem: &Problem, config: &Config, plugins: &Plugins) -> bool {
+    let unknown = |name: &str| {
+        plugins.get(name).is_none() && plugins.unusable.iter().all(|unusable| unusable.name.as_deref() != Some(name))
+    };
+    let mut actions = config.rules.iter().flat_map(|rule| &rule.actions);
+    actions.any(|action| action.location == problem.location && unknown(&action.action))
+}
+
 /// What is sound, and an operator should have thought of.
 fn notes(config: &Config, plugins: &Plugins) -> Vec<String> {
     let mut notes = grants::sentences(config, plugins);
     notes.extend(ungranted::sentences(config, plugins));
+    notes.extend(outside::sentences(config, plugins));
     for rule in &config.rules {
         // A dry run cuts nothing off, and with `confirm` one alert is not enough.
         let wide = |action: &&crate::config::ActionRef| {
@@ -85,12 +105,44 @@ fn notes(config: &Config, plugins: &Plugins) -> Vec<String> {
             ));
         }
     }
+    notes.extend(unread(config));
     notes.push(format!(
         "`limits` hold for each replica by itself: with two replicas, {} actions may run at once, not {}",
         2 * config.concurrency,
         config.concurrency
     ));
     notes
+}
+
+/// Files that the configuration names and that are not here. A check may run elsewhere than the controller will.
+fn unread(config: &Config) -> Vec<String> {
+    let (graylog, paging) = (config.audit.graylog.as_ref(), &config.paging);
+    let login = graylog.and_then(|graylog| graylog.login.as_ref());
+    let confirm = graylog.and_then(|graylog| graylog.confirm.as_ref());
+    let files: [(&str, Option<&Path>); 8] = [
+        ("token_file", config.token_file.as_deref()),
+        ("audit.graylog.ca_file", graylog.and_then(|graylog| graylog.ca_file.as_deref())),
+        ("audit.graylog.headers_file", graylog.and_then(|graylog| graylog.headers_file.as_deref())),
+        ("audit.graylog.password_file", login.map(|login| login.password_file.as_path())),
+        ("audit.graylog.confirm.token_file", confirm.map(|confirm| confirm.token_file.as_path())),
+        ("paging.pagerduty.routing_key_file", paging.pagerduty.as_ref().map(|to| to.routing_key_file.as_path())),
+        ("paging.webhook.headers_file", paging.webhook.as_ref().and_then(|to| to.headers_file.as_deref())),
+        ("redaction.key_file", config.redaction.key_file.as_deref()),
+    ];
+    let unread = files.into_iter().filter_map(|(key, file)| {
+        let (file, error) = file.and_then(|file| std::fs::read(file).err().map(|error| (file, error)))?;
+        Some(format!("`{key}` cannot be read here, and the controller needs it: {}: {error}", file.display()))
+    });
+    let grants = config.plugins.web_grants.iter().flat_map(|(name, grants)| grants.iter().map(move |grant| (name, grant)));
+    let of_grants = grants.flat_map(|(name, grant)| {
+        let files = grant.trust.headers_from.values().chain(&grant.trust.ca_file);
+        files.filter_map(move |file| {
+            let error = std::fs::read(file).err()?;
+            let key = format!("plugins.grants.{name}");
+            Some(format!("`{key}` names a file that cannot be read here, and the controller needs it: {}: {error}", file.display()))
+        })
+    });
+    unread.chain(of_grants).collect()
 }
 
 fn list(names: &[String]) -> String {

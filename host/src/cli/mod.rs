@@ -4,9 +4,11 @@
 //! token.
 
 mod access;
+mod artifacts;
 mod audit;
 mod check;
 mod delivery;
+mod lift;
 mod plugin;
 mod rbac;
 mod replay;
@@ -37,6 +39,8 @@ enum Command {
     Rbac(rbac::Arguments),
     /// Write actions: make, build, look at, run and test plugins.
     Plugin(plugin::Arguments),
+    /// Take an isolation back, and put that on record.
+    Lift(lift::Arguments),
     /// Rehearse recorded alerts: what a configuration would have done about them.
     Replay(replay::Arguments),
 }
@@ -58,7 +62,7 @@ impl std::fmt::Display for Failure {
 }
 
 pub fn main() -> ExitCode {
-    end_quietly_when_nobody_reads();
+    end_when_nothing_can_be_said();
     // clap itself answers usage errors with 2, and --help with 0.
     let arguments = Arguments::parse();
     #[cfg(all(feature = "faults", not(test)))]
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
             Command::Audit(arguments) => audit::run(arguments),
             Command::Rbac(arguments) => rbac::run(arguments).await,
             Command::Plugin(arguments) => plugin::run(arguments).await,
+            Command::Lift(arguments) => lift::run(arguments).await,
             Command::Replay(arguments) => replay::run(arguments).await,
         }
     });
@@ -87,16 +92,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// `audit list | head` stops reading when it has enough. Rust ignores the signal that ends other programs then, and panics
-/// on the next line that is printed.
-fn end_quietly_when_nobody_reads() {
+/// `audit list | head` stops reading when it has enough, and a disk may be full. Rust ignores the signal that ends other
+/// programs in the first case, and panics in both on the next line that is printed.
+fn end_when_nothing_can_be_said() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let said = panic.payload_as_str().unwrap_or_default();
-        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
-            std::process::exit(1);
+        let Some(why) = said.strip_prefix("failed printing to stdout: ") else { return usual(panic) };
+        if !why.contains("Broken pipe") {
+            eprintln!("error: cannot write to the standard output: {why}");
         }
-        usual(panic);
+        std::process::exit(1);
     }));
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::artifacts::{self, Once};
 use super::{Failure, settings};
 use crate::access::{Account, admission, needs, roles};
 use crate::cluster::names::{Namespace, ObjectName};
@@ -29,9 +30,8 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = settings::load(&arguments.config)?;
-    // It may run elsewhere, as somebody else: no compiled code is left behind.
-    let source =
-        crate::plugins::Source { cache_dir: None, ..settings::plugins(arguments.plugins, &config, &config.journal) };
+    let source = settings::plugins(arguments.plugins, &config, &config.journal);
+    let Once { source, _kept, .. } = artifacts::once(source, &config).await?;
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
     let (_, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
     let (needs, unknown) = needs::needs(&config, &plugins);

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::artifacts::{self, Once};
 use super::{Failure, settings};
 use crate::alert::Alert;
 use crate::harness::stage::StageClock;
@@ -45,9 +46,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let first = first_time(&arguments.alerts)?.unwrap_or_else(Timestamp::now);
     let clock = StageClock::at(first);
     let ambient = clock.ambient();
-    // It may run elsewhere, as somebody else: no compiled code is left behind.
-    let source =
-        crate::plugins::Source { cache_dir: None, ..settings::plugins(arguments.plugins, &config, &config.journal) };
+    let source = settings::plugins(arguments.plugins, &config, &config.journal);
+    let Once { source, _kept, .. } = artifacts::once(source, &config).await?;
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
     let halves = crate::cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     halves.0.reachable().await.map_err(|error| {

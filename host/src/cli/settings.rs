@@ -11,6 +11,7 @@ use crate::cluster::names::Namespace;
 use crate::config::{ActionRef, Config, Warning};
 use crate::intake::token::Tokens;
 use crate::journal::Bounds;
+use crate::plugins::registry::signature::Keys;
 use crate::plugins::{Plugins, Source};
 use crate::redact::Key;
 use crate::ship;
@@ -37,6 +38,8 @@ pub fn plugins(flag: Option<PathBuf>, config: &Config, journal: &Path) -> Source
     let beside = || journal.parent().map(|directory| directory.join("plugin-cache"));
     Source {
         dir: flag.unwrap_or_else(|| config.plugins.dir.clone()),
+        files: Vec::new(),
+        keys: Keys::default(),
         cache_dir: config.plugins.cache_dir.clone().or_else(beside),
         pins: config.plugins.pins.clone(),
         limits: config.plugins.limits.into(),

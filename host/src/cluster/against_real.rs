@@ -98,7 +98,13 @@ impl Stage {
             patch(PatchDocument::Strategic(json!({"metadata": {"labels": {"r": "1"}}}))),
             patch(PatchDocument::Operations(json!([{"op": "add", "path": "/metadata/labels/s", "value": "1"}]))),
             Mutation::Evict { pod: pod.clone(), uid: uid.clone(), grace_period_seconds: Some(20) },
-            Mutation::Delete { object: pod, uid: uid.clone(), grace_period_seconds: Some(1), propagation: None },
+            Mutation::Delete {
+                object: pod,
+                uid: uid.clone(),
+                resource_version: None,
+                grace_period_seconds: Some(1),
+                propagation: None,
+            },
         ]
     }
 
@@ -273,6 +279,7 @@ async fn what_was_rehearsed_reads_as_if_it_were_so_and_is_not() {
     let delete = |object: &ObjectRef, uid: &Uid, grace| Mutation::Delete {
         object: object.clone(),
         uid: uid.clone(),
+        resource_version: None,
         grace_period_seconds: grace,
         propagation: None,
     };

@@ -3,6 +3,7 @@
 //! kube's own retries are off: they would repeat any method up to fifteen times behind the journal's back. Reads are
 //! retried here, changes by [`crate::safety`], where they are counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -13,10 +14,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tower::BoxError;
 
+use super::ahead::{Ahead, Owners};
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
 use super::outermost::{self, Refused};
 use super::overlay::Overlay;
-use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, request, uid_str};
+use super::web::script::Script;
+use super::web::{self, Message, Trust, Web, WebError};
+use super::{Answer, ApiError, exec, LogOptions, Mutation, PatchDocument, Selection, Sending, request, uid_str};
 use crate::faults;
 use crate::telemetry::metrics::Metrics;
 
@@ -24,6 +28,9 @@ use crate::telemetry::metrics::Metrics;
 const LARGEST_ANSWER: usize = 8 << 20;
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+const WHOLE: &str = "application/json";
+/// Of an object only its metadata; whoever does not know this form answers with all of it.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
 /// Answers anyone who is known.
 const REACHABLE: &str = "/version";
 /// What a page of a list holds.
@@ -37,11 +44,19 @@ pub struct Reader {
     metrics: Option<Metrics>,
     /// What a rehearsal has changed so far; of a reader that is handed out as it is, none.
     overlay: Option<Overlay>,
+    /// Of one that reads ahead: the owners that are being read.
+    owners: Option<Owners>,
+    /// What was begun for the one who has this reader.
+    ahead: Option<Ahead>,
+    /// Whether what it reads is no step of an alert's.
+    beside: bool,
 }
 
 /// Sends changes. There is one, it cannot be cloned, and the gate owns it.
 pub struct Writer {
     client: kube::Client,
+    /// To servers outside of the cluster.
+    web: Web,
     /// Whether it refuses to send anything live.
     dry_only: bool,
     metrics: Option<Metrics>,
@@ -49,8 +64,16 @@ pub struct Writer {
 
 /// Both halves of one client; private to this folder, so that nobody else makes a second writer.
 pub(super) fn halves(client: kube::Client, simulated: bool) -> (Reader, Writer) {
-    let reader = Reader { client: client.clone(), simulated, metrics: None, overlay: None };
-    (reader, Writer { client, dry_only: false, metrics: None })
+    let reader = Reader {
+        client: client.clone(),
+        simulated,
+        metrics: None,
+        overlay: None,
+        owners: None,
+        ahead: None,
+        beside: false,
+    };
+    (reader, Writer { client, web: Web::real(), dry_only: false, metrics: None })
 }
 
 impl Reader {
@@ -66,6 +89,40 @@ impl Reader {
         Self { overlay: Some(overlay.clone()), ..self.clone() }
     }
 
+    /// From now on reads may be begun before they are needed, and owners are read once for all who ask at the same moment.
+    #[must_use]
+    pub fn eager(self) -> Self {
+        Self { owners: Some(Owners::default()), ..self }
+    }
+
+    /// Begins to read an object; not where reads are not begun ahead.
+    pub fn begin(&self, object: &ObjectRef) -> Option<Ahead> {
+        self.owners.as_ref()?;
+        let (reader, read) = (self.clone(), object.clone());
+        Some(Ahead::begin(object, async move { reader.get(&read).await }))
+    }
+
+    /// As [`Self::begin`], of an owner, for whoever asks for it in a moment.
+    pub fn begin_owner(&self, owner: ObjectRef) {
+        if self.owners.is_some() {
+            let reader = self.clone();
+            // What comes of it is for those who ask: nobody may.
+            tokio::spawn(async move { reader.owner(&ObjectRef { uid: None, ..owner }).await });
+        }
+    }
+
+    /// A reader that has begun this already.
+    #[must_use]
+    pub fn with(self, ahead: Option<Ahead>) -> Self {
+        Self { ahead, ..self }
+    }
+
+    /// Reads what no alert asks for.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { beside: true, ..self.clone() }
+    }
+
     /// Whether the cluster is a simulation.
     pub fn is_simulated(&self) -> bool {
         self.simulated
@@ -74,10 +131,32 @@ impl Reader {
     /// # Errors
     /// The API server's no, or no answer after retries.
     pub async fn get(&self, object: &ObjectRef) -> Result<Value, ApiError> {
-        let found = self.read(&object.path(), "application/json").await.and_then(|bytes| parse(&bytes));
+        let ahead = match &self.ahead {
+            Some(ahead) => ahead.take(object).await,
+            None => None,
+        };
+        let found = match ahead {
+            Some(found) => Ok(found),
+            None => self.read(&object.path(), WHOLE).await.and_then(|bytes| parse(&bytes)),
+        };
         match &self.overlay {
             Some(overlay) => overlay.over(object, found),
             None => found,
+        }
+    }
+
+    /// An owner, of which nothing but the metadata is needed: at least that.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn owner(&self, object: &ObjectRef) -> Result<Arc<Value>, ApiError> {
+        if self.overlay.is_some() {
+            return self.get(object).await.map(Arc::new);
+        }
+        let read = || async { self.read(&object.path(), METADATA).await.and_then(|bytes| parse(&bytes)) };
+        match &self.owners {
+            Some(owners) => owners.get(object, read).await,
+            None => read().await.map(Arc::new),
         }
     }
 
@@ -103,7 +182,7 @@ impl Reader {
         let accept = if selection.metadata_only {
             "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
         } else {
-            "application/json"
+            WHOLE
         };
         let path = collection_path(resource, selection.namespace.as_ref());
         let mut found = Vec::new();
@@ -169,7 +248,15 @@ impl Reader {
     /// # Errors
     /// Why not.
     pub async fn reachable(&self) -> Result<(), ApiError> {
-        self.read(REACHABLE, "application/json").await.map(|_| ())
+        self.read(REACHABLE, WHOLE).await.map(|_| ())
+    }
+
+    /// As [`Self::reachable`], for the connection's sake; nothing where reads are not begun ahead.
+    pub async fn keep_open(&self) {
+        if self.owners.is_some() {
+            // Whether there is an answer is asked elsewhere.
+            let _ = self.reachable().await;
+        }
     }
 
     async fn read(&self, path_and_query: &str, accept: &'static str) -> Result<Bytes, ApiError> {
@@ -190,7 +277,7 @@ impl Reader {
         loop {
             let request = request()?;
             // What is asked beside the alerts is no step of theirs.
-            let of_an_alert = request.method() == Method::GET && request.uri().path() != REACHABLE;
+            let of_an_alert = !self.beside && request.method() == Method::GET && request.uri().path() != REACHABLE;
             let point = |name| {
                 if of_an_alert {
                     faults::point(name)
@@ -231,10 +318,46 @@ impl Writer {
         Self { dry_only: true, ..self }
     }
 
+    /// From now on nothing leaves the program for servers outside: they answer as `script` says.
+    #[must_use]
+    pub fn web_scripted(self, script: Script) -> Self {
+        Self { web: Web::scripted(script), ..self }
+    }
+
     /// Counts and times its requests from now on.
     #[must_use]
     pub fn observed(self, metrics: Metrics) -> Self {
         Self { metrics: Some(metrics), ..self }
+    }
+
+    /// Sends one request to a server outside of the cluster, once; a dry run sends none.
+    ///
+    /// # Errors
+    /// Not sent; or no answer, and then the server may have taken it.
+    pub async fn send_outside(
+        &self,
+        message: &Message,
+        trust: &Trust,
+        sending: &web::Sending,
+    ) -> Result<web::Answer, WebError> {
+        if self.dry_only && !sending.dry_run {
+            return Err(WebError::NotSent("only dry runs are sent here".to_owned()));
+        }
+        self.web.send(message, trust, sending).await
+    }
+
+    /// Runs one command in a container, once; a dry run runs none.
+    ///
+    /// # Errors
+    /// The API server's no; not sent; or no end that is known, and then it may have run.
+    pub async fn run(&self, command: &exec::Command, uid: &Uid, sending: &Sending) -> Result<exec::Ended, ApiError> {
+        if sending.dry_run {
+            return Ok(exec::Ended::default());
+        }
+        if self.dry_only {
+            return Err(ApiError::NotSent("only dry runs are sent here".to_owned()));
+        }
+        exec::run((&self.client, &self.reader()), command, uid, sending).await
     }
 
     /// Sends one change, once; [`Self::look_first`] comes before it.
@@ -281,7 +404,8 @@ impl Writer {
     }
 
     fn reader(&self) -> Reader {
-        Reader { client: self.client.clone(), simulated: false, metrics: self.metrics.clone(), overlay: None }
+        let (client, metrics) = (self.client.clone(), self.metrics.clone());
+        Reader { client, simulated: false, metrics, overlay: None, owners: None, ahead: None, beside: false }
     }
 
     /// Gives an error the status that its cause deserves.
@@ -317,11 +441,11 @@ impl Writer {
     }
 }
 
-fn has_uid(object: &Value, uid: &Uid) -> bool {
+pub(super) fn has_uid(object: &Value, uid: &Uid) -> bool {
     uid_str(object) == Some(uid.as_str())
 }
 
-fn another(object: &ObjectRef, uid: &Uid) -> ApiError {
+pub(super) fn another(object: &ObjectRef, uid: &Uid) -> ApiError {
     let message = format!("{} is no longer the one with UID {uid}", object.name);
     ApiError::Status { code: 409, reason: "Conflict".to_owned(), message, retry_after: None }
 }
@@ -375,7 +499,7 @@ async fn exchange(
 }
 
 /// Whether anything left: a refused connection, and what the outermost layer or the credentials stopped, did not.
-fn not_answered(error: kube::Error) -> ApiError {
+pub(super) fn not_answered(error: kube::Error) -> ApiError {
     match error {
         kube::Error::Service(error) => not_answered_by_service(error),
         kube::Error::Auth(error) => ApiError::NotSent(format!("no credentials: {error}")),

@@ -6,8 +6,10 @@
 
 #[cfg(test)]
 mod against_real;
+mod ahead;
 mod client;
 pub mod connect;
+pub mod exec;
 pub mod names;
 mod outermost;
 pub mod overlay;
@@ -18,12 +20,14 @@ pub mod review;
 pub mod simulated;
 #[cfg(test)]
 mod tests;
+pub mod web;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use ahead::Ahead;
 pub use client::{Reader, Writer};
 pub use connect::connect;
 use names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
@@ -94,6 +98,8 @@ pub enum Mutation {
     Delete {
         object: ObjectRef,
         uid: Uid,
+        /// Where it is to be deleted only as it was read.
+        resource_version: Option<String>,
         grace_period_seconds: Option<u32>,
         propagation: Option<Propagation>,
     },

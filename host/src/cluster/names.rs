@@ -115,6 +115,7 @@ pub struct ApiResource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subresource {
     Eviction,
+    Exec,
     Log,
     Scale,
     Status,
@@ -124,6 +125,7 @@ impl Subresource {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Eviction => "eviction",
+            Self::Exec => "exec",
             Self::Log => "log",
             Self::Scale => "scale",
             Self::Status => "status",
@@ -131,7 +133,7 @@ impl Subresource {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Eviction, Self::Log, Self::Scale, Self::Status].into_iter().find(|known| known.as_str() == text)
+        [Self::Eviction, Self::Exec, Self::Log, Self::Scale, Self::Status].into_iter().find(|known| known.as_str() == text)
     }
 }
 
@@ -152,7 +154,7 @@ impl ApiResource {
             None => (plural, None),
             Some((plural, subresource)) => {
                 let known = Subresource::parse(subresource)
-                    .ok_or_else(|| invalid("subresource", subresource, "one of eviction, log, scale, status"))?;
+                    .ok_or_else(|| invalid("subresource", subresource, "one of eviction, exec, log, scale, status"))?;
                 (plural, Some(known))
             }
         };
@@ -347,7 +349,7 @@ mod tests {
         let scale = ApiResource::parse("apps", "v1", "deployments/scale").expect("valid");
         assert_eq!(scale.subresource(), Some(Subresource::Scale));
         assert_eq!(scale.rbac_name(), "deployments/scale");
-        for plural in ["pods/exec", "pods/", "pods/log/x", "pods#", "", "Pods", "../pods"] {
+        for plural in ["pods/attach", "pods/", "pods/log/x", "pods#", "", "Pods", "../pods"] {
             assert!(ApiResource::parse("", "v1", plural).is_err(), "{plural}");
         }
         assert!(ApiResource::parse("../x", "v1", "pods").is_err());

@@ -8,7 +8,8 @@
 //! - everything else takes it in the query, and the UID in the document.
 //!
 //! One POST needs no approval, since it can change nothing: a question about what this program may do, of exactly the
-//! form that the API server knows for it. What is not recognised is not sent.
+//! form that the API server knows for it. One GET needs an approval of its own, since it can change anything: a command in
+//! a container ([`super::exec`]). What is not recognised is not sent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +22,8 @@ use kube::client::Body;
 use serde_json::{Map, Value, json};
 use tower::{BoxError, Layer, Service};
 
+use super::exec::approved;
+use super::exec::ApprovedExec;
 use crate::faults;
 
 /// What the writer wants sent; made nowhere else. The body travels here, so that the layer alone writes it.
@@ -126,7 +129,15 @@ fn seal(request: Request<Body>) -> Result<Request<Body>, Refused> {
         if let Some(question) = parts.extensions.remove::<Question>() {
             return asked(parts, &body, &question);
         }
-        if parts.method != Method::GET || !body.is_end_stream() {
+        if let Some(command) = parts.extensions.remove::<ApprovedExec>() {
+            if !body.is_end_stream() {
+                return Err(Refused("a command has no body".to_owned()));
+            }
+            approved::seal(&mut parts, &command).map_err(Refused)?;
+            return Ok(Request::from_parts(parts, Body::empty()));
+        }
+        // A command is a GET as well.
+        if parts.method != Method::GET || !body.is_end_stream() || approved::reaches_in(&parts) {
             return Err(Refused(format!("{} {} was approved by nobody", parts.method, parts.uri.path())));
         }
         return Ok(Request::from_parts(parts, body));
@@ -524,6 +535,15 @@ mod tests {
         }
         assert!(seal(Request::new(Body::from(b"{}".to_vec()))).is_err(), "a GET with a body");
         assert!(seal(Request::new(Body::empty())).is_ok());
+        // A GET that changes something.
+        for path in ["pods/x/exec?command=sh", "pods/x/attach", "pods/x/portforward", "pods/x/proxy", "pods/x/proxy/a"] {
+            let mut request = Request::new(Body::empty());
+            *request.uri_mut() = format!("/api/v1/namespaces/production/{path}").parse().expect("valid");
+            assert!(seal(request).is_err(), "{path}");
+        }
+        let mut upgrade = Request::new(Body::empty());
+        upgrade.headers_mut().insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
+        assert!(seal(upgrade).is_err());
         let (shape, body) = every_shape().remove(4);
         for uri in [
             "/api/v1/namespaces/production/pods/y",

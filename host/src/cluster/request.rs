@@ -34,8 +34,11 @@ pub(super) fn approve(mutation: &Mutation, sending: &Sending) -> Approved {
             };
             approved(shape, object.path(), body, Some(uid))
         }
-        Mutation::Delete { object, uid, grace_period_seconds, propagation } => {
-            let body = delete_options(uid, *grace_period_seconds, *propagation);
+        Mutation::Delete { object, uid, resource_version, grace_period_seconds, propagation } => {
+            let mut body = delete_options(uid, *grace_period_seconds, *propagation);
+            if let Some(version) = resource_version {
+                body["preconditions"]["resourceVersion"] = json!(version);
+            }
             approved(Shape::Delete, object.path(), body, Some(uid))
         }
         Mutation::Evict { pod, uid, grace_period_seconds } => {

@@ -98,7 +98,13 @@ impl Stage {
 
     fn delete(&self, name: &str, grace: Option<u32>) -> Mutation {
         let uid = self.uid(&format!("/api/v1/namespaces/p/pods/{name}"));
-        Mutation::Delete { object: pod(name), uid, grace_period_seconds: grace, propagation: None }
+        Mutation::Delete {
+            object: pod(name),
+            uid,
+            resource_version: None,
+            grace_period_seconds: grace,
+            propagation: None,
+        }
     }
 
     fn apply(&self, name: &str, spec: Value, force: bool) -> Mutation {
@@ -133,6 +139,7 @@ async fn deletes_a_pod_with_grace_and_then_it_is_gone() {
                     &Mutation::Delete {
                         object: pod("a"),
                         uid: Uid::parse("u").expect("valid"),
+                        resource_version: None,
                         grace_period_seconds: None,
                         propagation: None
                     },
@@ -161,7 +168,13 @@ async fn a_uid_that_is_not_the_objects_is_a_conflict_dry_and_live() {
     let operations = PatchDocument::Operations(json!([{"op": "add", "path": "/metadata/labels/q", "value": "1"}]));
     for dry_run in [true, false] {
         for mutation in [
-            Mutation::Delete { object: pod("a"), uid: other.clone(), grace_period_seconds: Some(0), propagation: None },
+            Mutation::Delete {
+                object: pod("a"),
+                uid: other.clone(),
+                resource_version: None,
+                grace_period_seconds: Some(0),
+                propagation: None,
+            },
             Mutation::Evict { pod: pod("a"), uid: other.clone(), grace_period_seconds: None },
             Mutation::Patch { object: pod("a"), uid: other.clone(), document: document.clone() },
             Mutation::Patch { object: pod("a"), uid: other.clone(), document: operations.clone() },
@@ -286,6 +299,7 @@ fn mutations(stage: &Stage) -> impl Strategy<Value = Mutation> + use<> {
         (target.clone(), prop::option::of(0_u32..40)).prop_map(|((object, uid), grace)| Mutation::Delete {
             object,
             uid,
+            resource_version: None,
             grace_period_seconds: grace,
             propagation: None
         }),

@@ -32,7 +32,7 @@ pub fn audit(top: &Section<'_>, warnings: &mut Vec<Warning>, problems: &mut Prob
         warn(warnings, location, remedy);
         return Audit { keeping, ..Audit::default() };
     };
-    let graylog = read_graylog(&graylog, problems);
+    let graylog = read_graylog(&graylog, warnings, problems);
     let require = require.unwrap_or_default();
     if require == Require::Graylog && !graylog.acknowledges() {
         let place = audit.as_ref().and_then(|audit| audit.get("require")).map_or(location, |node| node.location);
@@ -43,12 +43,19 @@ pub fn audit(top: &Section<'_>, warnings: &mut Vec<Warning>, problems: &mut Prob
     Audit { graylog: Some(graylog), require, keeping }
 }
 
-fn read_graylog(section: &Section<'_>, problems: &mut Problems) -> Graylog {
+fn read_graylog(section: &Section<'_>, warnings: &mut Vec<Warning>, problems: &mut Problems) -> Graylog {
     if section.get("url").is_none() {
         section.missing("url", "`url: http://graylog:12201/gelf`", problems);
     }
     let url = section.parsed("url", problems, graylog_url).unwrap_or_default();
     let http = url.starts_with("http");
+    if http
+        && let Some(node) = section.get("url")
+        && url.parse::<http::Uri>().is_ok_and(|url| url.path() == "/")
+    {
+        let name = section.name("url");
+        warn(warnings, node.location, format!("{name} has no path, and Graylog's GELF HTTP input listens at `/gelf`"));
+    }
     for key in ["headers_file", "password_file", "username"] {
         if let Some(node) = section.get(key).filter(|_| !http && !url.is_empty()) {
             problems.add(node.location, format!("{} goes with an http or https URL only", section.name(key)));

@@ -85,6 +85,13 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 fn plugins(old: &Config, new: &Config, found: &mut Changes) {
     let (before, after) = (&old.plugins, &new.plugins);
     found.value("plugins.dir", &before.dir, &after.dir, None);
+    let artifacts = |plugins: &super::Plugins| plugins.oci.iter().map(ToString::to_string).collect::<Vec<_>>();
+    found.list("plugins.oci", &artifacts(before), &artifacts(after), None, None);
+    found.value("plugins.registry", &before.registry, &after.registry, None);
+    let unsigned = after.signed_by.is_empty().then_some("signature_not_required");
+    let signer = after.signed_by.iter().any(|key| !before.signed_by.contains(key)).then_some("signer_added");
+    let widens = unsigned.or(signer).filter(|_| !before.signed_by.is_empty());
+    found.value("plugins.signed_by", &before.signed_by, &after.signed_by, widens);
     let limits = |plugins: &super::Plugins| {
         let limits = plugins.limits;
         format!("timeout {:?}, calls {}, log {}", limits.timeout, limits.calls, limits.log)
@@ -98,7 +105,11 @@ fn plugins(old: &Config, new: &Config, found: &mut Changes) {
         let one = |(name, list): (&String, &Vec<_>)| {
             list.iter().map(|permission| format!("{name}: {permission:?}")).collect::<Vec<_>>()
         };
-        plugins.grants.iter().flat_map(one).collect::<Vec<_>>()
+        let outside = |(name, list): (&String, &Vec<_>)| {
+            list.iter().map(|grant| format!("{name}: {grant:?}")).collect::<Vec<_>>()
+        };
+        let (cluster, outside) = (plugins.grants.iter().flat_map(one), plugins.web_grants.iter().flat_map(outside));
+        cluster.chain(outside).collect::<Vec<_>>()
     };
     found.list("plugins.grants", &grants(before), &grants(after), Some("grant_added"), None);
 }
@@ -129,8 +140,9 @@ fn changed_rule(old: &Rule, new: &Rule, found: &mut Changes) {
     found.value(&at("namespaces"), &old.namespaces, &new.namespaces, wider.then_some("rule_widened"));
     let words = |actions: &[ActionRef]| {
         let one = |action: &ActionRef| {
-            let ActionRef { action, parameters, on_failure, confirm, .. } = action;
-            format!("{action} {parameters} {on_failure:?} {confirm:?}")
+            let ActionRef { action, parameters, on_failure, confirm, expires_after, .. } = action;
+            let lasts = expires_after.map(|expires| format!(" expires after {:?}", expires.lasts)).unwrap_or_default();
+            format!("{action} {parameters} {on_failure:?} {confirm:?}{lasts}")
         };
         actions.iter().map(one).collect::<Vec<_>>().join(", ")
     };
@@ -192,7 +204,7 @@ denied_namespaces: [kube-system, falco]
 protected_owners: [StatefulSet]
 required_tag: autoresponse
 identity: strict
-plugins: {pins: {kill_pod: 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, grants: {x: [{apiGroups: [''], resources: [pods], verbs: [get], scope: namespace}]}}
+plugins: {signed_by: [a.pub], pins: {kill_pod: 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}, grants: {x: [{apiGroups: [''], resources: [pods], verbs: [get], scope: namespace}]}}
 rules:
   - {name: a, audit_reason: r, dryrun: true, namespaces: [production], actions: [{action: kill_pod, confirm: {alerts: 2}}]}
 ";
@@ -224,6 +236,8 @@ rules:
             ("identity: strict", "identity: strict\nminimum_priority: error", "priority_lowered"),
             ("identity: strict", "identity: strict\nlimits: {owner: {actions: 6}}", "limits_raised"),
             ("identity: strict", "identity: strict\nlimits: {cluster: {per: 4m}}", "limits_raised"),
+            ("[a.pub]", "[a.pub, b.pub]", "signer_added"),
+            ("signed_by: [a.pub], ", "", "signature_not_required"),
             ("verbs: [get]", "verbs: [get, delete]", "grant_added"),
             ("rules:\n", "rules:\n  - {name: b, audit_reason: r, action: kill_pod}\n", "rule_added"),
             ("dryrun: true, names", "dryrun: false, names", "dry_to_live"),

@@ -13,11 +13,13 @@ mod load;
 mod owners;
 mod places;
 mod plugins;
+mod registry;
 mod rules;
 pub(crate) mod section;
 pub(crate) mod suggest;
 pub(crate) mod tree;
 pub mod watch;
+mod web_grants;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,12 +32,15 @@ pub use durations::parse_duration;
 pub use keeping::{CustomerFacing, Keeping};
 
 use crate::alert::Priority;
+use crate::plugins::registry::reference::Pinned;
 use crate::safety::budget::Limits;
 use crate::safety::permissions::Permission;
+use crate::safety::web::WebGrant;
 
 pub(crate) use load::in_order;
 pub use load::{Brake, brake};
 pub use places::Places;
+pub use registry::Registry;
 
 /// A place in the file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,10 +118,17 @@ pub struct Plugins {
     pub dir: PathBuf,
     /// None: beside the journal.
     pub cache_dir: Option<PathBuf>,
+    /// Artifacts beside what is in the directory.
+    pub oci: Vec<Pinned>,
+    pub registry: Registry,
+    /// Public keys, of which one has to have signed each plugin; none: nobody needs to.
+    pub signed_by: Vec<PathBuf>,
     /// Name → lower-case hex.
     pub pins: BTreeMap<String, String>,
     /// Name → further permissions.
     pub grants: BTreeMap<String, Vec<Permission>>,
+    /// Name → servers outside of the cluster that it may send to.
+    pub web_grants: BTreeMap<String, Vec<WebGrant>>,
     pub limits: PluginLimits,
 }
 
@@ -251,6 +263,17 @@ pub struct ActionRef {
     pub on_failure: OnFailure,
     /// The action's own, else the rule's.
     pub confirm: Option<Confirmation>,
+    /// When an isolation ends by itself.
+    pub expires_after: Option<ExpiresAfter>,
+}
+
+/// How long what an action isolates stays so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiresAfter {
+    pub lasts: Duration,
+    pub location: Location,
+    /// Whether it stands at the rule, for all of its actions that isolate.
+    pub of_rule: bool,
 }
 
 /// What an action waits for: so many alerts, about so many pods, within a time.

@@ -7,20 +7,25 @@ use serde::de::DeserializeOwned;
 
 use super::section::{Problems, Section, report_repeated_keys_below};
 use super::tree::{Node, excerpt};
-use super::{PluginLimits, Plugins, suggest};
+use super::{PluginLimits, Plugins, registry, suggest, web_grants};
 use crate::safety::fields;
 use crate::safety::permissions::Permission;
 
+const KEYS: &[&str] = &["cache_dir", "dir", "grants", "limits", "oci", "pins", "registry", "signed_by"];
 const VERBS: &[&str] = &["get", "list", "create", "patch", "delete"];
 const SCOPES: &[&str] = &["target", "owners", "namespace", "node", "cluster"];
 
 pub fn read(top: &Section<'_>, problems: &mut Problems) -> Plugins {
-    let section = top.section("plugins", &["cache_dir", "dir", "grants", "limits", "pins"], problems);
+    let section = top.section("plugins", KEYS, problems);
     let mut plugins = Plugins {
         dir: "/plugins".into(),
         cache_dir: None,
+        oci: Vec::new(),
+        registry: registry::Registry::default(),
+        signed_by: Vec::new(),
         pins: BTreeMap::new(),
         grants: BTreeMap::new(),
+        web_grants: BTreeMap::new(),
         limits: PluginLimits { timeout: Duration::from_secs(10), memory: 64 << 20, calls: 1000, log: 64 << 10 },
     };
     let Some(section) = section else { return plugins };
@@ -28,8 +33,11 @@ pub fn read(top: &Section<'_>, problems: &mut Problems) -> Plugins {
         plugins.dir = dir.into();
     }
     plugins.cache_dir = section.text("cache_dir", problems).map(Into::into);
+    plugins.oci = registry::artifacts(&section, problems);
+    plugins.registry = registry::read(&section, problems);
+    plugins.signed_by = registry::signers(&section, problems);
     plugins.pins = pins(&section, problems);
-    plugins.grants = grants(&section, problems);
+    grants(&section, &mut plugins, problems);
     limits(&section, &mut plugins.limits, problems);
     plugins
 }
@@ -72,20 +80,22 @@ fn pins(section: &Section<'_>, problems: &mut Problems) -> BTreeMap<String, Stri
     pins
 }
 
-fn grants(section: &Section<'_>, problems: &mut Problems) -> BTreeMap<String, Vec<Permission>> {
-    let mut grants = BTreeMap::new();
+fn grants(section: &Section<'_>, plugins: &mut Plugins, problems: &mut Problems) {
     for (key, node) in section.entries("grants", problems).unwrap_or_default() {
         let path = format!("plugins.grants.{}", excerpt(&key.name));
         let super::tree::Content::List(items) = &node.value else {
             problems.add(node.location, format!("`{path}` expects a list of permissions, not {}", node.describe()));
             continue;
         };
-        let permissions = items.iter().filter_map(|item| permission(item, &format!("{path}[]"), problems)).collect();
-        if grants.insert(key.name.clone(), permissions).is_some() {
+        let item_path = format!("{path}[]");
+        let (web, cluster): (Vec<_>, Vec<_>) = items.iter().partition(|item| web_grants::is_one(item));
+        let web = web.into_iter().filter_map(|item| web_grants::read(item, &item_path, problems)).collect();
+        let permissions = cluster.into_iter().filter_map(|item| permission(item, &item_path, problems)).collect();
+        plugins.web_grants.insert(key.name.clone(), web);
+        if plugins.grants.insert(key.name.clone(), permissions).is_some() {
             problems.add(key.location, format!("`{path}` is already set, put both into one list"));
         }
     }
-    grants
 }
 
 fn permission(node: &Node, path: &str, problems: &mut Problems) -> Option<Permission> {

@@ -8,11 +8,26 @@ use serde_json::{Map, Value};
 use super::load::{namespaces, warn};
 use super::section::{Problems, Section, report_repeated_keys_below};
 use super::tree::{Content, Node, excerpt};
-use super::{ActionRef, Confirmation, Location, OnFailure, Places, Rule, Warning};
+use super::{ActionRef, Confirmation, ExpiresAfter, Location, OnFailure, Places, Rule, Warning};
 
-const RULE: &[&str] =
-    &["action", "actions", "audit_reason", "confirm", "dryrun", "name", "namespaces", "parameters", "timeout"];
-const ACTION: &[&str] = &["action", "confirm", "on_failure", "parameters"];
+const RULE: &[&str] = &[
+    "action",
+    "actions",
+    "audit_reason",
+    "confirm",
+    "dryrun",
+    "expires_after",
+    "name",
+    "namespaces",
+    "parameters",
+    "timeout",
+];
+const ACTION: &[&str] = &["action", "confirm", "expires_after", "on_failure", "parameters"];
+
+/// Who looks whether an isolation is over looks every few seconds, and a person needs a moment to see it.
+const SHORTEST_ISOLATION: Duration = Duration::from_mins(1);
+/// What is to last for longer than that is to last: leave the key out.
+const LONGEST_ISOLATION: Duration = Duration::from_hours(365 * 24);
 
 /// Nobody waits for more, and what is waited for is remembered.
 const MOST_CONFIRMING: u64 = 100;
@@ -66,9 +81,10 @@ fn rule(node: &Node, allowed: &[String], warnings: &mut Vec<Warning>, problems: 
     let name = section.text("name", problems).unwrap_or_default().to_owned();
     let audit_reason = section.text("audit_reason", problems).unwrap_or_default().to_owned();
     let mut actions = actions(&section, problems);
-    let confirm = confirm(&section, problems);
+    let (confirm, expires_after) = (confirm(&section, problems), expires_after(&section, true, problems));
     for action in &mut actions {
         action.confirm = action.confirm.or(confirm);
+        action.expires_after = action.expires_after.or(expires_after);
     }
     let narrowed = narrowed(&section, allowed, warnings, problems);
     let rule = Rule {
@@ -142,6 +158,7 @@ fn one_of_several(node: &Node, problems: &mut Problems) -> Option<ActionRef> {
     let mut action = action(&section, node.location, problems)?;
     let choices = [("stop", OnFailure::Stop), ("continue", OnFailure::Continue)];
     action.confirm = confirm(&section, problems);
+    action.expires_after = expires_after(&section, false, problems);
     action.on_failure = section.choice("on_failure", &choices, problems).unwrap_or(OnFailure::Stop);
     Some(action)
 }
@@ -165,7 +182,23 @@ fn action(section: &Section<'_>, location: Location, problems: &mut Problems) ->
         parameters: parameters.map_or_else(|| Value::Object(Map::new()), Node::to_json),
         on_failure: OnFailure::Stop,
         confirm: None,
+        expires_after: None,
     })
+}
+
+fn expires_after(section: &Section<'_>, of_rule: bool, problems: &mut Problems) -> Option<ExpiresAfter> {
+    let location = section.get("expires_after")?.location;
+    let lasts = section.span("expires_after", problems)?;
+    if lasts < SHORTEST_ISOLATION {
+        problems.add(location, format!("{} is shorter than 1m", section.name("expires_after")));
+    } else if lasts > LONGEST_ISOLATION {
+        let message = format!(
+            "{} is longer than 365d, take it out to isolate until somebody lifts it",
+            section.name("expires_after")
+        );
+        problems.add(location, message);
+    }
+    Some(ExpiresAfter { lasts, location, of_rule })
 }
 
 fn confirm(section: &Section<'_>, problems: &mut Problems) -> Option<Confirmation> {

@@ -16,8 +16,10 @@ pub struct Watched {
     pub config: PathBuf,
     /// None where the token comes from elsewhere.
     pub token: Option<PathBuf>,
-    /// Every `*.wasm` in it.
+    /// Every `*.wasm` in it, and what is its signature.
     pub plugins: PathBuf,
+    /// Where plugins are that were fetched from elsewhere; it may not be there.
+    pub fetched: Option<PathBuf>,
     /// While it is there, nothing live is sent.
     pub stop: PathBuf,
 }
@@ -49,10 +51,19 @@ impl Watched {
         Seen {
             config: read(&self.config),
             token,
-            plugins: stamps(&self.plugins).map_err(|error| error.to_string()),
+            plugins: self.plugins().map_err(|error| error.to_string()),
             // A file that cannot be looked at may be there.
             stop: self.stop.try_exists().unwrap_or(true),
         }
+    }
+
+    fn plugins(&self) -> std::io::Result<Vec<Stamp>> {
+        let is_plugin = |name: &str| name.ends_with(".wasm") || name.ends_with(".wasm.sig");
+        let mut found = stamps(&self.plugins, is_plugin)?;
+        if let Some(fetched) = &self.fetched {
+            found.extend(stamps(fetched, |_| true).unwrap_or_default());
+        }
+        Ok(found)
     }
 }
 
@@ -67,11 +78,11 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn stamps(directory: &Path) -> std::io::Result<Vec<Stamp>> {
+fn stamps(directory: &Path, counts: impl Fn(&str) -> bool) -> std::io::Result<Vec<Stamp>> {
     let mut stamps = Vec::new();
     for entry in fs::read_dir(directory)? {
         let name = PathBuf::from(entry?.file_name());
-        if name.extension().is_none_or(|extension| extension != "wasm") {
+        if !counts(&name.to_string_lossy()) {
             continue;
         }
         let Ok(found) = fs::metadata(directory.join(&name)) else {
@@ -92,7 +103,8 @@ mod tests {
 
     fn watched(directory: &Path) -> Watched {
         let at = |name: &str| directory.join(name);
-        Watched { config: at("config.yaml"), token: Some(at("token")), plugins: at("plugins"), stop: at("stop") }
+        let (plugins, fetched) = (at("plugins"), Some(at("fetched")));
+        Watched { config: at("config.yaml"), token: Some(at("token")), plugins, fetched, stop: at("stop") }
     }
 
     /// As the kubelet does it: a new directory, a new link to it, renamed over the old link.
@@ -144,7 +156,15 @@ mod tests {
         fs::rename(path.join("b"), path.join("plugins/a.wasm")).unwrap();
         let other = watched.look();
         assert_ne!(other, one, "another file of the same name and size");
+        fs::write(path.join("plugins/a.wasm.sig"), "1").unwrap();
+        let signed = watched.look();
+        assert_ne!(signed, other);
+        fs::create_dir(path.join("fetched")).unwrap();
+        assert_eq!(watched.look(), signed, "nothing was fetched yet");
+        fs::write(path.join("fetched/0123"), "1").unwrap();
+        assert_ne!(watched.look(), signed);
+        let fetched = watched.look();
         fs::remove_file(path.join("plugins/a.wasm")).unwrap();
-        assert_ne!(watched.look(), other);
+        assert_ne!(watched.look(), fetched);
     }
 }

@@ -7,6 +7,10 @@ use falco_response_sdk::json as sdk;
 use crate::alert::Alert;
 use crate::cluster::simulated::Simulation;
 use crate::config::Config;
+use crate::plugins::described::Described;
+use crate::plugins::file::COMPONENT_LIMIT;
+use crate::plugins::registry::artifact::{Artifact, CONFIG_LIMIT, make};
+use crate::plugins::registry::signature;
 use crate::plugins::{manifest, outline};
 use crate::redact::Redaction;
 
@@ -72,8 +76,35 @@ pub(super) const READERS: &[Reader] = &[
     },
     Reader { name: "cluster's yaml", samples: clusters, words: YAML, takes: |_| true, read: cluster },
     Reader { name: "component", samples: components, words: BINARY, takes: outline::is_component, read: component },
+    Reader {
+        name: "artifact",
+        samples: artifacts,
+        words: JSON,
+        takes: |text| Artifact::read(text).is_ok(),
+        read: artifact,
+    },
     Reader { name: "redaction", samples: secrets, words: SECRETS, takes: |_| true, read: redaction },
 ];
+
+fn artifacts() -> Vec<Vec<u8>> {
+    let described = Described {
+        manifest: manifest::parse(&manifests()[0]).expect("a sound one"),
+        sha256: "0".repeat(64),
+        size: 4,
+        imports: Vec::new(),
+        exports: Vec::new(),
+    };
+    vec![make(b"\0asm", &described).manifest]
+}
+
+/// Whoever wrote the manifest, no more is fetched than fits.
+fn artifact(input: &[u8]) -> Result<(), String> {
+    // Of signatures the same holds.
+    let signed = signature::listed(input).unwrap_or_default();
+    let Ok(Artifact { config, component }) = Artifact::read(input) else { return Ok(()) };
+    let within = config.size <= CONFIG_LIMIT && component.size <= COMPONENT_LIMIT && signed.len() <= 32;
+    if within { Ok(()) } else { Err(format!("{config:?} and {component:?} are larger than they may be")) }
+}
 
 fn texts(list: &[&str]) -> Vec<Vec<u8>> {
     list.iter().map(|text| text.as_bytes().to_vec()).collect()

@@ -4,8 +4,11 @@
 //! nothing: what differs between two actions is theirs.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{Cluster, HarnessError, MOST_MEMORY, SLOTS, Setup};
 use crate::alert::Alert;
@@ -13,13 +16,15 @@ use crate::ambient::Ambient;
 use crate::cluster::simulated::Simulation;
 use crate::plugins::engine::Engine;
 use crate::plugins::manifest::Target;
-use crate::plugins::{End, Limits, Plugins, Request};
-use crate::respond::rules::{Match, Rules};
+use crate::plugins::witness::{Asked, Witness};
+use crate::plugins::{End, Limits, Plugin, Plugins, Report, Request};
+use crate::respond::rules::{Match, Rule, Rules};
+use crate::safety::CallError;
 use crate::safety::clearance::{Cleared, NotCleared, Question};
 use crate::safety::gate::Gate;
 use crate::safety::identity::Subject;
-use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Recorded, Recorder, Run};
-use crate::telemetry::log::{Format, Log};
+use crate::safety::run::{Bounds, CallRecord, Identity, Intent, Purpose, Recorded, Recorder, Run};
+use crate::telemetry::log::{Format, Level, Log};
 
 /// What has to be loaded, mapped and filled is by then.
 const WARM_UP: usize = 10;
@@ -56,6 +61,8 @@ pub struct Measured {
     pub compiled_in: Duration,
     /// Of each run, sorted.
     pub times: Vec<Duration>,
+    /// The same without what the changes took beyond the host functions, sorted.
+    pub own: Vec<Duration>,
     /// Bytes of linear memory at its largest.
     pub peak_memory: usize,
     /// How the last run ended.
@@ -67,9 +74,19 @@ pub struct Measured {
 impl Measured {
     /// The time within which that share of the runs ended.
     pub fn within(&self, percent: usize) -> Duration {
-        let last = self.times.len().saturating_sub(1);
-        self.times.get(last * percent / 100).copied().unwrap_or_default()
+        share(&self.times, percent)
     }
+
+    /// As [`Self::within`], of the sandbox by itself.
+    pub fn own_within(&self, percent: usize) -> Duration {
+        share(&self.own, percent)
+    }
+}
+
+/// Of times that are sorted, the one within which that share lies.
+pub fn share(times: &[Duration], percent: usize) -> Duration {
+    let last = times.len().saturating_sub(1);
+    times.get(last * percent / 100).copied().unwrap_or_default()
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -122,65 +139,154 @@ pub async fn measure(file: &Path, setup: Setup, runs: usize) -> Result<Measured,
     if let Some(unusable) = plugins.unusable.first() {
         return Err(HarnessError::Unusable { file: file.to_owned(), reason: unusable.reason.clone() }.into());
     }
-    let Setup { config, alert, received_at, cluster: Cluster { reader, writer, .. } } = setup;
-    let ambient = super::stage::StageClock::at(received_at).ambient();
-    let plugins = plugins.within(config.plugins.limits.into());
-    let (rules, problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
-    if let Some(problem) = problems.first() {
-        return Err(HarnessError::Rules(problem.message.clone()).into());
+    let prepared = Prepared::new(&plugins, setup).await?;
+    let runs = runs.max(1);
+    let (mut times, mut own, mut last, mut peak_memory) = (Vec::with_capacity(runs), Vec::with_capacity(runs), None, 0);
+    for number in 0..WARM_UP + runs {
+        let once = prepared.once().await;
+        if number >= WARM_UP {
+            times.push(once.time);
+            own.push(once.time.saturating_sub(once.outside));
+        }
+        peak_memory = once.report.peak_memory.max(peak_memory);
+        last = Some((once.report.end, once.calls));
     }
-    let Match::Wanted(rule) = rules.find(&alert) else {
-        return Err(BenchError::NotCleared("no rule takes the alert".to_owned()));
-    };
-    let step = rule.steps.first().expect("a rule has at least one action");
-    let plugin = step.plugin.as_ref().map_err(|why| BenchError::NotCleared(why.clone()))?;
-    let gate = Gate::new(reader, writer.only_dry_runs(), ambient.clone(), None);
-    let alert = Arc::new(alert);
-    let subject = Subject::of(&alert);
-    let question = Question { subject: &subject, received_at, policy: &rules.policy, rule: &rule.scope };
-    let cleared = clear(&question, plugin.manifest.target, &gate).await?;
-    let (log, lines) = Log::memory(&ambient, Format::Json);
-    let (mut times, mut last, mut peak_memory) = (Vec::with_capacity(runs), None, 0);
-    for number in 0..WARM_UP + runs.max(1) {
+    times.sort_unstable();
+    own.sort_unstable();
+    let (end, calls) = last.expect("there is at least one run");
+    Ok(Measured { size, compiled_in, times, own, peak_memory, end, calls })
+}
+
+/// One action, its target cleared, and all that a run needs.
+pub(crate) struct Prepared {
+    plugin: Arc<Plugin>,
+    rules: Rules,
+    rule: Arc<Rule>,
+    gate: Gate,
+    alert: Arc<Alert>,
+    received_at: Timestamp,
+    cleared: Option<Cleared>,
+    log: Log,
+    lines: Arc<Mutex<Vec<u8>>>,
+}
+
+/// One run of it.
+pub(crate) struct Once {
+    pub report: Report,
+    pub calls: usize,
+    pub time: Duration,
+    /// How much of it the changes took, from the gate to the cluster and back.
+    pub outside: Duration,
+}
+
+impl Prepared {
+    /// # Errors
+    /// The plugins do not suit the setup, or the target is not cleared.
+    pub async fn new(plugins: &Plugins, setup: Setup) -> Result<Self, BenchError> {
+        let Setup { config, alert, received_at, cluster: Cluster { reader, writer, .. } } = setup;
+        let ambient = super::stage::StageClock::at(received_at).ambient();
+        let plugins = plugins.within(config.plugins.limits.into());
+        let (rules, problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
+        if let Some(problem) = problems.first() {
+            return Err(HarnessError::Rules(problem.message.clone()).into());
+        }
+        let Match::Wanted(rule) = rules.find(&alert) else {
+            return Err(BenchError::NotCleared("no rule takes the alert".to_owned()));
+        };
+        let step = rule.steps.first().expect("a rule has at least one action");
+        let plugin = step.plugin.as_ref().map(Arc::clone).map_err(|why| BenchError::NotCleared(why.clone()))?;
+        let gate = Gate::new(reader, writer.only_dry_runs(), ambient.clone(), None);
+        let (log, lines) = Log::memory(&ambient, Format::Json);
+        let alert = Arc::new(alert);
+        let mut prepared = Self { plugin, rules, rule, gate, alert, received_at, cleared: None, log, lines };
+        prepared.cleared = prepared.clear().await?;
+        Ok(prepared)
+    }
+
+    /// What stands before every run: whether the target may be acted on.
+    ///
+    /// # Errors
+    /// It may not.
+    pub async fn clear(&self) -> Result<Option<Cleared>, BenchError> {
+        let subject = Subject::of(&self.alert);
+        let (policy, rule) = (&self.rules.policy, &self.rule.scope);
+        let question = Question { subject: &subject, received_at: self.received_at, policy, rule };
+        clear(&question, self.plugin.manifest.target, &self.gate).await
+    }
+
+    /// A run that has made no call yet.
+    pub fn run(&self) -> Arc<Run> {
+        let step = self.rule.steps.first().expect("a rule has at least one action");
         let identity = Identity {
             event_id: "benchmark".to_owned(),
             entry_id: "benchmark".to_owned(),
             action: step.action.clone(),
-            plugin_sha256: plugin.sha256.clone(),
+            plugin_sha256: self.plugin.sha256.clone(),
         };
         let bounds = Bounds {
+            purpose: Purpose::default(),
             allowance: None,
-            policy: Arc::clone(&rules.policy),
-            rule: rule.scope.clone(),
+            policy: Arc::clone(&self.rules.policy),
+            rule: self.rule.scope.clone(),
             permissions: step.permissions.clone(),
-            cleared: cleared.clone(),
+            web: step.web.clone(),
+            cleared: self.cleared.clone(),
             dry_run: true,
-            deadline: tokio::time::Instant::now() + plugin.timeout(rule.timeout),
+            deadline: tokio::time::Instant::now() + self.plugin.timeout(self.rule.timeout),
         };
-        let run = Arc::new(Run::new(identity, bounds, Arc::new(Nowhere)));
+        Arc::new(Run::new(identity, bounds, Arc::new(Nowhere)))
+    }
+
+    #[cfg(test)]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Runs the action, from a fresh store to its end.
+    pub async fn once(&self) -> Once {
+        let step = self.rule.steps.first().expect("a rule has at least one action");
+        let (run, watch) = (self.run(), Arc::new(Stopwatch::default()));
         let request = Request {
             event_id: "benchmark".to_owned(),
             attempt: 1,
             parameters: step.parameters.clone(),
-            reason: rule.audit_reason.clone(),
-            alert: Arc::clone(&alert),
-            log: log.clone(),
-            witness: None,
+            reason: self.rule.audit_reason.clone(),
+            alert: Arc::clone(&self.alert),
+            log: self.log.clone(),
+            witness: Some(Arc::clone(&watch) as Arc<dyn Witness>),
         };
         let started = Instant::now();
-        let report = plugin.run(request, Arc::clone(&run), gate.clone(), rule.timeout).await;
+        let report = self.plugin.run(request, Arc::clone(&run), self.gate.clone(), self.rule.timeout).await;
         let time = started.elapsed();
         run.settle().await;
-        if number >= WARM_UP {
-            times.push(time);
-        }
-        peak_memory = report.peak_memory.max(peak_memory);
-        last = Some((report, run.calls().len()));
-        lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Once { report, calls: run.calls().len(), time, outside: watch.outside() }
     }
-    times.sort_unstable();
-    let (report, calls) = last.expect("there is at least one run");
-    Ok(Measured { size, compiled_in, times, peak_memory, end: report.end, calls })
+}
+
+/// Times the changes that an action asks for: what they take is the cluster's, not the sandbox's.
+#[derive(Default)]
+struct Stopwatch(Mutex<(Option<Instant>, Duration)>);
+
+impl Stopwatch {
+    fn outside(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+}
+
+impl Witness for Stopwatch {
+    fn asks(&self, _: usize, asked: Asked) {
+        if matches!(asked, Asked::Change(_)) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(Instant::now());
+        }
+    }
+
+    fn answered(&self, _: usize, _: &Result<Value, CallError>) {
+        let (begun, sum) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *sum += begun.take().map(|begun| begun.elapsed()).unwrap_or_default();
+    }
+
+    fn said(&self, _: Level, _: &str) {}
 }
 
 async fn clear(question: &Question<'_>, target: Target, gate: &Gate) -> Result<Option<Cleared>, BenchError> {

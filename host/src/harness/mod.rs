@@ -28,6 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::alert::Alert;
 use crate::cluster::connect::{ConnectError, connect, connect_simulated};
 use crate::cluster::simulated::Simulation;
+use crate::cluster::web::script::Script;
 use crate::cluster::{ClusterSpec, Reader, Writer};
 use crate::config::Config;
 use crate::plugins::engine::Engine;
@@ -38,7 +39,7 @@ pub use played::{Call, Line, Played, Ran, Verdict};
 use stage::{Stage, StageClock, StageError};
 
 /// Instances at once. Cases run one after the other; each takes one for its parameters and one for its run.
-const SLOTS: u32 = 4;
+pub(crate) const SLOTS: u32 = 4;
 /// What `plugins.limits.memory` can be in a case.
 pub const MOST_MEMORY: usize = 1 << 30;
 /// Longer than any grace period: what a run has deleted is gone by then.
@@ -68,6 +69,7 @@ pub struct Cluster {
     reader: Reader,
     writer: Writer,
     simulation: Option<Simulation>,
+    web: Script,
 }
 
 /// One alert and all that decides what becomes of it.
@@ -93,13 +95,19 @@ impl Cluster {
     }
 
     pub fn simulated(simulation: Simulation) -> Self {
+        Self::answered(simulation, Script::default())
+    }
+
+    /// As [`Self::simulated`], and servers outside answer as the script says.
+    pub fn answered(simulation: Simulation, web: Script) -> Self {
         let (reader, writer) = connect_simulated(simulation.clone());
-        Self { reader, writer, simulation: Some(simulation) }
+        Self { reader, writer: writer.web_scripted(web.clone()), simulation: Some(simulation), web }
     }
 
     /// A cluster that somebody uses, or the recording of one: from here on, only dry runs are sent to it.
     pub fn real((reader, writer): (Reader, Writer)) -> Self {
-        Self { reader, writer: writer.only_dry_runs(), simulation: None }
+        let web = Script::default();
+        Self { reader, writer: writer.only_dry_runs().web_scripted(web.clone()), simulation: None, web }
     }
 
     /// Whether an action may act live on it.
@@ -138,7 +146,7 @@ impl Harness {
     /// Nothing could be played; what goes wrong with the action itself is part of [`Played`].
     pub async fn play(&self, setup: Setup) -> Result<Played, HarnessError> {
         let Setup { config, alert, received_at, cluster } = setup;
-        let Cluster { reader, writer, simulation } = cluster;
+        let Cluster { reader, writer, simulation, web } = cluster;
         let dry_run = config.dryrun || simulation.is_none();
         let config = Config { dryrun: dry_run, ..stage::standing_still(config) };
         let plugins = self.plugins.within(config.plugins.limits.into());
@@ -169,7 +177,8 @@ impl Harness {
         played.difference = match truly {
             Some(truly) if !dry_run => truly,
             truly => {
-                played.changed_although_dry = truly.is_some_and(|truly| !truly.is_empty());
+                played.changed_although_dry =
+                    truly.is_some_and(|truly| !truly.is_empty()) || !web.sent().is_empty();
                 Difference::of_answers(played.calls(), &reader).await
             }
         };

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::difference::Difference;
 use super::seen::{Collected, Exchange, Observed, Staged};
+use crate::cluster::exec::Command;
 use crate::cluster::names::ObjectRef;
 use crate::cluster::{PatchDocument, Propagation};
 use crate::journal::{LogType, Record};
@@ -140,6 +141,11 @@ impl Call {
 
     /// What of a call stands in no document: how a pod is to end, whether an apply takes fields from others.
     pub fn options(&self) -> Value {
+        if let Some(Asked::Web(request)) = &self.asked {
+            let headers: serde_json::Map<_, _> =
+                request.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+            return if headers.is_empty() { Value::Null } else { serde_json::json!({"headers": headers}) };
+        }
         let Some(Asked::Change(change)) = &self.asked else { return Value::Null };
         let mut options = serde_json::Map::new();
         match change {
@@ -161,9 +167,14 @@ impl Call {
     }
 
     /// The document that the action wrote, where it wrote one.
-    pub fn document(&self) -> Option<&Value> {
-        let Some(Asked::Change(change)) = &self.asked else { return None };
-        match change {
+    pub fn document(&self) -> Option<Value> {
+        let change = match &self.asked {
+            Some(Asked::Change(change)) => change,
+            Some(Asked::Web(request)) => return request.body.as_deref().map(read),
+            Some(Asked::Exec(command)) => return Some(written(command)),
+            _ => return None,
+        };
+        let document = match change {
             Change::Create { manifest, .. } | Change::Apply { manifest, .. } => Some(manifest),
             Change::Patch {
                 document:
@@ -173,7 +184,8 @@ impl Call {
                 ..
             } => Some(document),
             Change::Delete { .. } | Change::Evict { .. } => None,
-        }
+        };
+        document.cloned()
     }
 
     /// The object that a change was about, as far as the call names one.
@@ -198,6 +210,23 @@ impl Call {
     }
 }
 
+/// What was sent to a server: JSON, else text.
+fn read(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into())
+}
+
+fn written(command: &Command) -> Value {
+    let mut whole = serde_json::Map::new();
+    if let Some(container) = &command.container {
+        whole.insert("container".to_owned(), container.as_str().into());
+    }
+    whole.insert("command".to_owned(), command.command.clone().into());
+    if let Some(stdin) = &command.stdin {
+        whole.insert("stdin".to_owned(), read(stdin));
+    }
+    Value::Object(whole)
+}
+
 fn policy(propagation: Propagation) -> &'static str {
     match propagation {
         Propagation::Background => "Background",
@@ -218,10 +247,14 @@ fn granted_by(asked: &Asked, effective: &[Effective]) -> Vec<GrantedBy> {
         }
         Asked::Change(Change::Delete { object, .. }) => (Verb::Delete, &object.resource, Some(&object.name)),
         Asked::Change(Change::Evict { pod, .. }) => (Verb::Create, &pod.resource, Some(&pod.name)),
+        Asked::Exec(command) => (Verb::Create, &command.pod.resource, Some(&command.pod.name)),
+        // Nothing is by default.
+        Asked::Web(_) => return vec![GrantedBy::Operator],
     };
     let rbac = match asked {
         Asked::Logs(_) => format!("{}/log", resource.plural()),
         Asked::Change(Change::Evict { .. }) => format!("{}/eviction", resource.plural()),
+        Asked::Exec(_) => format!("{}/exec", resource.plural()),
         _ => resource.rbac_name(),
     };
     let covers = |one: &&Effective| {

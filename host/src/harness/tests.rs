@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::case::{Case, expect, read};
+use super::case::{Case, expect, read, servers};
 use super::*;
 use crate::cluster::connect::connect_through;
 use crate::respond::tests::action;
@@ -98,6 +98,7 @@ fn the_schema_knows_what_the_reader_knows_and_nothing_else() {
         ("/properties/config/properties/plugins", setup::PLUGINS),
         ("/properties/rule", setup::RULE),
         ("/properties/faults/items", read::FAULT),
+        ("/properties/http/items", servers::SERVER),
         ("/properties/expect", expect::EXPECT),
         ("/properties/expect/properties/calls/items", expect::CALL),
         ("/properties/expect/properties/calls/items/properties/options", expect::OPTIONS),
@@ -225,7 +226,13 @@ fn delete() -> crate::cluster::Mutation {
         uid: None,
     };
     let uid = Uid::parse("00000000-0000-0000-0000-000000000000").expect("valid");
-    crate::cluster::Mutation::Delete { object, uid, grace_period_seconds: None, propagation: None }
+    crate::cluster::Mutation::Delete {
+        object,
+        uid,
+        resource_version: None,
+        grace_period_seconds: None,
+        propagation: None,
+    }
 }
 
 fn live() -> crate::cluster::Sending {

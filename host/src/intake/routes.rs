@@ -1,6 +1,10 @@
 //! What is answered where. A request to `/alert` is judged in the order of what it costs: method and path, token, size,
 //! content.
 
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,11 +16,12 @@ use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Intake;
 use super::throttle::Kind;
 use super::token::Refusal;
+use super::{Intake, Turned};
 use crate::alert::Alert;
 use crate::telemetry::metrics::{self, Metrics};
 
@@ -92,26 +97,58 @@ async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
     room.merge(self::room(intake, alert.weight().saturating_sub(body.len()))?);
     drop(body);
 
-    // In a task of its own: an alert that was offered is taken in to the end, even when its sender hangs up.
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     let Ok(place) = intake.inner.offers.clone().try_acquire_owned() else {
         return Err(Refused::new(unavailable, Kind::Overloaded, "too many alerts wait to be taken in"));
     };
     let inlet = intake.inner.inlet.clone();
-    let offer = tokio::spawn(async move {
+    let offer = async move {
         let _held = (place, room);
         inlet.offer(alert, received_at).await
-    });
-    match tokio::time::timeout(OFFER_TIMEOUT, offer).await {
-        Ok(Ok(Ok(()))) => Ok(()),
-        Ok(Ok(Err(turned))) => {
+    };
+    match tokio::time::timeout(OFFER_TIMEOUT, TakingIn(Some(Box::pin(offer)))).await {
+        Ok(Some(Ok(()))) => Ok(()),
+        Ok(Some(Err(turned))) => {
             let reason = one_line(&turned.0);
             // The inlet has counted it; the log says it, once a second.
             intake.inner.refusals.report(Kind::TurnedAway, &reason);
             Err(Refused { status: unavailable, reason, hint: None, kind: None })
         }
-        Ok(Err(_panicked)) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in failed")),
+        Ok(None) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in failed")),
         Err(_elapsed) => Err(Refused::new(unavailable, Kind::Overloaded, "taking the alert in takes too long")),
+    }
+}
+
+/// An offer on its way; none comes of it when it panics.
+///
+/// It is polled where the answer is waited for: a task of its own would cost an alert that no rule wants more than the rest of
+/// the answer, and others another way between two threads. An alert that was offered is taken in to the end all the same: when
+/// nobody waits any more, because the sender has hung up or was told 503, what is left of it becomes a task.
+struct TakingIn(Option<Pin<Box<dyn Future<Output = Result<(), Turned>> + Send>>>);
+
+impl Future for TakingIn {
+    type Output = Option<Result<(), Turned>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(offer) = &mut self.0 else { return Poll::Ready(None) };
+        let turn = catch_unwind(AssertUnwindSafe(|| offer.as_mut().poll(context)));
+        if matches!(turn, Ok(Poll::Pending)) {
+            return Poll::Pending;
+        }
+        self.0 = None;
+        match turn {
+            Ok(taken) => taken.map(Some),
+            Err(_panicked) => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for TakingIn {
+    fn drop(&mut self) {
+        // Where there is no runtime any more, the program has ended before it answered.
+        if let (Some(offer), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(offer);
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
@@ -74,6 +75,8 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Patience, st
             Some(_) = connections.join_next() => {}
             (accepted, slot) = next => match accepted {
                 Ok((stream, _)) => {
+                    // Answers are small and come one at a time: waiting for more to send with them only delays the next alert.
+                    let _ = stream.set_nodelay(true);
                     let connection = converse(stream, router.clone(), patience, stopped.clone());
                     connections.spawn(async move {
                         let _slot = slot;
@@ -97,9 +100,12 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Patience, st
 }
 
 /// One connection, to its end.
-async fn converse(stream: TcpStream, router: Router, patience: Patience, mut stopped: watch::Receiver<bool>) {
-    // Answers are small and come one at a time: waiting for more to send with them only delays the next alert.
-    let _ = stream.set_nodelay(true);
+pub(crate) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    patience: Patience,
+    mut stopped: watch::Receiver<bool>,
+) {
     let busy = Busy::default();
     let io = TokioIo::new(Timed::new(stream, busy.clone(), patience.head));
     let service = service_fn(move |request: Request<Incoming>| {

@@ -277,7 +277,7 @@ async fn what_is_on_its_way_in_takes_a_bounded_part_of_the_memory() {
     let long = with(&|alert| alert["output"] = "x".repeat(900_000).into());
     let many = with(&|alert| (0..60_000).for_each(|number| alert["output_fields"][number.to_string()] = 0.into()));
     assert!(many.len() < MAX_BODY, "{}", many.len());
-    for (body, most) in [(long, 32), (many, 5)] {
+    for (body, most) in [(long, 32), (many, 11)] {
         let senders: Vec<_> =
             (0..40).map(|_| tokio::spawn(alerts(setup.intake.clone()).oneshot(post(body.clone())))).collect();
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -308,6 +308,22 @@ async fn a_sender_that_hangs_up_does_not_stop_its_alert() {
     setup.inbox.gate.as_ref().unwrap().notify_one();
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(setup.taken(), 1);
+}
+
+#[tokio::test]
+async fn an_inlet_that_panics_costs_one_answer() {
+    let inbox = Inbox::default();
+    let poison = std::panic::AssertUnwindSafe(|| {
+        let _held = inbox.turn.lock();
+        panic!("on purpose");
+    });
+    assert!(std::panic::catch_unwind(poison).is_err());
+    let setup = setup(inbox);
+    for _ in 0..2 {
+        let (status, text, _) = setup.send(post(ALERT)).await;
+        assert_eq!((status, text.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "taking the alert in failed\n"));
+    }
+    assert!(setup.metrics.render().contains("{result=\"overloaded\"} 2\n"));
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ pub(super) const UNFINISHED_ONE: &str = "
     SELECT id, event_id, alert_uuid, received_at, body, fingerprint
     FROM inbox WHERE finished = 0 AND event_id = ?1";
 pub(super) const RECORDS: &str = "SELECT log_type, entry_id, body FROM chain WHERE event_id = ?1 ORDER BY seq";
-const ENTRY: &str = "SELECT body FROM chain WHERE entry_id = ?1 AND log_type = ?2 ORDER BY seq LIMIT 1";
-const ACCEPT: &str = "
+pub(super) const ENTRY: &str = "SELECT body FROM chain WHERE entry_id = ?1 AND log_type = ?2 ORDER BY seq LIMIT 1";
+pub(super) const ACCEPT: &str = "
     INSERT INTO inbox (event_id, alert_uuid, received_at, body, fingerprint) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (alert_uuid) DO NOTHING ON CONFLICT (fingerprint) WHERE fingerprint IS NOT NULL DO NOTHING";
 pub(super) const FINISH: &str = "UPDATE inbox SET finished = 1, body = '' WHERE event_id = ?1";

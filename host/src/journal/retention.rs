@@ -34,8 +34,17 @@ pub(super) const OLDEST: &str = "
     FROM chain WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 const ALERTS: &str = "SELECT id, finished, received_at FROM inbox ORDER BY id";
 const PARCELS: &str = "SELECT id, seq FROM outbox ORDER BY id";
-/// Walks what waits, and only while something is old enough to go.
-const WAITING: &str = "SELECT min(seq) FROM outbox INDEXED BY outbox_waiting WHERE settled = 0";
+/// The first of each destination, since its records were handed over in their order: with a receiver that is away, a million
+/// of them may wait.
+pub(super) const WAITING: &str = "
+    WITH RECURSIVE destinations (name) AS (
+        SELECT min(destination) FROM outbox INDEXED BY outbox_waiting WHERE settled = 0
+        UNION ALL
+        SELECT (SELECT min(destination) FROM outbox INDEXED BY outbox_waiting WHERE settled = 0 AND destination > name)
+        FROM destinations WHERE name IS NOT NULL)
+    SELECT min((SELECT seq FROM outbox INDEXED BY outbox_waiting
+        WHERE destination = name AND settled = 0 AND seq IS NOT NULL ORDER BY id LIMIT 1))
+    FROM destinations WHERE name IS NOT NULL";
 pub(super) const OLD_PAGES: &str = "
     DELETE FROM outbox
     WHERE id IN (SELECT id FROM outbox WHERE settled = 1 AND seq IS NULL AND created_at < ?1 LIMIT ?2)";

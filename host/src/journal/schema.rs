@@ -24,8 +24,9 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How long to wait for a command that writes to the same file.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// How much of the write-ahead log stays on disk between bursts.
-const WAL_BYTES: i64 = 4 << 20;
+/// How much of the write-ahead log stays on disk between bursts: as long as it is before it is written back, and the group
+/// that comes on top. A file that is cut and grows again makes the disk wait for more than what is written.
+const WAL_BYTES: i64 = 8 << 20;
 
 // The tables of version 1. A new file is made of these and of every migration, so that it is what an old one becomes.
 // `head_seq` and `head_hash` repeat the last row of the chain: a chain whose end was cut off no longer matches them, and

@@ -9,7 +9,7 @@ use super::chain::{self, Broken, Head, Row};
 use super::schema::{self, Waits};
 use super::verify::{self, Finding};
 use super::{Bounds, Committed, JournalError, LogType, Parcel, Record, Unfinished, Write};
-use super::{due, inbox, outbox, retention};
+use super::{due, inbox, outbox, retention, wal};
 use crate::ambient::Ambient;
 
 pub struct Store {
@@ -18,6 +18,8 @@ pub struct Store {
     bounds: Bounds,
     gauge: Gauge,
     transactions: u64,
+    /// Orders since somebody looked how long the write-ahead log is.
+    since_written_back: usize,
     last_reached_the_disk: bool,
 }
 
@@ -51,7 +53,15 @@ impl Store {
         let connection = schema::open(path, ambient, waits)?;
         let gauge = Gauge::new(path);
         let (bounds, ambient) = (Bounds::default(), ambient.clone());
-        Ok(Self { connection, ambient, bounds, gauge, transactions: 0, last_reached_the_disk: true })
+        Ok(Self {
+            connection,
+            ambient,
+            bounds,
+            gauge,
+            transactions: 0,
+            since_written_back: 0,
+            last_reached_the_disk: true,
+        })
     }
 
     /// From now on the journal keeps within `bounds`; without this it has none.
@@ -95,6 +105,7 @@ impl Store {
         let full = self.full();
         let result = transact(&mut self.connection, &self.ambient, full.as_ref(), orders);
         self.transactions += 1;
+        self.since_written_back = self.since_written_back.saturating_add(orders.len());
         self.last_reached_the_disk = result.is_ok();
         self.measure();
         result.unwrap_or_else(|error| {
@@ -127,6 +138,31 @@ impl Store {
     /// A failure to measure is a failure to read, which the next transaction meets as well.
     fn measure(&mut self) {
         self.last_reached_the_disk &= self.gauge.measure(&self.connection).is_ok();
+    }
+
+    /// From now on the caller says when the write-ahead log is written back; see [`Self::write_back`].
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(super) fn leave_write_ahead_log(&mut self) -> Result<(), JournalError> {
+        self.connection.pragma_update(None, "wal_autocheckpoint", wal::MOST_PAGES).map_err(read_error)
+    }
+
+    /// Writes the log back into the file once it is long enough. What fails is tried again by the next transaction, which
+    /// meets the reason as well.
+    pub(super) fn write_back(&mut self) {
+        if self.since_written_back < wal::LOOK {
+            return;
+        }
+        self.since_written_back = 0;
+        let pages = |how: &str| -> rusqlite::Result<i64> {
+            let sql = format!("PRAGMA wal_checkpoint = {how}");
+            self.connection.prepare_cached(&sql)?.query_row([], |row| row.get(1))
+        };
+        if pages("NOOP").is_ok_and(|pages| pages >= wal::PAGES) {
+            // It was written back, or is next time.
+            let _ = pages("PASSIVE");
+        }
     }
 
     /// How many transactions were tried.
@@ -192,7 +228,7 @@ fn transact(
     full: Option<&JournalError>,
     orders: &[Order<'_>],
 ) -> rusqlite::Result<Answers> {
-    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut answers = Vec::with_capacity(orders.len());
     for order in orders {
         if let (Some(full), Order::Batch(writes)) = (full, order)
@@ -201,22 +237,49 @@ fn transact(
             answers.push(Err(full.clone()));
             continue;
         }
-        let savepoint = transaction.savepoint()?;
-        let answer = carry_out(&savepoint, ambient, *order);
-        match answer {
+        let savepoint = Savepoint::before(&transaction, *order)?;
+        match carry_out(&transaction, ambient, *order) {
             Ok(committed) => {
-                savepoint.commit()?;
+                savepoint.release(&transaction)?;
                 answers.push(Ok(committed));
             }
             Err(Refusal::Sqlite(error)) if !concerns_one_batch(&error) => return Err(error),
             Err(refusal) => {
-                savepoint.finish()?;
+                savepoint.take_back(&transaction)?;
                 answers.push(Err(refused(refusal)));
             }
         }
     }
     transaction.commit()?;
     Ok(answers)
+}
+
+/// What an order that fails is taken back to. One statement by itself is carried out wholly or not at all, and that is what
+/// most orders are: a new alert, a delivery.
+struct Savepoint {
+    needed: bool,
+}
+
+impl Savepoint {
+    fn before(connection: &Connection, order: Order<'_>) -> rusqlite::Result<Self> {
+        let needed = !matches!(order, Order::Batch([Write::Accept(_)]) | Order::Settle { .. } | Order::Probe);
+        let savepoint = Self { needed };
+        savepoint.say(connection, "SAVEPOINT one_order")?;
+        Ok(savepoint)
+    }
+
+    fn release(self, connection: &Connection) -> rusqlite::Result<()> {
+        self.say(connection, "RELEASE one_order")
+    }
+
+    fn take_back(self, connection: &Connection) -> rusqlite::Result<()> {
+        self.say(connection, "ROLLBACK TO one_order")?;
+        self.release(connection)
+    }
+
+    fn say(&self, connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+        if self.needed { connection.prepare_cached(sql)?.execute([]).map(drop) } else { Ok(()) }
+    }
 }
 
 /// Whether it begins something new. The rest of a full journal is for what was begun.

@@ -15,6 +15,7 @@ mod damage;
 mod due;
 mod retention;
 mod versions;
+mod written_back;
 
 struct Place {
     _directory: TempDir,
@@ -336,7 +337,7 @@ fn no_query_walks_a_whole_table() {
     drop(place.store());
     let connection = rusqlite::Connection::open(&place.path).unwrap();
     let retention = [super::retention::OLDEST, super::retention::OLD_PAGES];
-    let inbox = [inbox::UNFINISHED, inbox::UNFINISHED_ONE, inbox::RECORDS, inbox::FINISH];
+    let inbox = [inbox::UNFINISHED, inbox::UNFINISHED_ONE, inbox::RECORDS, inbox::ENTRY, inbox::FINISH];
     let outbox = [outbox::WAITING, outbox::SETTLE];
     let due = [super::due::LATE, super::due::COUNT];
     for sql in retention.into_iter().chain(inbox).chain(outbox).chain(due) {
@@ -353,6 +354,47 @@ fn no_query_walks_a_whole_table() {
             assert!(!step.contains("TEMP B-TREE"), "{sql}: {step}");
         }
     }
+}
+
+/// SQLite's own steps, which a machine's load does not change.
+#[test]
+fn an_alert_takes_as_many_steps_in_a_full_journal_as_in_an_empty_one() {
+    let place = place();
+    let mut store = place.store();
+    let connection = rusqlite::Connection::open(&place.path).unwrap();
+    let steps = |number: usize| {
+        let mut counted = Vec::new();
+        let id = format!("counted-{number}");
+        for (sql, given) in [
+            (inbox::ACCEPT, vec![id.as_str(), &id, "2026-11-24T01:59:59Z", "{}", &id]),
+            (inbox::FINISH, vec![&id]),
+            (outbox::SETTLE, vec!["0", "never"]),
+        ] {
+            let mut statement = connection.prepare(sql).unwrap();
+            statement.execute(rusqlite::params_from_iter(given)).unwrap();
+            assert_eq!(statement.get_status(rusqlite::StatementStatus::FullscanStep), 0, "{sql}");
+            counted.push(statement.get_status(rusqlite::StatementStatus::VmStep));
+        }
+        counted
+    };
+    let empty = steps(0);
+    let full: Vec<_> = (0..5000)
+        .map(|number| vec![accept(&format!("event-{number}"), Some(&format!("uuid-{number}"))), entry(number), ship()])
+        .collect();
+    store.commit(&full).into_iter().for_each(|answer| drop(answer.unwrap()));
+    assert_eq!(steps(1), empty);
+}
+
+#[test]
+fn one_statement_that_fails_by_itself_leaves_the_others_of_its_group() {
+    let place = place();
+    let mut store = place.store();
+    // The same event under another alert's id, which nothing but a mistake of ours would bring.
+    let group = [vec![accept("a", Some("u-1"))], vec![accept("a", Some("u-2"))], vec![accept("b", Some("u-3"))]];
+    let answers = store.commit(&group);
+    assert!(matches!(&answers[..], [Ok(_), Err(JournalError::Write(_)), Ok(_)]), "{answers:?}");
+    let inbox: Vec<_> = store.unfinished().unwrap().into_iter().map(|unfinished| unfinished.alert.alert_uuid).collect();
+    assert_eq!(inbox, [Some("u-1".to_owned()), Some("u-3".to_owned())]);
 }
 
 #[tokio::test]

@@ -12,12 +12,20 @@ use std::time::Duration;
 
 use super::soundness;
 
+/// How long the log grows before it is written back into the file, which the writer does between two groups, after it has
+/// answered: SQLite by itself does it before.
+pub(super) const PAGES: i64 = 1000;
+/// After how many orders its length is looked at: fewer do not make it so long, but for large attachments.
+pub(super) const LOOK: usize = 64;
+/// At which SQLite does it by itself all the same.
+pub(super) const MOST_PAGES: i64 = 4 * PAGES;
+
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 /// The last bit says in which order of bytes the checksums read.
 const MAGIC: u32 = 0x377f_0682;
 /// SQLite's.
-const PAGES: std::ops::RangeInclusive<u32> = 512..=65_536;
+const PAGE_SIZES: std::ops::RangeInclusive<u32> = 512..=65_536;
 
 /// What another program writes to while it is read may look damaged; damage looks the same twice.
 const LOOKS: usize = 5;
@@ -74,7 +82,7 @@ impl Header {
     fn read(bytes: &[u8; HEADER]) -> Option<Self> {
         let (magic, page) = (number(bytes, 0), number(bytes, 8));
         let salts = bytes[16..24].try_into().ok()?;
-        let page_size = usize::try_from(page).ok().filter(|_| PAGES.contains(&page) && page.is_power_of_two())?;
+        let page_size = usize::try_from(page).ok().filter(|_| PAGE_SIZES.contains(&page) && page.is_power_of_two())?;
         let mut header = Self { big_endian: magic & 1 == 1, page: page_size, salts, sum: (0, 0) };
         header.sum = header.add((0, 0), &bytes[..24]);
         (magic & !1 == MAGIC && header.sum == stored(&bytes[24..])).then_some(header)

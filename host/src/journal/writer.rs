@@ -142,6 +142,7 @@ impl Journal {
 
     fn start(path: &Path, mut store: Store) -> Result<Self, JournalError> {
         let lock = lock_for_good(path)?;
+        store.leave_write_ahead_log()?;
         // Readiness speaks of writes: find out now whether the file takes one.
         store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
         let reader = Arc::new(Mutex::new(Some(schema::open_reader(path)?)));
@@ -411,6 +412,8 @@ fn write(mut store: Store, lock: File, waiting: &mpsc::Receiver<Job>, state: &St
                     }
                 }
                 commit_group(&mut store, tasks, state);
+                // Whoever waited has the answer, and what comes meanwhile is the next group.
+                store.write_back();
             }
             Err(RecvTimeoutError::Timeout) if store.takes_writes() => {}
             Err(RecvTimeoutError::Timeout) => {

@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -18,6 +19,12 @@ use crate::hex::hex;
 
 /// Compiled files kept beside those in use: an update that is taken back starts quickly.
 const KEPT: usize = 16;
+/// What they may take: the compiled form of an action in Python has some 40 MB.
+const KEPT_BYTES: u64 = 256 << 20;
+/// How the name of a file begins that is being written.
+const TEMPORARY: &str = ".new-";
+/// One that is still being written is not that old.
+const LEFT_OVER: Duration = Duration::from_secs(3600);
 
 pub(super) struct CodeCache {
     dir: PathBuf,
@@ -81,29 +88,37 @@ impl CodeCache {
         self.write(&self.path(sha256, "sum"), checksum(&code).as_bytes()).map_err(io)
     }
 
-    /// Removes the oldest beyond [`KEPT`], so that updates of actions do not fill the disk. What is `in_use` (digests)
-    /// stays. Removing a mapped file is harmless; failing to remove one, too.
+    /// Removes the oldest beyond [`KEPT`] and [`KEPT_BYTES`], so that updates of actions and of this program do not fill
+    /// the disk, and what a crash left half written. What is `in_use` (digests) stays. Removing a mapped file is harmless;
+    /// failing to remove one, too.
     pub fn prune(&self, in_use: &[&str]) {
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
-        let compiled = entries.filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let digest = path.file_stem()?.to_str()?.split('-').next()?;
-            if path.extension()? != "cwasm" || in_use.contains(&digest) {
-                return None;
+        let in_use: Vec<_> = in_use.iter().map(|sha256| self.path(sha256, "cwasm")).collect();
+        let mut compiled = Vec::new();
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let Ok(found) = fs::symlink_metadata(&path) else { continue };
+            let Ok(modified) = found.modified() else { continue };
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("cwasm") if !in_use.contains(&path) => compiled.push((modified, found.len(), path)),
+                Some("sum") if !path.with_extension("cwasm").exists() => drop(fs::remove_file(&path)),
+                _ if is_left_over(&path, modified) => drop(fs::remove_file(&path)),
+                _ => {}
             }
-            Some((fs::symlink_metadata(&path).ok()?.modified().ok()?, path))
-        });
-        let mut compiled = compiled.collect::<Vec<_>>();
+        }
         compiled.sort();
-        for (_, path) in &compiled[..compiled.len().saturating_sub(KEPT)] {
-            let _ = fs::remove_file(path);
-            let _ = fs::remove_file(path.with_extension("sum"));
+        let mut bytes = 0_u64;
+        for (kept, (_, size, path)) in compiled.iter().rev().enumerate() {
+            bytes = bytes.saturating_add(*size);
+            if kept >= KEPT || bytes > KEPT_BYTES {
+                let _ = fs::remove_file(path);
+                let _ = fs::remove_file(path.with_extension("sum"));
+            }
         }
     }
 
     /// Whole or not at all, and never into a file that somebody has mapped.
     fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&self.dir)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -118,6 +133,12 @@ impl CodeCache {
     fn path(&self, sha256: &str, extension: &str) -> PathBuf {
         self.dir.join(format!("{sha256}-{:016x}.{extension}", self.compatibility))
     }
+}
+
+/// Whether a process that was killed left it half written.
+fn is_left_over(path: &Path, modified: SystemTime) -> bool {
+    let temporary = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()));
+    temporary && modified.elapsed().is_ok_and(|age| age > LEFT_OVER)
 }
 
 fn checksum(code: &[u8]) -> String {
@@ -215,7 +236,7 @@ mod tests {
             for extension in ["cwasm", "sum"] {
                 let path = cache.path(&format!("old{index:02}"), extension);
                 let file = fs::File::create(&path).unwrap();
-                file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(index)).unwrap();
+                file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(index)).unwrap();
             }
         }
         cache.prune(&[DIGEST]);
@@ -225,6 +246,31 @@ mod tests {
                 assert_eq!(cache.path(&format!("old{index:02}"), extension).exists(), index >= 4, "{index}");
             }
         }
+    }
+
+    #[test]
+    fn forgets_what_another_program_compiled_and_what_was_left_half_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, used) = filled(&dir.path().join("cache"));
+        let (long_ago, size) = (SystemTime::now() - LEFT_OVER * 2, KEPT_BYTES - 1);
+        let put = |name: &str, modified: SystemTime, size: u64| {
+            let file = fs::File::create(cache.dir.join(name)).unwrap();
+            file.set_len(size).unwrap();
+            file.set_modified(modified).unwrap();
+        };
+        let upgraded = format!("{DIGEST}-{:016x}.cwasm", !cache.compatibility);
+        put(&upgraded, long_ago, size);
+        put("gone-0000000000000000.sum", long_ago, 64);
+        put(".new-killed", long_ago, 1);
+        put(".new-written", SystemTime::now(), 1);
+        cache.prune(&[DIGEST]);
+        let there = |name: &str| cache.dir.join(name).exists();
+        assert!(there(&upgraded), "there is room for it");
+        assert!(there(".new-written") && !there(".new-killed") && !there("gone-0000000000000000.sum"));
+        put("newer-0000000000000000.cwasm", SystemTime::now(), 2);
+        cache.prune(&[DIGEST]);
+        assert!(!there(&upgraded) && there("newer-0000000000000000.cwasm"), "the older one goes");
+        assert!(used.exists() && cache.load(DIGEST).is_some());
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Described {
     pub size: usize,
     /// In order: `falco-response:plugin/cluster@0.1.0`.
     pub imports: Vec<String>,
+    /// In order.
+    pub exports: Vec<String>,
 }
 
 impl Described {
@@ -35,12 +37,16 @@ impl Described {
             Some(name) => format!("calls itself {name}, but {error}"),
             None => error.to_string(),
         })?;
-        let imports: BTreeSet<&str> = outline.imports.iter().copied().collect();
+        let in_order = |names: &[&str]| {
+            let names: BTreeSet<&str> = names.iter().copied().collect();
+            names.into_iter().map(str::to_owned).collect()
+        };
         Ok(Self {
             manifest,
             sha256: digest(component),
             size: component.len(),
-            imports: imports.into_iter().map(str::to_owned).collect(),
+            imports: in_order(&outline.imports),
+            exports: in_order(&outline.exports),
         })
     }
 }

@@ -19,11 +19,12 @@ use super::manifest::{self, Manifest, VERSION};
 use super::outline::Outline;
 use super::sandbox::Sandbox;
 use super::text::one_line;
-use super::{Code, Compiled, LoadError, Plugin, Plugins, Source, Unusable};
+use super::{Brought, Code, Compiled, LoadError, Origin, Plugin, Plugins, Source, Unusable};
 
 /// A file with a sound manifest, not yet compiled. Its content is read again when it has to be compiled, and not kept
 /// until then: a directory of actions in Python would fill the memory.
 struct Candidate {
+    origin: Origin,
     file: PathBuf,
     sha256: String,
     manifest: Manifest,
@@ -33,12 +34,36 @@ struct Candidate {
     problem: Option<String>,
 }
 
-pub(super) fn load(engine: &Engine, source: &Source) -> Result<Plugins, LoadError> {
-    load_files(engine, source, files(&source.dir)?)
+/// What is `known` need not be compiled again.
+pub(super) fn load(engine: &Engine, source: &Source, known: &Plugins) -> Result<Plugins, LoadError> {
+    let files = files(&source.dir)?.into_iter().map(Listed::in_dir);
+    let brought = source.files.iter().map(|brought| {
+        let Brought { origin, file, sha256 } = brought.clone();
+        Listed { origin: Origin::Elsewhere(origin), file, sha256 }
+    });
+    load_files(engine, source, files.chain(brought).collect(), known)
+}
+
+/// Where a component comes from, and its file, or why there is none.
+pub(super) struct Listed {
+    origin: Origin,
+    file: Result<PathBuf, String>,
+    sha256: Option<String>,
+}
+
+impl Listed {
+    pub fn in_dir(file: PathBuf) -> Self {
+        Self { origin: Origin::File(file.clone()), file: Ok(file), sha256: None }
+    }
 }
 
 /// These files and no others of the directory.
-pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<PathBuf>) -> Result<Plugins, LoadError> {
+pub(super) fn load_files(
+    engine: &Engine,
+    source: &Source,
+    files: Vec<Listed>,
+    known: &Plugins,
+) -> Result<Plugins, LoadError> {
     let mut plugins = Plugins::default();
     if let Some(reason) = engine.on_demand_because() {
         plugins.warnings.push(format!("actions run without a pool of instances, and so more slowly: {reason}"));
@@ -53,38 +78,50 @@ pub(super) fn load_files(engine: &Engine, source: &Source, files: Vec<PathBuf>) 
     let linker = linker(engine)?;
 
     let mut candidates = Vec::new();
-    for file in files {
-        match read(&file) {
+    for listed in files {
+        match read(source, &listed) {
             Ok(candidate) => candidates.push(candidate),
-            Err((name, reason)) => plugins.unusable.push(Unusable { file, name, reason }),
+            Err(Refused { name, sha256, reason }) => {
+                let origin = listed.origin;
+                plugins.unusable.push(Unusable { origin, name, sha256, reason, in_force: None });
+            }
         }
     }
     for (index, reason) in doubles(&candidates) {
         candidates[index].problem = Some(reason);
     }
     for candidate in candidates {
-        let Candidate { file, sha256, manifest, newer_contract, problem } = candidate;
+        let Candidate { origin, file, sha256, manifest, newer_contract, problem } = candidate;
         let ready = match problem {
             Some(problem) => Err(problem),
             None => check_pin(source, &manifest.name, &sha256).and_then(|()| {
+                if let Some(known) = known.iter().find(|known| known.sha256 == sha256) {
+                    return Ok(known.code.clone());
+                }
                 let component = compile(engine, cache.as_ref(), &file, &sha256, &mut plugins.warnings)?;
-                link(&linker, &component, newer_contract.as_deref())
+                let pre = link(&linker, &component, newer_contract.as_deref())?;
+                Ok(Code::Component(Arc::new(Compiled { pre, engine: engine.clone() })))
             }),
         };
         match ready {
-            Ok(pre) => {
+            Ok(code) => {
                 let name = manifest.name.clone();
-                let code = Code::Component(Arc::new(Compiled { pre, engine: engine.clone() }));
-                let plugin = Plugin { manifest, file, sha256, limits: source.limits, code };
+                let (limits, keys) = (source.limits, source.keys.clone());
+                let plugin = Plugin { manifest, origin, sha256, limits, keys, code };
                 plugins.by_name.insert(name, Arc::new(plugin));
             }
-            Err(reason) => plugins.unusable.push(Unusable { file, name: Some(manifest.name), reason }),
+            Err(reason) => {
+                let (name, sha256) = (Some(manifest.name), Some(sha256));
+                plugins.unusable.push(Unusable { origin, name, sha256, reason, in_force: None });
+            }
         }
     }
     if let Some(cache) = cache {
-        cache.prune(&plugins.iter().map(|plugin| plugin.sha256.as_str()).collect::<Vec<_>>());
+        // What is known may stay in force, and be loaded again by the next start.
+        let in_use = plugins.iter().chain(known.iter()).map(|plugin| plugin.sha256.as_str());
+        cache.prune(&in_use.collect::<Vec<_>>());
     }
-    plugins.unusable.sort_by(|a, b| a.file.cmp(&b.file));
+    plugins.unusable.sort_by(|a, b| a.origin.cmp(&b.origin));
     Ok(plugins)
 }
 
@@ -104,20 +141,44 @@ pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
     Ok(files)
 }
 
-/// A file as far as it can be judged without its neighbours and without compiling; else its action's name, if it can
-/// be told, and what is wrong.
-fn read(file: &Path) -> Result<Candidate, (Option<String>, String)> {
-    let content = content(file, COMPONENT_LIMIT).map_err(|problem| (None, problem))?;
-    let outline = Outline::read(&content).map_err(|error| (None, error.to_string()))?;
+/// A file that is no candidate: its action's name and digest, as far as they can be told, and what is wrong.
+struct Refused {
+    name: Option<String>,
+    sha256: Option<String>,
+    reason: String,
+}
+
+impl Refused {
+    fn unread(reason: String) -> Self {
+        Self { name: None, sha256: None, reason }
+    }
+}
+
+/// A file as far as it can be judged without its neighbours and without compiling.
+fn read(source: &Source, listed: &Listed) -> Result<Candidate, Refused> {
+    let Listed { origin, file, sha256: expected } = listed;
+    let file = file.as_ref().map_err(|problem| Refused::unread(problem.clone()))?;
+    let content = content(file, COMPONENT_LIMIT).map_err(Refused::unread)?;
+    let sha256 = digest(&content);
+    let refused = |name: Option<String>, reason: String| Refused { name, sha256: Some(sha256.clone()), reason };
+    if expected.as_ref().is_some_and(|expected| *expected != sha256) {
+        return Err(refused(None, format!("is not what was fetched any more: {} was changed", file.display())));
+    }
+    let outline = Outline::read(&content).map_err(|error| refused(None, error.to_string()))?;
     let imports = outline.check_contract();
     let (manifest, problem) = match (manifest::of_outline(&outline), imports) {
         (Ok(manifest), imports) => (manifest, imports.err().map(|error| error.to_string())),
         // What it imports shows how it was built, and that is what has to change first.
-        (Err(_), Err(error)) => return Err((manifest::name_in(&outline), error.to_string())),
-        (Err(error), Ok(())) => return Err((manifest::name_in(&outline), error.to_string())),
+        (Err(_), Err(error)) => return Err(refused(manifest::name_in(&outline), error.to_string())),
+        (Err(error), Ok(())) => return Err(refused(manifest::name_in(&outline), error.to_string())),
     };
+    // Of an unsigned file not even the name is to be trusted, but operators want to know which rule it costs.
+    if let Origin::File(file) = origin {
+        source.keys.check_file(file, &content).map_err(|problem| refused(Some(manifest.name.clone()), problem))?;
+    }
     let newer_contract = outline.newer_contract().map(|version| one_line(version, 32));
-    Ok(Candidate { file: file.to_owned(), sha256: digest(&content), manifest, newer_contract, problem })
+    let (origin, file) = (origin.clone(), file.to_owned());
+    Ok(Candidate { origin, file, sha256, manifest, newer_contract, problem })
 }
 
 /// Which candidates share their name with another, each with the sentence that says so.
@@ -130,9 +191,9 @@ fn doubles(candidates: &[Candidate]) -> Vec<(usize, String)> {
     for (name, indexes) in by_name.into_iter().filter(|(_, indexes)| indexes.len() > 1) {
         for &index in &indexes {
             let others = indexes.iter().filter(|&&other| other != index);
-            let others = others.map(|&other| candidates[other].file.display().to_string()).collect::<Vec<_>>();
+            let others = others.map(|&other| candidates[other].origin.to_string()).collect::<Vec<_>>();
             let others = others.join(", ");
-            doubles.push((index, format!("{others} calls itself {name}, too, so neither is used: remove one")));
+            doubles.push((index, format!("{others} calls itself {name}, too, so neither is taken: remove one")));
         }
     }
     doubles

@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::outline::{Outline, OutlineError};
 use crate::cluster::names::{ApiResource, ObjectName};
-use crate::safety::permissions::Permission;
+use crate::safety::lifting;
+use crate::safety::permissions::{Permission, Verb};
+use crate::safety::web::WebMethod;
 
 pub const SECTION: &str = "falco-response:manifest";
 /// What a manifest names: actions for it run on every version that begins so.
 pub const CONTRACT: &str = "0.1";
 /// The whole version of the contract in `wit/`.
-pub const VERSION: &str = "0.1.0";
+pub const VERSION: &str = "0.1.1";
 /// A manifest is a few hundred bytes; with a generous parameter schema a few thousand.
 pub const SIZE_LIMIT: usize = 64 << 10;
 const NAME_LIMIT: usize = 63;
@@ -41,6 +43,9 @@ pub struct Manifest {
     pub target: Target,
     #[serde(default)]
     pub permissions: Vec<Permission>,
+    /// The methods of its requests to servers outside of the cluster; the operator says which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<WebMethod>,
     /// Whether the person on call is paged when the action changed something.
     #[serde(default)]
     pub pages: bool,
@@ -50,6 +55,14 @@ pub struct Manifest {
     /// JSON Schema of the parameters.
     #[serde(default)]
     pub parameters: Option<serde_json::Value>,
+}
+
+impl Manifest {
+    /// Whether it may make NetworkPolicies, as far as that stands in it.
+    pub fn isolates(&self) -> bool {
+        let makes = |permission: &Permission, verb| permission.names("networking.k8s.io", "networkpolicies", verb);
+        self.permissions.iter().any(|permission| makes(permission, Verb::Create) || makes(permission, Verb::Patch))
+    }
 }
 
 /// Why a manifest is refused; reads well after the file's name and a colon.
@@ -136,6 +149,9 @@ fn check(manifest: &Manifest) -> Result<(), ManifestError> {
         |place: &str, problem: &str| Err(ManifestError::Field { place: place.to_owned(), problem: problem.to_owned() });
     if !is_action_name(&manifest.name) {
         return field("`name`", "must be a lower-case letter and up to 62 lower-case letters, digits and `_`");
+    }
+    if manifest.name == lifting::ACTION {
+        return field("`name`", "is what the controller calls its own lifting of isolations: choose another");
     }
     if manifest.summary.trim().is_empty() || manifest.summary.len() > SUMMARY_LIMIT {
         return field("`summary`", "must be a sentence of at most 512 bytes");
@@ -258,7 +274,7 @@ mod tests {
             ("apiGroups", json!([]), "core group"),
             ("resources", json!([]), "`resources` is empty"),
             ("resources", json!(["*"]), "wildcards"),
-            ("resources", json!(["pods/exec"]), "subresource"),
+            ("resources", json!(["pods/attach"]), "subresource"),
             ("verbs", json!([]), "`verbs` is empty"),
             ("resourceNames", json!(["../x"]), "`resourceNames`"),
             ("fields", json!(["spec.replicas"]), "only for grants"),

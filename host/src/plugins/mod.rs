@@ -10,14 +10,17 @@ pub mod engine;
 mod exports;
 pub mod file;
 mod host;
+mod life;
 mod limits;
 mod loader;
 pub mod manifest;
 mod mapped;
 #[cfg(test)]
 pub mod native;
+mod origin;
 pub mod outline;
 mod outside;
+pub mod registry;
 mod run;
 mod sandbox;
 pub mod schema;
@@ -39,7 +42,9 @@ use crate::telemetry::log::Log;
 use bindings::ActionPluginPre;
 use engine::Engine;
 use manifest::Manifest;
+pub use origin::{Brought, Origin};
 use outside::Gated;
+use registry::signature::Keys;
 use sandbox::{Asked, Sandbox};
 use witness::Witness;
 
@@ -75,20 +80,29 @@ impl From<crate::config::PluginLimits> for Limits {
 /// What the loader is told.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// Every `*.wasm` in it.
     pub dir: PathBuf,
+    /// Further ones, from elsewhere.
+    pub files: Vec<Brought>,
     /// Private to this process; holds compiled code.
     pub cache_dir: Option<PathBuf>,
+    /// Whose signature each file of the directory needs; what was brought from elsewhere was asked for it before.
+    pub keys: Keys,
     /// Name → lower-case hex SHA-256 (without `sha256:`) of the only file accepted for it.
     pub pins: BTreeMap<String, String>,
     pub limits: Limits,
 }
 
-/// A file that is no usable plugin. `name` when its manifest could still be read.
+/// A file that is no usable plugin. `name` when its manifest could still be read, or it stands where one was in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
-    pub file: PathBuf,
+    pub origin: Origin,
     pub name: Option<String>,
+    /// Of the file, where it could be read; lower-case hex.
+    pub sha256: Option<String>,
     pub reason: String,
+    /// The version of `name` that is in force all the same.
+    pub in_force: Option<String>,
 }
 
 /// What one scan of the directory found.
@@ -103,10 +117,12 @@ pub struct Plugins {
 /// An action, compiled and ready to run.
 pub struct Plugin {
     pub manifest: Manifest,
-    pub file: PathBuf,
+    pub origin: Origin,
     /// Of the file; lower-case hex.
     pub sha256: String,
     limits: Limits,
+    /// Whose signature was asked for.
+    keys: Keys,
     code: Code,
 }
 
@@ -185,7 +201,7 @@ pub enum End {
 }
 
 impl Plugins {
-    /// Scans `source.dir` for `*.wasm`. A file that cannot be used is reported in `unusable` and leaves the others
+    /// Scans `source.dir` for `*.wasm`, and takes `source.files` beside them. A file that cannot be used is reported in `unusable` and leaves the others
     /// alone; two files of one name are both refused. Compiling takes from 50 ms to seconds a file, during which
     /// this blocks.
     ///
@@ -200,7 +216,7 @@ impl Plugins {
     /// # Errors
     /// Only when the directory cannot be read.
     pub fn load_with(engine: &Engine, source: &Source) -> Result<Self, LoadError> {
-        loader::load(engine, source)
+        loader::load(engine, source, &Self::default())
     }
 
     /// One file, whatever it is called. It is the only one in the result, usable or not.
@@ -209,18 +225,15 @@ impl Plugins {
     /// When the engine cannot be used.
     pub fn load_file(engine: &Engine, file: &Path, limits: Limits) -> Result<Self, LoadError> {
         let dir = file.parent().unwrap_or(Path::new("."));
-        loader::load_files(engine, &Source { limits, ..Source::new(dir) }, vec![file.to_owned()])
+        let files = vec![loader::Listed::in_dir(file.to_owned())];
+        loader::load_files(engine, &Source { limits, ..Source::new(dir) }, files, &Self::default())
     }
 
     /// The same actions, already compiled, within other limits. No memory is larger than the engine allows.
     #[must_use]
     pub fn within(&self, limits: Limits) -> Self {
-        let within = |plugin: &Arc<Plugin>| {
-            let Plugin { manifest, file, sha256, code, .. } = plugin.as_ref();
-            let (manifest, file, sha256) = (manifest.clone(), file.clone(), sha256.clone());
-            Arc::new(Plugin { manifest, file, sha256, limits, code: code.clone() })
-        };
-        let by_name = self.by_name.iter().map(|(name, plugin)| (name.clone(), within(plugin))).collect();
+        let by_name =
+            self.by_name.iter().map(|(name, plugin)| (name.clone(), Arc::new(plugin.within(limits)))).collect();
         Self { by_name, ..Self::default() }
     }
 
@@ -282,6 +295,13 @@ impl Plugin {
 
 impl Source {
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), cache_dir: None, pins: BTreeMap::new(), limits: Limits::default() }
+        Self {
+            dir: dir.to_owned(),
+            files: Vec::new(),
+            keys: Keys::default(),
+            cache_dir: None,
+            pins: BTreeMap::new(),
+            limits: Limits::default(),
+        }
     }
 }

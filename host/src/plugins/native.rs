@@ -13,8 +13,9 @@ use tokio::time::{Instant, timeout};
 
 use super::manifest::Manifest;
 use super::outside::{Gated, Outside};
+use super::registry::signature::Keys;
 use super::sandbox::Asked;
-use super::{Code, End, Limits, Plugin, Plugins, Report};
+use super::{Code, End, Limits, Origin, Plugin, Plugins, Report};
 use crate::cluster::Selection;
 use crate::cluster::names::{ApiResource, ObjectRef};
 use crate::safety::CallError;
@@ -103,8 +104,18 @@ impl Plugins {
     /// Without files.
     pub fn native(actions: Vec<(Manifest, Arc<dyn Action>)>, limits: Limits) -> Self {
         let plugin = |(manifest, action): (Manifest, Arc<dyn Action>)| {
-            let (file, sha256) = (format!("{}.rs", manifest.name).into(), "0".repeat(64));
-            (manifest.name.clone(), Arc::new(Plugin { manifest, file, sha256, limits, code: Code::Native(action) }))
+            let (origin, sha256) = (Origin::Elsewhere("this program".to_owned()), "0".repeat(64));
+            (
+                manifest.name.clone(),
+                Arc::new(Plugin {
+                    manifest,
+                    origin,
+                    sha256,
+                    limits,
+                    keys: Keys::default(),
+                    code: Code::Native(action),
+                }),
+            )
         };
         Self { by_name: actions.into_iter().map(plugin).collect(), ..Self::default() }
     }

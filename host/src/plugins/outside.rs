@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::witness::{Asked, Witness};
 use crate::cluster::names::{ApiResource, NameError, ObjectRef};
-use crate::cluster::{LogOptions, Selection};
-use crate::safety::CallError;
+use crate::cluster::{LogOptions, Selection, exec, web};
+use crate::safety::{CallError, WebRequest};
 use crate::safety::clearance::Cleared;
 use crate::safety::gate::{Change, Gate, Place};
 use crate::safety::run::Run;
@@ -25,6 +25,9 @@ pub(super) trait Outside: Send + Sync {
     fn query<'a>(&'a self, resource: &'a ApiResource, selection: &'a Selection) -> Answer<'a, Vec<Value>>;
     fn logs<'a>(&'a self, pod: &'a ObjectRef, options: &'a LogOptions) -> Answer<'a, String>;
     fn change(&self, change: Change) -> Answer<'_, Value>;
+    fn send_outside(&self, request: WebRequest) -> Answer<'_, web::Answer>;
+    /// `seconds` shorten what the action has left.
+    fn exec(&self, command: exec::Command, seconds: Option<u32>) -> Answer<'_, exec::Ended>;
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError;
     fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError;
     /// Whether attachments of so many bytes in all can be kept.
@@ -117,6 +120,16 @@ impl Outside for Gated {
             }
             answer
         })
+    }
+
+    fn send_outside(&self, request: WebRequest) -> Answer<'_, web::Answer> {
+        self.asks(|| Asked::Web(request.clone()));
+        self.timed("http", self.gate.send_outside(&self.run, request))
+    }
+
+    fn exec(&self, command: exec::Command, seconds: Option<u32>) -> Answer<'_, exec::Ended> {
+        self.asks(|| Asked::Exec(command.clone()));
+        self.timed("exec", self.gate.exec(&self.run, command, seconds))
     }
 
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError {

@@ -17,11 +17,11 @@ use super::sandbox::{Asked, Sandbox};
 use super::{Code, Limits, ParameterProblem, Plugin, Plugins, Report, Source, run};
 use crate::alert::Alert;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef, Uid};
-use crate::cluster::{LogOptions, Selection};
+use crate::cluster::{LogOptions, Selection, exec, web};
 use crate::safety::clearance::Cleared;
 use crate::safety::gate::{Change, Place};
 use crate::safety::owners::{Chain, Owner};
-use crate::safety::{CallError, Reason};
+use crate::safety::{CallError, Reason, WebRequest};
 use crate::telemetry::log::Level;
 
 /// Answers everything with `answer`, or never, and keeps what it was asked.
@@ -88,6 +88,14 @@ impl Outside for Noted {
 
     fn change(&self, change: Change) -> Answer<'_, Value> {
         self.note(format!("{change:?}"), |value| value)
+    }
+
+    fn send_outside(&self, request: WebRequest) -> Answer<'_, web::Answer> {
+        self.note(format!("{request:?}"), |_| web::Answer { status: 200, headers: Vec::new(), body: None })
+    }
+
+    fn exec(&self, command: exec::Command, seconds: Option<u32>) -> Answer<'_, exec::Ended> {
+        self.note(format!("{command:?} {seconds:?}"), |_| exec::Ended::default())
     }
 
     fn refuse_name(&self, function: &'static str, error: &NameError) -> CallError {
@@ -170,6 +178,6 @@ async fn run_once(text: &str, limits: Limits, outside: &Arc<Noted>) -> Report {
 
 /// In a sandbox of the test's own.
 async fn run_in(plugin: &Plugin, sandbox: Sandbox, narrower: Option<std::time::Duration>) -> Report {
-    let Code::Component(compiled) = &plugin.code else { panic!("{} is no component", plugin.file.display()) };
+    let Code::Component(compiled) = &plugin.code else { panic!("{} is no component", plugin.origin) };
     run::run(plugin, compiled, sandbox, narrower).await
 }

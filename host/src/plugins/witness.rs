@@ -5,8 +5,9 @@
 
 use serde_json::Value;
 
+use crate::cluster::exec::Command;
 use crate::cluster::names::{ApiResource, ObjectRef};
-use crate::safety::CallError;
+use crate::safety::{CallError, WebRequest};
 use crate::safety::gate::Change;
 use crate::telemetry::log::Level;
 
@@ -17,6 +18,8 @@ pub enum Asked {
     List(ApiResource),
     Logs(ObjectRef),
     Change(Change),
+    Web(WebRequest),
+    Exec(Command),
 }
 
 pub trait Witness: Send + Sync {

@@ -20,6 +20,9 @@ use crate::telemetry::log::Level;
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// While every place is taken, kills come first and looks wait: up to this long after the kill.
+const GIVES_WAY: Duration = Duration::from_secs(2);
+
 /// At least this long is looked, also when a restart has used up the time.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(5);
 
@@ -71,11 +74,15 @@ impl Inner {
 
     async fn follow_to_the_end(&self, followed: &Followed) {
         let used_up = Duration::try_from(self.ambient.now().duration_since(followed.since)).unwrap_or_default();
-        let deadline = tokio::time::Instant::now() + GONE_WITHIN.saturating_sub(used_up).max(LOOK_AT_LEAST);
+        let begun = tokio::time::Instant::now();
+        let deadline = begun + GONE_WITHIN.saturating_sub(used_up).max(LOOK_AT_LEAST);
         let mut last_error = None;
         let mut wait = LOOK_EVERY / 5;
         let gone = loop {
             tokio::time::sleep(wait).await;
+            while self.queue.is_full() && begun.elapsed() < GIVES_WAY {
+                tokio::time::sleep(LOOK_EVERY / 5).await;
+            }
             wait = LOOK_EVERY;
             match self.gate.reader().get(&followed.pod).await {
                 Err(error) if error.is_not_found() => break true,

@@ -11,6 +11,7 @@
 //! | apply, create, patch | carries our event's id, or our field manager's mark since then | changed |
 //! | | another UID, or gone after a patch | unknown |
 //! | | anything else | not sent |
+//! | http, exec | nothing is asked | unknown |
 
 use std::time::Duration;
 
@@ -64,6 +65,12 @@ impl Inner {
     pub(super) async fn look_up(&self, intent: &Map<String, Value>) -> Option<Finding> {
         if intent.get("dry_run") == Some(&Value::Bool(true)) {
             return Some(finding("unknown", "a dry run: it changed nothing, and what would have been is not known"));
+        }
+        // A server outside keeps no object that could be looked at, and a command leaves none.
+        if let Some(verb @ ("http" | "exec")) = intent.get("verb").and_then(Value::as_str) {
+            let what = if verb == "http" { "a request to a server outside" } else { "a command in a container" };
+            let detail = format!("the controller stopped before the answer came, and {what} cannot be looked up");
+            return Some(finding("unknown", detail));
         }
         let Some(object) = object_of(intent) else {
             return Some(finding("unknown", "what the call was about cannot be read from its announcement"));

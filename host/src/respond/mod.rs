@@ -7,6 +7,8 @@ mod confirm;
 mod customers;
 mod duplicates;
 mod follow;
+mod guess;
+pub mod lift;
 mod lookup;
 pub mod observe;
 pub mod outcome;
@@ -42,6 +44,7 @@ use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use confirm::Confirmations;
 use duplicates::Duplicates;
+use guess::Guesses;
 use observe::Observer;
 use queue::Queue;
 pub use recover::RecoverError;
@@ -70,6 +73,20 @@ pub struct Destinations {
 }
 
 impl Destinations {
+    /// What hands a page to where it goes.
+    fn sends(&self, page: &Page) -> Vec<Write> {
+        let payload = serde_json::to_value(page).expect("a page is plain data with text keys");
+        self.of_page(page)
+            .iter()
+            .map(|destination| Write::Send { destination: destination.clone(), payload: payload.clone() })
+            .collect()
+    }
+
+    /// What hands the latest record to where records go.
+    fn ships(&self) -> impl Iterator<Item = Write> {
+        self.records.iter().map(|destination| Write::Ship { destination: destination.clone() })
+    }
+
     /// Where a page goes. One about the controller itself has no action and no rule, and goes everywhere.
     fn of_page(&self, page: &Page) -> &[String] {
         let detail = |key: &str| page.details.get(key).and_then(Value::as_str);
@@ -113,6 +130,7 @@ struct Inner {
     budgets: Budgets,
     confirmations: Confirmations,
     duplicates: Duplicates,
+    guesses: Guesses,
     /// Why the configuration on disk is not the one in force.
     config_problem: ArcSwapOption<String>,
     /// The last word on whether the cluster answers.
@@ -139,6 +157,7 @@ impl Responder {
                 budgets: Budgets::default(),
                 confirmations: Confirmations::default(),
                 duplicates: Duplicates::default(),
+                guesses: Guesses::default(),
                 config_problem: ArcSwapOption::empty(),
                 cluster: Mutex::new(Ok(())),
                 access: Mutex::new("not asked yet".into()),
@@ -163,15 +182,10 @@ impl Responder {
 
 impl Inner {
     fn sends(&self, page: &Page) -> Vec<Write> {
-        let payload = serde_json::to_value(page).expect("a page is plain data with text keys");
-        self.destinations
-            .of_page(page)
-            .iter()
-            .map(|destination| Write::Send { destination: destination.clone(), payload: payload.clone() })
-            .collect()
+        self.destinations.sends(page)
     }
 
     fn ships(&self) -> impl Iterator<Item = Write> {
-        self.destinations.records.iter().map(|destination| Write::Ship { destination: destination.clone() })
+        self.destinations.ships()
     }
 }

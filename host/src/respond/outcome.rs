@@ -141,11 +141,20 @@ fn first_that_holds(calls: &[CallRecord], end: &End, kept: usize) -> Derived {
     }
 }
 
-/// Whether a run failed because the cluster did not answer, before anything was sent: nothing is lost by running again.
-pub fn failed_for_want_of_an_answer(calls: &[CallRecord], derived: &Derived) -> bool {
-    matches!(derived.outcome, Outcome::Failed(Failure::NotSent | Failure::Api))
-        && calls.iter().all(|call| call.sent_at.is_none() && call.effect != Effect::Unknown)
-        && calls.iter().any(|call| matches!(call.effect, Effect::NotSent | Effect::NoAnswer))
+/// Whether nothing is lost by running again: nothing was sent, and the run failed because the cluster did not answer, or
+/// the action gave up and asks for it. What was sent has its intents on record, and they belong to one run.
+pub fn is_worth_another_run(calls: &[CallRecord], end: &End, derived: &Derived) -> bool {
+    let nothing_sent = calls.iter().all(|call| call.sent_at.is_none() && call.effect != Effect::Unknown);
+    let unanswered = calls.iter().any(|call| matches!(call.effect, Effect::NotSent | Effect::NoAnswer));
+    let asked = matches!(end, End::Failed { retry: true, .. });
+    nothing_sent
+        && match derived.outcome {
+            Outcome::Failed(Failure::NotSent) => unanswered,
+            // Of a read, too: what the cluster said of it may be otherwise a second later.
+            Outcome::Failed(Failure::Api) => unanswered || asked,
+            Outcome::Failed(Failure::Plugin) => asked,
+            _ => false,
+        }
 }
 
 fn failure_of(effect: Effect) -> Option<Failure> {

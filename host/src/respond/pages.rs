@@ -66,14 +66,19 @@ pub fn for_entry(
         ("outcome", json!(outcome.as_str())),
         ("detail", json!(detail)),
     ]);
-    for key in ["failure", "owner", "isolation", "note_isolation_partial_because", "note_isolation_unverified"] {
+    for key in
+        ["failure", "owner", "isolation", "expires_at", "note_isolation_partial_because", "note_isolation_unverified"]
+    {
         if let Some(value) = entry.get(key).filter(|value| !value.is_null()) {
             further.insert(key.to_owned(), value.clone());
         }
     }
-    let changed = calls.iter().filter(|call| call.effect == Effect::Changed);
-    if let Some(undo) = undo::line(changed.filter_map(|call| call.undo.as_ref())) {
+    let changed = || calls.iter().filter(|call| call.effect == Effect::Changed).filter_map(|call| call.undo.as_ref());
+    if let Some(undo) = undo::line(changed()) {
         further.insert("undo".to_owned(), json!(undo));
+    }
+    if let Some(lift) = undo::lift(changed()) {
+        further.insert("lift".to_owned(), json!(lift));
     }
     let namespace_alone = manifest.is_some_and(|manifest| manifest.target == Target::Namespaces);
     let (place, kind) = if namespace_alone {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::outcome::{self, Derived, Outcome};
@@ -12,9 +13,9 @@ use super::record::{About, Ended};
 use super::recorder::JournalRecorder;
 use super::rules::{Match, Rule, Rules, Step};
 use super::{Event, Inner, customers, pages};
-use crate::cluster::ApiError;
-use crate::cluster::names::Uid;
+use crate::cluster::names::{ApiResource, ObjectRef, Uid};
 use crate::cluster::overlay::Overlay;
+use crate::cluster::{Ahead, ApiError};
 use crate::config::{Confirmation, OnFailure};
 use crate::journal::{Record, Write};
 use crate::plugins::manifest;
@@ -24,7 +25,8 @@ use crate::safety::budget::{Account, Allowance, Trip};
 use crate::safety::checks::Check;
 use crate::safety::clearance::{Cleared, NotCleared, Question};
 use crate::safety::identity::Subject;
-use crate::safety::run::{Bounds, Effect, Identity, Run};
+use crate::safety::isolation::Marks;
+use crate::safety::run::{Bounds, Effect, Identity, Purpose, Run};
 use crate::ship::Page;
 use crate::telemetry::log::Level;
 
@@ -47,6 +49,10 @@ pub(super) struct Job {
     behind: Option<RunningKey>,
     /// What the steps so far have rehearsed.
     rehearsed: Overlay,
+    /// A place that was free when the alert came.
+    pub place: Option<OwnedSemaphorePermit>,
+    /// The read of its pod, begun while the alert was put on disk.
+    ahead: Option<Ahead>,
 }
 
 impl Job {
@@ -61,7 +67,15 @@ impl Job {
             confirmed: None,
             behind: None,
             rehearsed: Overlay::default(),
+            place: None,
+            ahead: None,
         }
+    }
+
+    /// With what was begun for it before it was on disk.
+    pub fn begun(self, begun: Option<(OwnedSemaphorePermit, Option<Ahead>)>) -> Self {
+        let (place, ahead) = begun.map_or((None, None), |(place, ahead)| (Some(place), ahead));
+        Self { place, ahead, ..self }
     }
 }
 
@@ -173,7 +187,8 @@ impl Inner {
             job.rehearsed = Overlay::default();
         }
         let rehearsed = dry_run.then_some(&job.rehearsed);
-        let cleared = match self.clear(&about, plugin.manifest.target, rehearsed).await {
+        let ahead = job.ahead.take();
+        let cleared = match self.clear(&about, plugin.manifest.target, rehearsed, ahead).await {
             Ok(cleared) => cleared,
             Err(NotCleared::Refused(refusal)) => {
                 self.decide(&about, "refused", refusal.check.id(), &refusal.detail, None, last || stops).await;
@@ -265,6 +280,7 @@ impl Inner {
         about: &About<'_>,
         target: manifest::Target,
         rehearsed: Option<&Overlay>,
+        ahead: Option<Ahead>,
     ) -> Result<Option<Cleared>, NotCleared> {
         let subject = Subject::of(&about.event.alert);
         let question = Question {
@@ -274,7 +290,14 @@ impl Inner {
             rule: &about.rule.scope,
         };
         match target {
-            manifest::Target::Pods => question.pod(&self.gate.reader_over(rehearsed)).await.map(Some),
+            manifest::Target::Pods => {
+                if rehearsed.is_none() && ahead.is_none() {
+                    self.begin_owners(&question);
+                }
+                let cleared = question.pod(&self.gate.reader_over(rehearsed).with(ahead)).await?;
+                self.guesses.learn(&cleared, &about.rules.policy);
+                Ok(Some(cleared))
+            }
             manifest::Target::Namespaces => Ok(Some(question.namespace()?)),
             // An action on the alert alone still acts for an alert of some namespace, and only where it may.
             manifest::Target::None => question.namespace().map(|_| None).map_err(NotCleared::from),
@@ -282,8 +305,36 @@ impl Inner {
         }
     }
 
-    /// Runs the action, derives what it did, and puts it on record. None: it could not send anything for want of an
-    /// answer from the cluster, and is worth another try.
+    /// Begins to read what an alert's first action will ask for, while the alert is put on disk: reads alone, only what may be acted
+    /// on, and only where the answers are used at once.
+    pub(super) fn begin(&self, event: &Event, rules: &Rules, rule: &Rule) -> Option<Ahead> {
+        let plugin = rule.steps.first()?.plugin.as_ref().ok()?;
+        if plugin.manifest.target != manifest::Target::Pods {
+            return None;
+        }
+        let subject = Subject::of(&event.alert);
+        let (received_at, policy) = (event.received_at, &*rules.policy);
+        let question = Question { subject: &subject, received_at, policy, rule: &rule.scope };
+        let (namespace, name) = question.candidate().ok()?;
+        let pod = ObjectRef { resource: ApiResource::pods(), namespace: Some(namespace), name, uid: None };
+        let ahead = self.gate.reader().begin(&pod)?;
+        // A dry run reads what was rehearsed before it, and begins no owner.
+        if !(rules.dryrun || rule.dryrun) {
+            self.begin_owners(&question);
+        }
+        Some(ahead)
+    }
+
+    /// The owners that the pod will probably turn out to have.
+    fn begin_owners(&self, question: &Question<'_>) {
+        let Ok((namespace, name)) = question.candidate() else { return };
+        for owner in self.guesses.of(&namespace, &name) {
+            self.gate.reader().begin_owner(owner);
+        }
+    }
+
+    /// Runs the action, derives what it did, and puts it on record. None: it sent nothing, for want of an answer from the
+    /// cluster or as it says itself, and is worth another try.
     async fn act(
         self: &Arc<Self>,
         about: &About<'_>,
@@ -303,12 +354,15 @@ impl Inner {
             policy: Arc::clone(&about.rules.policy),
             rule: about.rule.scope.clone(),
             permissions: step.permissions.clone(),
+            web: step.web.clone(),
             cleared: target.cleared,
             dry_run: about.dry_run,
             deadline: Instant::now() + plugin.timeout(about.rule.timeout),
             allowance: target.allowance,
+            purpose: Purpose::Answer(Marks { rule: about.rule.name.clone(), lasts: step.lasts }),
         };
-        let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations);
+        let recorder = JournalRecorder::new(self.journal.clone(), self.ambient.clone(), &self.destinations)
+            .redacting(&about.rules.redaction);
         let run = Arc::new(Run::new(identity, bounds, Arc::new(recorder)).after(target.rehearsed));
         let request = Request {
             event_id: about.event.id.clone(),
@@ -324,7 +378,7 @@ impl Inner {
         let calls = run.calls();
         let derived = outcome::derive(&calls, &report.end, report.attachments.len());
         if plugin.manifest.repeatable
-            && outcome::failed_for_want_of_an_answer(&calls, &derived)
+            && outcome::is_worth_another_run(&calls, &report.end, &derived)
             && self.waited(about.event) < about.rules.max_recovery_age
         {
             self.log_waiting(about, &derived.detail);
@@ -439,7 +493,7 @@ impl Inner {
 
     fn log_waiting(&self, about: &About<'_>, why: &str) {
         let fields = super::record::fields([("event_id", about.event.id.as_str().into())]);
-        let message = format!("{}: no answer from the cluster, trying again: {why}", about.headline());
+        let message = format!("{}: nothing was sent yet, trying again: {why}", about.headline());
         self.log.line(Level::Warn, &message, &fields);
     }
 

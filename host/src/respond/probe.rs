@@ -15,7 +15,10 @@ impl Responder {
     pub async fn probe(&self) {
         let mut failures = 0;
         loop {
-            let answer = self.inner.gate.reader().reachable().await.map_err(|error| error.to_string());
+            let reader = self.inner.gate.reader();
+            // As many at once as an alert needs connections, so that they are open when it comes: its pod and its owners are read together.
+            let (answer, ..) = tokio::join!(reader.reachable(), reader.keep_open(), reader.keep_open());
+            let answer = answer.map_err(|error| error.to_string());
             failures = self.note_cluster(answer, failures).await;
             tokio::time::sleep(EVERY).await;
         }

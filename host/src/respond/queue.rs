@@ -18,6 +18,7 @@ use crate::alert::Alert;
 use crate::faults;
 use crate::intake::{Inlet, Turned};
 use crate::journal::{NewAlert, Write};
+use crate::plugins::Unusable;
 
 /// Beyond this many alerts that wait, or this many bytes of memory for them, new ones are turned away; all are on disk as
 /// well. An alert is 2 KiB as a rule, and may be 1 MiB, which takes much more once it is read.
@@ -70,6 +71,11 @@ impl Queue {
             stopping: watch::Sender::new(false),
             claims: Claims::default(),
         }
+    }
+
+    /// Whether an alert that comes now has to wait for a place.
+    pub fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
     }
 
     /// Set once nothing new is to be started.
@@ -155,7 +161,13 @@ impl Inner {
         let busy = self.busy_with(job.event.alert.weight());
         tokio::spawn(async move {
             loop {
-                let Ok(place) = inner.queue.places.acquire().await else { break };
+                let place = match job.place.take() {
+                    Some(place) => place,
+                    None => match Arc::clone(&inner.queue.places).acquire_owned().await {
+                        Ok(place) => place,
+                        Err(_closed) => break,
+                    },
+                };
                 if inner.is_stopping() {
                     // It stays in the inbox, and the next start finds it there.
                     break;
@@ -249,10 +261,14 @@ impl Responder {
 
     async fn accept(&self, alert: Alert, received_at: Timestamp) -> Result<(), Turned> {
         let inner = &self.inner;
-        if let Match::Unwanted(why) = inner.rules.load().find(&alert) {
-            inner.metrics.alert(why);
-            return Ok(());
-        }
+        let rules = inner.rules.load_full();
+        let rule = match rules.find(&alert) {
+            Match::Wanted(rule) => rule,
+            Match::Unwanted(why) => {
+                inner.metrics.alert(why);
+                return Ok(());
+            }
+        };
         if inner.duplicates.knows(&alert, received_at) {
             inner.metrics.alert("duplicate");
             return Ok(());
@@ -280,6 +296,9 @@ impl Responder {
             });
             return Ok(());
         }
+        // Where there is a place for it now. Nothing comes of what is read unless the alert is taken.
+        let place = Arc::clone(&inner.queue.places).try_acquire_owned().ok();
+        let begun = place.map(|place| (place, inner.begin(&event, &rules, &rule)));
         match inner.journal.commit(vec![Write::Accept(new)]).await {
             Ok(committed) if committed.duplicates > 0 => {
                 inner.metrics.alert("duplicate");
@@ -288,7 +307,7 @@ impl Responder {
             Ok(_) => {
                 inner.duplicates.took(&event.alert, received_at);
                 inner.metrics.alert("accepted");
-                inner.enqueue(Job::new(event, 0));
+                inner.enqueue(Job::new(event, 0).begun(begun));
                 Ok(())
             }
             Err(error) => {
@@ -318,6 +337,7 @@ impl Inlet for Responder {
             .into_iter()
             .map(|(rule, reason)| json!({"rule": rule, "reason": reason}))
             .collect();
+        let unusable: Vec<_> = inner.rules.load().unusable.iter().map(unusable).collect();
         let cluster = match inner.cluster.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             Ok(()) => json!("reachable"),
             Err(error) => json!(format!("unreachable: {error}")),
@@ -336,6 +356,7 @@ impl Inlet for Responder {
             "ready": writes,
             "journal": journal,
             "rules_without_plugin": without,
+            "plugins_unusable": unusable,
             "cluster": cluster,
             "config": config,
             "brake": inner.gate.braked(),
@@ -343,4 +364,9 @@ impl Inlet for Responder {
         });
         (writes, body)
     }
+}
+
+fn unusable(file: &Unusable) -> Value {
+    let Unusable { origin, name, reason, in_force, .. } = file;
+    json!({"file": origin.to_string(), "plugin": name, "problem": reason, "in_force": in_force})
 }

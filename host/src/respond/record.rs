@@ -187,6 +187,9 @@ impl About<'_> {
             ("sent_at", json!(first_sent.map(millis))),
             ("accepted_at", json!(accepted.map(millis))),
         ]));
+        if let Some(at) = ends_at(calls) {
+            body.insert("expires_at".to_owned(), json!(seconds(at)));
+        }
         customers::mark(self, cleared, derived, ended.at, &mut body);
         let (said, redacted) = match ended.report {
             Some(report) => annotations(report, &self.rules.redaction),
@@ -244,6 +247,13 @@ impl About<'_> {
 pub struct Ended<'a> {
     pub at: Timestamp,
     pub report: Option<&'a Report>,
+}
+
+/// When what the calls isolate ends by itself; the latest of them.
+pub fn ends_at(calls: &[CallRecord]) -> Option<Timestamp> {
+    let holds =
+        calls.iter().filter(|call| matches!(call.effect, Effect::Changed | Effect::Unchanged | Effect::Unknown));
+    holds.filter_map(|call| call.undo.as_ref()?.expires_at).max()
 }
 
 /// How many secrets were taken out, and the proof of what `falco_output` was; nothing where there were none.

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 use super::Destinations;
 use super::record::{fields, millis};
 use crate::ambient::Ambient;
 use crate::journal::{Journal, LogType, Record, Write};
+use crate::redact::Redaction;
 use crate::safety::run::{CallRecord, Identity, Intent, Recorded, Recorder};
 use crate::ship::acceptance::{Acceptance, Expected};
 
@@ -17,21 +19,81 @@ pub struct JournalRecorder {
     ambient: Ambient,
     /// Where records go, and who tells when they were accepted; none where the journal's word is enough.
     required: Option<(Vec<String>, Acceptance)>,
+    /// What commands and the words of servers are kept as.
+    redaction: Option<Redaction>,
     /// Live intents by their number, from before they are committed.
     expected: Mutex<HashMap<usize, Expected>>,
+    /// What each intent says beside what it is.
+    further: Map<String, Value>,
+}
+
+pub(super) fn intent_body(identity: &Identity, intent: &Intent) -> Map<String, Value> {
+    fields([
+        ("timestamp", json!(millis(intent.at))),
+        ("event_id", json!(identity.event_id)),
+        ("entry_id", json!(identity.entry_id)),
+        ("action", json!(identity.action)),
+        ("call", json!(intent.call)),
+        ("verb", json!(intent.verb)),
+        ("path", json!(intent.path)),
+        ("uid", json!(intent.uid.as_ref().map(AsRef::<str>::as_ref))),
+        ("name", json!(intent.name.as_ref().map(AsRef::<str>::as_ref))),
+        ("dry_run", json!(intent.dry_run)),
+        ("plugin_sha256", json!(identity.plugin_sha256)),
+        ("owner", json!(intent.account.as_ref().map(|account| &account.described))),
+        ("owner_key", json!(intent.account.as_ref().map(|account| &account.owner))),
+        ("controlled", json!(intent.account.as_ref().map(|account| account.controlled))),
+        ("namespace", json!(intent.account.as_ref().map(|account| &account.namespace))),
+        ("counts", json!(intent.counts)),
+    ])
+}
+
+pub(super) fn result_body(
+    identity: &Identity,
+    intent: &Intent,
+    call: &CallRecord,
+    now: Timestamp,
+) -> Map<String, Value> {
+    fields([
+        ("timestamp", json!(millis(now))),
+        ("event_id", json!(identity.event_id)),
+        ("entry_id", json!(identity.entry_id)),
+        ("action", json!(identity.action)),
+        ("call", json!(intent.call)),
+        ("effect", json!(call.effect.as_str())),
+        ("detail", json!(call.detail)),
+        ("attempts", json!(call.attempts)),
+        ("sent_at", json!(call.sent_at.map(millis))),
+    ])
 }
 
 impl JournalRecorder {
     pub fn new(journal: Journal, ambient: Ambient, destinations: &Destinations) -> Self {
         let required = destinations.required.clone().map(|acceptance| (destinations.records.clone(), acceptance));
-        Self { journal, ambient, required, expected: Mutex::default() }
+        Self { journal, ambient, required, redaction: None, expected: Mutex::default(), further: Map::new() }
+    }
+
+    /// With this in every intent: what whoever takes up a run that was cut off has to know of it.
+    #[must_use]
+    pub fn telling(self, further: Map<String, Value>) -> Self {
+        Self { further, ..self }
+    }
+
+    /// From now on secrets are taken out of commands and of what is said about calls.
+    #[must_use]
+    pub fn redacting(self, redaction: &Redaction) -> Self {
+        Self { redaction: Some(redaction.clone()), ..self }
+    }
+
+    fn plain(&self, text: &str) -> String {
+        self.redaction.as_ref().map_or_else(|| text.to_owned(), |redaction| redaction.text(text))
     }
 
     async fn write(
         &self,
         log_type: LogType,
         identity: &Identity,
-        body: serde_json::Map<String, serde_json::Value>,
+        body: Map<String, Value>,
         to: &[String],
     ) -> Result<(), String> {
         let record =
@@ -44,24 +106,11 @@ impl JournalRecorder {
 
 impl Recorder for JournalRecorder {
     fn intent<'a>(&'a self, identity: &'a Identity, intent: &'a Intent) -> Recorded<'a> {
-        let body = fields([
-            ("timestamp", json!(millis(intent.at))),
-            ("event_id", json!(identity.event_id)),
-            ("entry_id", json!(identity.entry_id)),
-            ("action", json!(identity.action)),
-            ("call", json!(intent.call)),
-            ("verb", json!(intent.verb)),
-            ("path", json!(intent.path)),
-            ("uid", json!(intent.uid.as_ref().map(AsRef::<str>::as_ref))),
-            ("name", json!(intent.name.as_ref().map(AsRef::<str>::as_ref))),
-            ("dry_run", json!(intent.dry_run)),
-            ("plugin_sha256", json!(identity.plugin_sha256)),
-            ("owner", json!(intent.account.as_ref().map(|account| &account.described))),
-            ("owner_key", json!(intent.account.as_ref().map(|account| &account.owner))),
-            ("controlled", json!(intent.account.as_ref().map(|account| account.controlled))),
-            ("namespace", json!(intent.account.as_ref().map(|account| &account.namespace))),
-            ("counts", json!(intent.counts)),
-        ]);
+        let mut body = intent_body(identity, intent);
+        body.extend(self.further.clone());
+        if let Some(says) = &intent.says {
+            body.insert("command".to_owned(), json!(self.plain(says)));
+        }
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
                 let expected = acceptance.expect(&identity.entry_id, intent.call);
@@ -86,17 +135,8 @@ impl Recorder for JournalRecorder {
     }
 
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a> {
-        let body = fields([
-            ("timestamp", json!(millis(self.ambient.now()))),
-            ("event_id", json!(identity.event_id)),
-            ("entry_id", json!(identity.entry_id)),
-            ("action", json!(identity.action)),
-            ("call", json!(intent.call)),
-            ("effect", json!(call.effect.as_str())),
-            ("detail", json!(call.detail)),
-            ("attempts", json!(call.attempts)),
-            ("sent_at", json!(call.sent_at.map(millis))),
-        ]);
+        let mut body = result_body(identity, intent, call, self.ambient.now());
+        body.insert("detail".to_owned(), json!(self.plain(&call.detail)));
         Box::pin(self.write(LogType::Result, identity, body, &[]))
     }
 

@@ -13,7 +13,7 @@ use super::outcome::{Derived, Failure, Outcome};
 use super::pipeline::{Job, is_bad};
 use super::record::{About, Ended, millis, seconds};
 use super::rules::{Match, Rule, Rules};
-use super::{Event, Inner, Responder, customers, pages};
+use super::{Event, Inner, Responder, customers, lift, pages};
 use crate::alert::Alert;
 use crate::cluster::names::Uid;
 use crate::config::OnFailure;
@@ -54,6 +54,7 @@ impl Responder {
 
 impl Inner {
     async fn take_up(self: &Arc<Self>, unfinished: Unfinished) {
+        let unfinished = without_lifts(unfinished);
         let alert = match Alert::parse(unfinished.alert.body.as_bytes()) {
             Ok(alert) => Arc::new(alert),
             Err(error) => {
@@ -212,7 +213,7 @@ impl Inner {
                 return;
             }
         };
-        let Some(unfinished) = unfinished else { return };
+        let Some(unfinished) = unfinished.map(without_lifts) else { return };
         let rules = self.rules.load_full();
         let rule = match rules.find(&event.alert) {
             Match::Wanted(rule) => rule,
@@ -234,6 +235,13 @@ impl Inner {
         let page = pages::gave_up(&about, detail, self.ambient.now());
         self.decide(&about, "failed", "internal", detail, page, true).await;
     }
+}
+
+/// A lift bears the event of the isolation that it takes back, and is none of the alert's actions.
+fn without_lifts(mut unfinished: Unfinished) -> Unfinished {
+    unfinished.intents.retain(|intent| text(intent, "action") != lift::ACTION);
+    unfinished.concluded.retain(|action| action != lift::ACTION);
+    unfinished
 }
 
 /// A run whose calls have yet to be looked up.
@@ -265,12 +273,12 @@ fn detail(intent: &UnfinishedIntent) -> Option<&str> {
     intent.result.as_ref()?.get("detail")?.as_str().filter(|detail| !detail.is_empty())
 }
 
-fn effect(intent: &UnfinishedIntent) -> Option<&str> {
+pub(super) fn effect(intent: &UnfinishedIntent) -> Option<&str> {
     intent.result.as_ref()?.get("effect")?.as_str()
 }
 
 /// Whether it is not known what became of it.
-fn is_open(intent: &UnfinishedIntent) -> bool {
+pub(super) fn is_open(intent: &UnfinishedIntent) -> bool {
     matches!(effect(intent), None | Some("unknown"))
 }
 
@@ -283,7 +291,7 @@ fn may_have_been_sent(intent: &UnfinishedIntent) -> bool {
 }
 
 /// The same words as for a run that ended, from intents and results alone.
-fn derive(intents: &[&UnfinishedIntent]) -> Derived {
+pub(super) fn derive(intents: &[&UnfinishedIntent]) -> Derived {
     let changed = intents.iter().any(|intent| effect(intent) == Some("changed"));
     let open: Vec<_> = intents
         .iter()

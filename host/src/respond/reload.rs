@@ -1,4 +1,4 @@
-//! Another configuration, or the brake: put on record first, and then in force.
+//! Another configuration, another plugin, or the brake: put on record first, and then in force.
 
 use serde_json::{Map, Value, json};
 
@@ -6,12 +6,14 @@ use super::record::{OPERATOR, fields, seconds};
 use super::rules::Rules;
 use super::{Responder, pages};
 use crate::journal::{JournalError, LogType, Record, Write};
+use crate::ship::Page;
 use crate::telemetry::log::Level;
 
 /// Something about the configuration that belongs on record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// `start`, `reload`, `rejected`, `widening`, `brake`, `brake_off`, `token`.
+    /// `start`, `reload`, `rejected`, `widening`, `brake`, `brake_off`, `token`; `plugin`, `plugin_rejected`,
+    /// `plugin_mended`.
     pub change: &'static str,
     /// One line.
     pub detail: String,
@@ -40,8 +42,8 @@ impl Responder {
     /// What starts from now on follows these; what runs ends under those it started with.
     pub fn install(&self, rules: Rules) {
         self.inner.metrics.rules_without_plugin(rules.without_plugin().len());
+        self.inner.metrics.plugins_unusable(rules.unusable.len());
         self.inner.rules.store(std::sync::Arc::new(rules));
-        self.inner.config_problem.store(None);
     }
 
     /// The configuration on disk is not the one in force, and why; shown by `/readyz`.
@@ -55,6 +57,11 @@ impl Responder {
         self.show_brake();
     }
 
+    /// Why live action is stopped by a file, whatever the configuration says.
+    pub fn stopped_by_file(&self) -> Option<String> {
+        self.inner.gate.stopped_by_file()
+    }
+
     /// Why live action is stopped; also tells the metrics.
     pub fn show_brake(&self) -> Option<String> {
         let braked = self.inner.gate.braked();
@@ -62,29 +69,29 @@ impl Responder {
         braked
     }
 
-    /// Puts notices on record, all or none, with a page about the controller itself for the first of them where `page`
-    /// names one.
+    /// Puts notices on record and queues pages, all or none.
     ///
     /// # Errors
     /// When the journal takes no writes.
-    pub async fn notice(&self, notices: &[Notice], page: Option<(&str, String)>) -> Result<(), JournalError> {
-        self.put(notices, page, Vec::new()).await
+    pub async fn notice(&self, notices: &[Notice], pages: &[Page]) -> Result<(), JournalError> {
+        self.put(notices, pages, Vec::new()).await
     }
 
-    /// Puts notices on record together with what is in force from then on, which the next start asks the journal for.
+    /// As [`Self::notice`], together with what is in force from then on, which the next start asks the journal for.
     ///
     /// # Errors
     /// When the journal takes no writes.
-    pub async fn configured(&self, notices: &[Notice], in_force: String) -> Result<(), JournalError> {
-        self.put(notices, None, vec![Write::Configure { in_force }]).await
+    pub async fn configured(&self, notices: &[Notice], pages: &[Page], in_force: String) -> Result<(), JournalError> {
+        self.put(notices, pages, vec![Write::Configure { in_force }]).await
     }
 
-    async fn put(
-        &self,
-        notices: &[Notice],
-        page: Option<(&str, String)>,
-        mut writes: Vec<Write>,
-    ) -> Result<(), JournalError> {
+    /// A page about the controller itself; `kind` tells one incident from another.
+    pub fn about_ourselves(&self, kind: &str, summary: String, detail: &str, resolved: bool) -> Page {
+        let (rules, now) = (self.inner.rules.load(), self.inner.ambient.now());
+        Page { resolved, ..pages::about_ourselves(&rules.cluster_name, kind, summary, detail, now) }
+    }
+
+    async fn put(&self, notices: &[Notice], pages: &[Page], mut writes: Vec<Write>) -> Result<(), JournalError> {
         let inner = &self.inner;
         let rules = inner.rules.load();
         let (now, event_id) = (inner.ambient.now(), inner.ambient.uuid().to_string());
@@ -104,15 +111,17 @@ impl Responder {
             writes.push(Write::Record(record));
             writes.extend(inner.ships());
         }
-        if let Some((kind, summary)) = page {
-            let detail = notices.first().map_or("", |notice| notice.detail.as_str());
-            writes.extend(inner.sends(&pages::about_ourselves(&rules.cluster_name, kind, summary, detail, now)));
+        writes.extend(pages.iter().flat_map(|page| inner.sends(page)));
+        if writes.is_empty() {
+            return Ok(());
         }
         inner.journal.commit(writes).await?;
         for (notice, fields) in notices.iter().zip(logged) {
-            let level = if matches!(notice.change, "rejected" | "brake") { Level::Error } else { Level::Warn };
-            let level =
-                if matches!(notice.change, "start" | "reload" | "token" | "brake_off") { Level::Info } else { level };
+            let level = match notice.change {
+                "rejected" | "brake" => Level::Error,
+                "start" | "reload" | "token" | "brake_off" | "plugin" | "plugin_mended" => Level::Info,
+                _ => Level::Warn,
+            };
             inner.log.line(level, &format!("configuration: {}: {}", notice.change, notice.detail), &fields);
         }
         Ok(())

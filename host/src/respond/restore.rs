@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::confirm::{Group, Sighting};
 use super::follow::Followed;
 use super::rules::Rule;
-use super::{Event, Inner, RecoverError, lookup};
+use super::{Event, Inner, RecoverError, lift, lookup};
 use crate::alert::Alert;
 use crate::cluster::names::{ApiResource, ObjectRef, Uid};
 use crate::faults;
@@ -99,7 +99,9 @@ impl Inner {
 /// What nobody needs is not even read, since all that is remembered is in memory at once.
 fn is_remembered(log_type: LogType, body: &str) -> bool {
     match log_type {
-        LogType::Intent | LogType::Entry => !body.contains(r#""dry_run":true"#),
+        // A lift spends nothing.
+        LogType::Intent => !body.contains(r#""dry_run":true"#) && !body.contains(lift::MARK),
+        LogType::Entry => !body.contains(r#""dry_run":true"#),
         // Only of what never left: it has spent nothing.
         LogType::Result => body.contains(r#""sent_at":null"#),
         LogType::Followup => true,
@@ -175,6 +177,7 @@ mod tests {
         for (log_type, body, remembered) in [
             (LogType::Intent, json!({"dry_run": false}), true),
             (LogType::Intent, json!({"dry_run": true}), false),
+            (LogType::Intent, json!({"dry_run": false, "action": lift::ACTION}), false),
             (LogType::Entry, json!({"dry_run": false, "falco_output": "\"dry_run\":true"}), true),
             (LogType::Entry, json!({"dry_run": true}), false),
             (LogType::Result, json!({"sent_at": null}), true),

@@ -8,13 +8,14 @@ use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
 use crate::config::{self, ActionRef, Config, Confirmation, CustomerFacing, Location, OnFailure, Problem};
-use crate::plugins::{ParameterProblem, Plugin, Plugins, schema};
+use crate::plugins::{ParameterProblem, Plugin, Plugins, Unusable, schema};
 use crate::redact::Redaction;
 use crate::safety::budget::Limits;
 use crate::safety::checks::{self, Refusal};
 use crate::safety::clearance::Cleared;
 use crate::safety::permissions::Permissions;
 use crate::safety::policy::{Policy, RuleScope};
+use crate::safety::web::WebPermissions;
 
 /// How far in the future an alert may be before its node's clock is doubted.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ pub struct Rules {
     /// What of an alert's text is taken out before it is kept.
     pub redaction: Redaction,
     pub customer_facing: Option<CustomerFacing>,
+    /// Files that are no plugins, and which version is in force all the same.
+    pub unusable: Vec<Unusable>,
 }
 
 pub struct Rule {
@@ -53,8 +56,11 @@ pub struct Step {
     /// JSON.
     pub parameters: String,
     pub permissions: Permissions,
+    pub web: WebPermissions,
     pub on_failure: OnFailure,
     pub confirm: Option<Confirmation>,
+    /// How long what it isolates stays so; none: until it is lifted.
+    pub lasts: Option<Duration>,
 }
 
 /// What becomes of an alert.
@@ -80,6 +86,7 @@ impl Rules {
                 });
                 steps.push(step(action, plugin, config));
             }
+            problems.extend(expires_in_vain(rule, &steps));
             let narrowed = rule.namespaces.as_ref().map(|names| namespaces(names, rule.location, &mut problems));
             let joined = Rule {
                 name: rule.name.clone(),
@@ -103,6 +110,7 @@ impl Rules {
             max_recovery_age: config.max_recovery_age,
             redaction: Redaction::new(&config.redaction),
             customer_facing: config.audit.keeping.customer_facing.clone(),
+            unusable: plugins.unusable.clone(),
         };
         (rules, problems)
     }
@@ -139,21 +147,44 @@ impl Rules {
         judged.err()
     }
 
+    pub fn names(&self) -> BTreeSet<String> {
+        self.by_name.keys().cloned().collect()
+    }
+
+    /// Whether an isolation ever ends by itself.
+    pub fn expires(&self) -> bool {
+        self.by_name.values().flat_map(|rule| &rule.steps).any(|step| step.lasts.is_some())
+    }
+
+    /// The namespaces in which an action may isolate.
+    pub fn isolating_in(&self) -> BTreeSet<Namespace> {
+        let isolates = |step: &Step| step.plugin.as_ref().is_ok_and(|plugin| plugin.manifest.isolates());
+        let rules = self.by_name.values().filter(|rule| rule.steps.iter().any(isolates));
+        let may_act =
+            |rule: &Rule, namespace: &Namespace| checks::namespace(namespace, &self.policy, &rule.scope).is_ok();
+        let found = rules.flat_map(|rule| self.policy.allowed_namespaces.iter().filter(move |it| may_act(rule, it)));
+        found.cloned().collect()
+    }
+
     /// How long what was done can still matter to what is decided.
     pub fn longest_memory(&self) -> Duration {
         let confirms = self.by_name.values().flat_map(|rule| &rule.steps).filter_map(|step| step.confirm);
         confirms.map(|confirm| confirm.within).fold(self.limits.longest(), Duration::max)
     }
 
+    /// Every step, with its rule's name; in the order of those.
+    pub fn steps(&self) -> Vec<(&str, &Step)> {
+        let rules = self.by_name.values();
+        let steps = rules.flat_map(|rule| rule.steps.iter().map(|step| (rule.name.as_str(), step)));
+        let mut steps: Vec<_> = steps.collect();
+        steps.sort_by_key(|(rule, _)| *rule);
+        steps
+    }
+
     /// The rules of which a step has no plugin, with the reason; sorted.
     pub fn without_plugin(&self) -> Vec<(String, String)> {
-        let mut found: Vec<_> = self
-            .by_name
-            .values()
-            .flat_map(|rule| {
-                rule.steps.iter().filter_map(|step| Some((rule.name.clone(), step.plugin.as_ref().err()?.clone())))
-            })
-            .collect();
+        let without = |(rule, step): (&str, &Step)| Some((rule.to_owned(), step.plugin.as_ref().err()?.clone()));
+        let mut found: Vec<_> = self.steps().into_iter().filter_map(without).collect();
         found.sort();
         found
     }
@@ -163,13 +194,13 @@ async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plug
     let Some(plugin) = plugins.get(&action.action) else {
         let broken = plugins.unusable.iter().find(|unusable| unusable.name.as_deref() == Some(&action.action));
         let message = match broken {
-            Some(broken) => format!(
-                "the action `{}` has no usable plugin: {}: {}",
-                action.action,
-                broken.file.display(),
-                broken.reason
-            ),
-            None => format!("no plugin describes itself as `{}`; there are: {}", action.action, names(plugins)),
+            Some(broken) => {
+                format!("the action `{}` has no usable plugin: {}: {}", action.action, broken.origin, broken.reason)
+            }
+            None => {
+                let there = names(plugins);
+                format!("no plugin describes itself as `{}`; there are: {there}{}", action.action, nameless(plugins))
+            }
         };
         return Err(vec![Problem { location: action.location, message }]);
     };
@@ -177,6 +208,26 @@ async fn usable_plugin(action: &ActionRef, plugins: &Plugins) -> Result<Arc<Plug
         Ok(()) => Ok(Arc::clone(plugin)),
         Err(problems) => Err(problems.iter().map(|problem| of_parameters(problem, action, plugin)).collect()),
     }
+}
+
+/// `expires_after` where nothing is isolated, as far as that is known: of a rule, by none of its actions.
+fn expires_in_vain(rule: &config::Rule, steps: &[Step]) -> Option<Problem> {
+    let isolates = |step: &Step| step.plugin.as_ref().ok().map(|plugin| plugin.manifest.isolates());
+    let pairs =
+        || rule.actions.iter().zip(steps).filter_map(|(action, step)| Some((action, step, action.expires_after?)));
+    let own = pairs().find(|(_, step, expires)| !expires.of_rule && isolates(step) == Some(false));
+    if let Some((action, _, expires)) = own {
+        let message = format!("`expires_after` is for what isolates, and `{}` makes no NetworkPolicy", action.action);
+        return Some(Problem { location: expires.location, message });
+    }
+    let (_, _, expires) = pairs().find(|(_, _, expires)| expires.of_rule)?;
+    steps.iter().all(|step| isolates(step) == Some(false)).then(|| Problem {
+        location: expires.location,
+        message: format!(
+            "`expires_after` is for what isolates, and no action of rule {:?} makes a NetworkPolicy",
+            rule.name
+        ),
+    })
 }
 
 /// Each in the place where the very key or value stands.
@@ -194,16 +245,28 @@ fn names(plugins: &Plugins) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// The files of which it cannot be told what they would be.
+fn nameless(plugins: &Plugins) -> String {
+    let nameless = plugins.unusable.iter().filter(|unusable| unusable.name.is_none());
+    nameless.map(|unusable| format!("; cannot be used: {}: {}", unusable.origin, unusable.reason)).collect()
+}
+
 fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config) -> Step {
     let declared = plugin.as_ref().map(|plugin| plugin.manifest.permissions.clone()).unwrap_or_default();
     let granted = config.plugins.grants.get(&action.action).cloned().unwrap_or_default();
+    let web = WebPermissions {
+        declared: plugin.as_ref().map(|plugin| plugin.manifest.http.clone()).unwrap_or_default(),
+        granted: config.plugins.web_grants.get(&action.action).cloned().unwrap_or_default(),
+    };
     Step {
         action: action.action.clone(),
         plugin,
         parameters: action.parameters.to_string(),
         permissions: Permissions { declared, granted },
+        web,
         on_failure: action.on_failure,
         confirm: action.confirm,
+        lasts: action.expires_after.map(|expires| expires.lasts),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod action;
 mod ends;
+mod repeated;
 mod together;
 
 use std::path::Path;

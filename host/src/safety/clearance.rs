@@ -142,15 +142,24 @@ impl Question<'_> {
 
     /// All that is asked of the alert's pod but for its owners.
     async fn alerts_pod(&self, reader: &Reader) -> Result<(ObjectRef, Value, Proof), NotCleared> {
-        let namespace = self.subject.namespace()?;
-        let name = self.subject.pod()?;
-        checks::namespace(&namespace, self.policy, self.rule)?;
-        checks::fresh(self.subject.time, self.received_at, self.policy)?;
+        let (namespace, name) = self.candidate()?;
         let (pod, proof) = self.identified_pod(reader, &namespace, &name).await?;
         checks::not_already_deleting(&pod)?;
         let uid = uid_of(&pod)?;
         let object = ObjectRef { resource: ApiResource::pods(), namespace: Some(namespace), name, uid: Some(uid) };
         Ok((object, pod, proof))
+    }
+
+    /// The pod that is to be read, after everything that can be asked without the cluster.
+    ///
+    /// # Errors
+    /// The first check that says no.
+    pub fn candidate(&self) -> Result<(Namespace, ObjectName), Refusal> {
+        let namespace = self.subject.namespace()?;
+        let name = self.subject.pod()?;
+        checks::namespace(&namespace, self.policy, self.rule)?;
+        checks::fresh(self.subject.time, self.received_at, self.policy)?;
+        Ok((namespace, name))
     }
 
     /// The pod may be long gone: only what is known of the alert is asked.

@@ -7,7 +7,8 @@
 //! 3. the object has a namespace, and that namespace passes the same checks as a target's; or it is the alert's node, and
 //!    nothing is written there that could end a pod;
 //! 4. it is no DaemonSet, and no subresource in disguise;
-//! 5. the plugin declares and was granted it, down to the paths that are written;
+//! 5. the plugin declares and was granted it, down to the paths that are written; what marks an isolation as one is the
+//!    host's to write ([`super::isolation`]), and its to take away ([`super::lifting`]);
 //! 6. the object is the one that was cleared, or is read and cleared now; its UID is pinned; and no DaemonSet would be
 //!    deleted along with it;
 //! 7. the run holds a share of the budgets, which its first call uses up; each further pod that it deletes or evicts
@@ -24,9 +25,10 @@ use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
 use super::checks::{Check, Refusal};
-use super::plan::Stop;
+use super::plan::{Planned, Stop};
 use super::run::{CallRecord, Effect, Run};
-use super::{CallError, Reason, send};
+use super::send::NOTHING_TO_CHANGE;
+use super::{CallError, Reason, reads, send, undo};
 use crate::ambient::Ambient;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef};
 use crate::cluster::overlay::Overlay;
@@ -75,9 +77,13 @@ pub(super) struct Inner {
 impl Inner {
     /// Why nothing live is sent, while that is so. Asked before every change.
     pub(super) fn braked(&self) -> Option<String> {
+        self.stopped_by_file().or_else(|| self.brake.load().as_deref().cloned())
+    }
+
+    fn stopped_by_file(&self) -> Option<String> {
         // A file that cannot be looked at may be there.
         let stop = self.stop_file.as_ref().is_some_and(|file| file.try_exists().unwrap_or(true));
-        if stop { Some(STOPPED.to_owned()) } else { self.brake.load().as_deref().cloned() }
+        stop.then(|| STOPPED.to_owned())
     }
 }
 
@@ -131,6 +137,11 @@ impl Gate {
         self.inner.braked()
     }
 
+    /// Why live action is stopped by the file, which goes before the brake.
+    pub fn stopped_by_file(&self) -> Option<String> {
+        self.inner.stopped_by_file()
+    }
+
     /// Stops everything live from the next change on, and says why; none lets go.
     pub fn brake(&self, why: Option<String>) {
         self.inner.brake.store(why.map(Arc::new));
@@ -163,7 +174,19 @@ impl Gate {
                 record("evict", &pod.resource, pod.namespace.as_ref(), Some(&pod.name), true, run)
             }
         };
-        match self.plan(run, change).await {
+        let planned = self.plan(run, change).await;
+        self.carry_on(run, record, planned).await
+    }
+
+    /// Sends what was planned, or puts on record why not.
+    pub(super) async fn carry_on(
+        &self,
+        run: &Arc<Run>,
+        record: CallRecord,
+        planned: Result<Planned, Stop>,
+    ) -> Result<Value, CallError> {
+        match planned {
+            Ok(planned) if planned.stamped.unchanged => Ok(leave(run, record, planned)),
             Ok(planned) => send::send(&self.inner, run, record, planned).await,
             Err(Stop::Refused(refusal)) => Err(deny(run, &record, refusal)),
             Err(Stop::Api(error)) => Err(fail(run, &record, &error)),
@@ -208,6 +231,15 @@ pub(super) fn record(
         attempts: 0,
         undo: None,
     }
+}
+
+/// Puts on record that what an apply asks for is there already, expiry included: nothing is sent.
+fn leave(run: &Run, record: CallRecord, planned: Planned) -> Value {
+    let undo = undo::of(&planned);
+    let before = planned.before.unwrap_or_default();
+    let uid = planned.uid.filter(|uid| !run.made_up(uid));
+    run.push(CallRecord { uid, undo, detail: NOTHING_TO_CHANGE.to_owned(), ..record });
+    reads::for_plugin(before)
 }
 
 /// Puts a refused call on record.

@@ -9,12 +9,16 @@ pub(crate) mod denials;
 mod dependents;
 pub(crate) mod document;
 pub mod effective;
+mod exec;
 pub mod fields;
 pub(crate) mod free;
 pub mod gate;
 pub mod identity;
+pub mod isolation;
+pub mod lifting;
 mod nodes;
 pub mod owners;
+mod outside;
 pub mod permissions;
 mod plan;
 pub mod policy;
@@ -28,7 +32,9 @@ mod tests;
 pub mod undo;
 #[cfg(any(test, feature = "faults"))]
 mod unguarded;
+pub mod web;
 
+pub use outside::WebRequest;
 pub use reads::for_plugin;
 
 /// Why a call of a plugin did not do what it asked; the WIT contract's `error`.

@@ -4,6 +4,7 @@
 //! nothing count as well: invariant 5 speaks of any owner.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -130,12 +131,12 @@ pub(super) async fn read(
     kind: &OwnerKind,
     namespace: &Namespace,
     reader: &Reader,
-) -> Result<Option<Value>, WalkError> {
+) -> Result<Option<Arc<Value>>, WalkError> {
     if kind.top_level {
         return Ok(None);
     }
     let owner = reader
-        .get(&reference.object(kind.resource.clone(), namespace))
+        .owner(&reference.object(kind.resource.clone(), namespace))
         .await
         .map_err(|error| unreadable(reference, error))?;
     if uid_str(&owner) != Some(reference.uid.as_str()) {

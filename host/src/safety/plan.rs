@@ -1,5 +1,6 @@
 //! Planning a change: the steps that are asked before it is recorded and sent. Their order stands in [`super::gate`].
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::budget::Account;
@@ -8,16 +9,14 @@ use super::clearance::{self, NotCleared};
 use super::dependents;
 use super::document::{self, Touched};
 use super::gate::{Change, Gate};
+use super::isolation::{self, MANAGED_BY, Marks, Stamped};
 use super::nodes;
 use super::owners::Chain;
 use super::permissions::{Call, Reach, Verb};
 use super::policy::DAEMON_SET;
-use super::run::Run;
+use super::run::{Purpose, Run};
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef, Subresource, Uid};
 use crate::cluster::{ApiError, Mutation};
-
-/// What marks an object as made by us, and the only mark under which an apply may touch one that is there already.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "falco-response-controller");
 
 /// What any container may take to stop.
 const LONGEST_GRACE: u32 = 3600;
@@ -31,17 +30,19 @@ pub(super) struct Planned {
     /// rehearsal goes on from it.
     pub before: Option<Value>,
     pub touched: Option<Touched>,
+    /// Of a NetworkPolicy that is made or applied, what the host wrote on it.
+    pub stamped: Stamped,
     /// Whom it counts for that a pod is deleted or evicted; none where no pod is.
     pub removes: Option<Account>,
 }
 
 /// An object that is there, cleared for a change.
-struct Pinned {
-    uid: Uid,
+pub(super) struct Pinned {
+    pub uid: Uid,
     /// As it is.
-    object: Value,
+    pub object: Value,
     /// Whom it counts for what is done to it; only of a pod.
-    account: Option<Account>,
+    pub account: Option<Account>,
 }
 
 /// Why a change was not sent.
@@ -72,21 +73,23 @@ impl Gate {
         if crate::faults::is("gate_off") {
             return super::unguarded::as_asked(change).map_err(Stop::from);
         }
-        if !run.bounds.dry_run
-            && let Some(why) = self.braked()
-        {
-            return Err(Refusal::new(Check::Stopped, why).into());
-        }
+        self.not_braked(run)?;
+        let Purpose::Answer(marks) = &run.bounds.purpose else {
+            return Err(Refusal::new(Check::Permission, "a run that lifts does nothing else").into());
+        };
         match change {
-            Change::Create { resource, namespace, manifest } => plan_create(run, resource, namespace, manifest),
-            Change::Apply { object, manifest, force } => self.plan_apply(run, object, manifest, force).await,
+            Change::Create { resource, namespace, manifest } => {
+                plan_create(run, resource, namespace, manifest, (marks, self.inner.ambient.now()))
+            }
+            Change::Apply { object, manifest, force } => self.plan_apply(run, object, manifest, force, marks).await,
             Change::Patch { object, document } => {
                 let touched = document::touched_by_patch(&document)?;
+                isolation::leaves_marks_alone(&object.resource, &touched)?;
                 let Pinned { uid, object: before, .. } = self.pinned(run, &object, Verb::Patch, Some(&touched)).await?;
                 let path = object.path();
                 let mutation = Mutation::Patch { object, uid: uid.clone(), document };
                 let (before, touched) = (Some(before), Some(touched));
-                Ok(Planned { mutation, uid: Some(uid), path, before, touched, removes: None })
+                Ok(Planned { mutation, uid: Some(uid), path, before, touched, stamped: Stamped::default(), removes: None })
             }
             Change::Delete { object, grace_period_seconds, propagation } => {
                 no_subresource(&object.resource)?;
@@ -100,8 +103,15 @@ impl Gate {
                         .map_err(NotCleared::from)?;
                 }
                 let path = object.path();
-                let mutation = Mutation::Delete { object, uid: uid.clone(), grace_period_seconds, propagation };
-                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None, removes: account })
+                let mutation = Mutation::Delete {
+                    object,
+                    uid: uid.clone(),
+                    resource_version: None,
+                    grace_period_seconds,
+                    propagation,
+                };
+                let (before, stamped) = (Some(before), Stamped::default());
+                Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, removes: account })
             }
             Change::Evict { pod, grace_period_seconds } => {
                 soon_enough(grace_period_seconds)?;
@@ -115,8 +125,17 @@ impl Gate {
                 let Pinned { uid, object: before, account } = self.pinned(run, &eviction, Verb::Create, None).await?;
                 let mutation = Mutation::Evict { pod, uid: uid.clone(), grace_period_seconds };
                 let path = eviction.path();
-                Ok(Planned { mutation, uid: Some(uid), path, before: Some(before), touched: None, removes: account })
+                let (before, stamped) = (Some(before), Stamped::default());
+                Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, removes: account })
             }
+        }
+    }
+
+    /// Step 1.
+    pub(super) fn not_braked(&self, run: &Run) -> Result<(), Refusal> {
+        match self.braked().filter(|_| !run.bounds.dry_run) {
+            Some(why) => Err(Refusal::new(Check::Stopped, why)),
+            None => Ok(()),
         }
     }
 
@@ -128,10 +147,12 @@ impl Gate {
         object: ObjectRef,
         mut manifest: Value,
         force: bool,
+        marks: &Marks,
     ) -> Result<Planned, Stop> {
         no_subresource(&object.resource)?;
-        let touched =
+        let mut touched =
             document::touched_by_manifest(&manifest, &object.resource, object.namespace.as_ref(), Some(&object.name))?;
+        isolation::leave_out_marks(&object.resource, &mut touched);
         let namespace = permitted_namespace(run, &object.resource, object.namespace.as_ref())?;
         let reach = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name));
         let permit = |verb: Verb, current: &Value| {
@@ -172,7 +193,7 @@ impl Gate {
                 permit(Verb::Patch, before)?;
                 let uid = clearance::uid_of(before)?;
                 same_uid(&object, &uid, run)?;
-                if !reach.is_target && !is_ours(before) {
+                if !reach.is_target && !isolation::is_ours(before) {
                     let detail = format!(
                         "{object} is there already and is not ours (no label {}={})",
                         MANAGED_BY.0, MANAGED_BY.1
@@ -186,6 +207,8 @@ impl Gate {
             }
         };
         complete_metadata(&mut manifest, &object.name, object.namespace.as_ref());
+        let (event_id, now) = (&run.identity.event_id, self.inner.ambient.now());
+        let stamped = isolation::stamp(&object.resource, &mut manifest, (marks, event_id), before.as_ref(), now);
         let path = object.path();
         Ok(Planned {
             mutation: Mutation::Apply { object, uid: uid.clone(), manifest, force },
@@ -193,12 +216,13 @@ impl Gate {
             path,
             before,
             touched: Some(touched),
+            stamped,
             removes: None,
         })
     }
 
     /// For a change to an object that is there: asks everything, and answers with its UID and the object as it is.
-    async fn pinned(
+    pub(super) async fn pinned(
         &self,
         run: &Run,
         object: &ObjectRef,
@@ -262,12 +286,14 @@ fn plan_create(
     resource: ApiResource,
     namespace: Option<Namespace>,
     mut manifest: Value,
+    (marks, now): (&Marks, Timestamp),
 ) -> Result<Planned, Stop> {
     no_subresource(&resource)?;
     let invalid = |error: NameError| Refusal::new(Check::InvalidName, error.to_string());
     let name =
         ObjectName::parse(manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("")).map_err(invalid)?;
-    let touched = document::touched_by_manifest(&manifest, &resource, namespace.as_ref(), Some(&name))?;
+    let mut touched = document::touched_by_manifest(&manifest, &resource, namespace.as_ref(), Some(&name))?;
+    isolation::leave_out_marks(&resource, &mut touched);
     permitted_namespace(run, &resource, namespace.as_ref())?;
     let reach = run.reach(&resource, namespace.as_ref(), Some(&name));
     let call = Call {
@@ -283,6 +309,7 @@ fn plan_create(
     };
     run.bounds.permissions.permit(&run.identity.action, &call)?;
     complete_metadata(&mut manifest, &name, namespace.as_ref());
+    let stamped = isolation::stamp(&resource, &mut manifest, (marks, &run.identity.event_id), None, now);
     let path = crate::cluster::names::collection_path(&resource, namespace.as_ref());
     Ok(Planned {
         mutation: Mutation::Create { resource, namespace, name, manifest },
@@ -290,12 +317,13 @@ fn plan_create(
         path,
         before: None,
         touched: Some(touched),
+        stamped,
         removes: None,
     })
 }
 
 /// Steps 3 and 4: the namespace that is written to, which must be one that a target may be in.
-fn permitted_namespace(run: &Run, resource: &ApiResource, namespace: Option<&Namespace>) -> Result<Namespace, Refusal> {
+pub(super) fn permitted_namespace(run: &Run, resource: &ApiResource, namespace: Option<&Namespace>) -> Result<Namespace, Refusal> {
     let Some(namespace) = namespace else {
         let detail =
             format!("{resource} without a namespace: no list of namespaces covers it, and its effects reach every one");
@@ -331,7 +359,7 @@ fn soon_enough(grace_period_seconds: Option<u32>) -> Result<(), Refusal> {
 
 /// What a NetworkPolicy does, it does to its whole namespace; nobody's pod dies of it.
 fn judged_by_namespace_alone(resource: &ApiResource) -> bool {
-    resource.is("networking.k8s.io", "networkpolicies")
+    isolation::is_policy(resource)
 }
 
 /// No controller makes what belongs to a pod or a NetworkPolicy.
@@ -339,14 +367,9 @@ fn owns_nothing(resource: &ApiResource) -> bool {
     *resource == ApiResource::pods() || judged_by_namespace_alone(resource)
 }
 
-fn is_ours(object: &Value) -> bool {
-    object.pointer("/metadata/labels").and_then(|labels| labels.get(MANAGED_BY.0)).and_then(Value::as_str)
-        == Some(MANAGED_BY.1)
-}
-
 /// The UID that the plugin names, where it names one, is the one that will be pinned; and so is that of the target and its
 /// owners as they were cleared. A permission for an owner is none for what took its name since.
-fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run) -> Result<(), Refusal> {
+pub(super) fn same_uid(object: &ObjectRef, uid: &Uid, run: &Run) -> Result<(), Refusal> {
     let cleared = run.cleared_uid(object);
     if object.uid.as_ref().is_some_and(|own| own != uid) || cleared.is_some_and(|cleared| cleared != uid) {
         return Err(Refusal::new(Check::Conflict, format!("{object} has another UID than the one that was checked")));

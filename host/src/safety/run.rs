@@ -14,9 +14,11 @@ use tokio::time::Instant;
 use super::budget::{Account, Allowance, Trip};
 use super::checks::Check;
 use super::clearance::Cleared;
+use super::isolation::Marks;
 use super::permissions::{Permissions, Reach};
 use super::policy::{Policy, RuleScope};
 use super::undo::Undo;
+use super::web::WebPermissions;
 use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef, Uid};
 use crate::cluster::overlay::Overlay;
 
@@ -35,15 +37,32 @@ pub struct Bounds {
     pub policy: Arc<Policy>,
     pub rule: RuleScope,
     pub permissions: Permissions,
+    pub web: WebPermissions,
     /// What the alert is about; none for an action on nothing.
     pub cleared: Option<Cleared>,
     /// Decided by the host before the run; the plugin is not told.
     pub dry_run: bool,
     /// No request is started after it.
     pub deadline: Instant,
-    /// The run's share of the budgets, and where further ones are drawn. Without one nothing live is sent; a dry run needs
-    /// none.
+    /// The run's share of the budgets, and where further ones are drawn. Without one nothing live is sent; a dry run and a
+    /// lift need none.
     pub allowance: Option<Allowance>,
+    pub purpose: Purpose,
+}
+
+/// What a run is for, and so which changes it may make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// An action answers an alert; what it isolates bears these marks.
+    Answer(Marks),
+    /// The controller takes an isolation back.
+    Lift,
+}
+
+impl Default for Purpose {
+    fn default() -> Self {
+        Self::Answer(Marks::default())
+    }
 }
 
 /// Shared between the plugin's host functions and the pipeline.
@@ -208,7 +227,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
     pub verb: &'static str,
-    /// As RBAC names it, with its group: `pods`, `networkpolicies.networking.k8s.io`.
+    /// As RBAC names it, with its group: `pods`, `networkpolicies.networking.k8s.io`; of a request to a server outside,
+    /// method and URL.
     pub resource: String,
     pub namespace: Option<Namespace>,
     pub name: Option<ObjectName>,
@@ -289,6 +309,8 @@ pub struct Intent {
     pub at: Timestamp,
     /// The object's name, where the path has none: of a create.
     pub name: Option<ObjectName>,
+    /// What is sent, where neither path nor object says it: a command line, in which there may be secrets.
+    pub says: Option<String>,
     /// Whom the call is for; none for a dry run.
     pub account: Option<Account>,
     /// Whether it uses up a share of the account's budgets.

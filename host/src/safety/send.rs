@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::budget::Account;
 use super::checks::{Check, Refusal};
 use super::document::Touched;
 use super::gate::Inner;
@@ -16,14 +17,84 @@ use super::reads::for_plugin;
 use super::run::{CallRecord, Effect, Intent, Run};
 use super::share::{self, Share};
 use super::{CallError, Reason, undo};
-use crate::cluster::names::Uid;
+use crate::cluster::names::{ObjectName, Uid};
 use crate::cluster::{Answer, ApiError, Mutation, Sending, uid_str};
 use crate::faults;
 
+/// What is said of a change that is none.
+pub(super) const NOTHING_TO_CHANGE: &str = "nothing to change";
+
 const LONGEST_REQUEST: Duration = Duration::from_secs(5);
 /// A request that starts at the deadline's edge still gets this long, so that its answer is known.
-const SHORTEST_REQUEST: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST_REQUEST: Duration = Duration::from_secs(1);
 const RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
+
+/// A call that passed the gate: how it leaves, and what its answer says. What comes before and after is the same for all.
+pub(super) trait Outgoing: Send + Sync + 'static {
+    type Answer: Send + 'static;
+
+    /// Where it goes, for the intent.
+    fn path(&self) -> String;
+
+    /// The object's name, where the path has none.
+    fn name(&self, record: &CallRecord) -> Option<ObjectName>;
+
+    /// What is sent, where no document and no URL says it: a command line.
+    fn says(&self) -> Option<String> {
+        None
+    }
+
+    /// Whom it counts for that a pod is deleted or evicted; none where no pod is.
+    fn removes(&self) -> Option<&Account> {
+        None
+    }
+
+    /// What is asked before the last look at brake and deadline, since it takes its time.
+    fn look_first(&self, inner: &Inner, run: &Run) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// Sends it, unless that look found a no, and puts on the call's record what came of it.
+    fn exchange(
+        &self,
+        inner: &Inner,
+        run: &Run,
+        intent: &Intent,
+        looked: Result<(), ApiError>,
+    ) -> impl Future<Output = Result<Self::Answer, CallError>> + Send;
+}
+
+impl Outgoing for Planned {
+    type Answer = Value;
+
+    fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    fn removes(&self) -> Option<&Account> {
+        self.removes.as_ref()
+    }
+
+    fn name(&self, record: &CallRecord) -> Option<ObjectName> {
+        record.name.clone().filter(|_| matches!(self.mutation, Mutation::Create { .. }))
+    }
+
+    async fn look_first(&self, inner: &Inner, run: &Run) -> Result<(), ApiError> {
+        match &self.mutation {
+            // The cluster knows nothing of what was rehearsed.
+            Mutation::Evict { pod, .. } if run.overlay().is_some_and(|overlay| overlay.knows(pod)) => Ok(()),
+            mutation => inner.writer.look_first(mutation).await,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        inner: &Inner,
+        run: &Run,
+        intent: &Intent,
+        looked: Result<(), ApiError>,
+    ) -> Result<Value, CallError> {
+        exchange(inner, run, intent, self, looked).await
+    }
+}
 
 pub(super) async fn send(
     inner: &Arc<Inner>,
@@ -31,27 +102,35 @@ pub(super) async fn send(
     mut record: CallRecord,
     planned: Planned,
 ) -> Result<Value, CallError> {
-    // Until the answer is in, the honest word for the call is that its result is not known.
-    record.effect = Effect::Unknown;
     record.uid = planned.uid.clone().filter(|uid| !run.made_up(uid));
     record.undo = undo::of(&planned);
-    let pinned = record.uid.clone();
+    announce(inner, run, record, planned).await
+}
+
+/// Every call that may change something comes by here.
+pub(super) async fn announce<C: Outgoing>(
+    inner: &Arc<Inner>,
+    run: &Arc<Run>,
+    mut record: CallRecord,
+    planned: C,
+) -> Result<C::Answer, CallError> {
+    // Until the answer is in, the honest word for the call is that its result is not known.
+    record.effect = Effect::Unknown;
+    let (verb, pinned, name) = (record.verb, record.uid.clone(), planned.name(&record));
     let number = run.push(record);
-    let share = match share::take(run, &planned, inner.ambient.now()) {
+    let share = match share::take(run, planned.removes(), inner.ambient.now()) {
         Ok(share) => share,
         Err(refusal) => return Err(withhold(run, number, refusal, Reason::Denied)),
     };
     let intent = Intent {
         call: number,
-        verb: run.call(number).map_or("change", |call| call.verb),
-        path: planned.path.clone(),
+        verb,
+        path: planned.path(),
         uid: pinned,
         dry_run: run.bounds.dry_run,
         at: inner.ambient.now(),
-        name: run
-            .call(number)
-            .and_then(|call| call.name)
-            .filter(|_| matches!(planned.mutation, Mutation::Create { .. })),
+        name,
+        says: planned.says(),
         account: share.account(run).cloned(),
         counts: share.counts(),
     };
@@ -69,15 +148,15 @@ pub(super) async fn send(
     })
 }
 
-async fn carry_out(
+async fn carry_out<C: Outgoing>(
     inner: &Inner,
     run: &Run,
     intent: &Intent,
-    planned: &Planned,
+    planned: &C,
     share: &Share,
-) -> Result<Value, CallError> {
+) -> Result<C::Answer, CallError> {
     if faults::is("act_before_intent") {
-        let answer = exchange(inner, run, intent, planned, Ok(())).await;
+        let answer = planned.exchange(inner, run, intent, Ok(())).await;
         // Both, late.
         let _ = run.recorder.intent(&run.identity, intent).await;
         if let Some(call) = run.call(intent.call) {
@@ -92,12 +171,7 @@ async fn carry_out(
         return Err(withhold(run, intent.call, refusal, Reason::Unavailable));
     }
     let not_accepted = not_accepted(run, intent).await;
-    let looked = match &planned.mutation {
-        // The cluster knows nothing of what was rehearsed.
-        Mutation::Evict { pod, .. } if run.overlay().is_some_and(|overlay| overlay.knows(pod)) => Ok(()),
-        mutation if not_accepted.is_none() => inner.writer.look_first(mutation).await,
-        _ => Ok(()),
-    };
+    let looked = if not_accepted.is_none() { planned.look_first(inner, run).await } else { Ok(()) };
     let answer = match not_accepted.or_else(|| overtaken(inner, run, intent)) {
         Some((effect, error)) => {
             run.update(intent.call, |call| {
@@ -106,7 +180,7 @@ async fn carry_out(
             });
             Err(error)
         }
-        None => exchange(inner, run, intent, planned, looked).await,
+        None => planned.exchange(inner, run, intent, looked).await,
     };
     // Refused before it left, or never left: the journal's count after a restart says the same.
     if run.call(intent.call).is_some_and(|call| call.sent_at.is_none()) {
@@ -271,7 +345,10 @@ fn judge(planned: &Planned, result: &Result<Answer, ApiError>, unanswered: bool)
                 (Effect::Changed, "another writer had made the object in the meantime".to_owned())
             }
             Mutation::Apply { .. } | Mutation::Patch { .. } if unchanged(planned, &answer.object) => {
-                (Effect::Unchanged, "nothing to change".to_owned())
+                match &planned.stamped.prolonged {
+                    None => (Effect::Unchanged, NOTHING_TO_CHANGE.to_owned()),
+                    Some(prolonged) => (Effect::Changed, prolonged.clone()),
+                }
             }
             _ => (Effect::Changed, String::new()),
         },

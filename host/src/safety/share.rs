@@ -10,8 +10,7 @@ use jiff::Timestamp;
 
 use super::budget::{Account, Allowance};
 use super::checks::{Check, Refusal};
-use super::plan::Planned;
-use super::run::Run;
+use super::run::{Purpose, Run};
 
 pub(super) enum Share {
     /// The call uses up nothing.
@@ -26,14 +25,14 @@ pub(super) enum Share {
 ///
 /// # Errors
 /// A budget is used up, or the run holds no share.
-pub(super) fn take(run: &Run, planned: &Planned, now: Timestamp) -> Result<Share, Refusal> {
-    if run.bounds.dry_run {
+pub(super) fn take(run: &Run, removes: Option<&Account>, now: Timestamp) -> Result<Share, Refusal> {
+    if run.bounds.dry_run || run.bounds.purpose == Purpose::Lift {
         return Ok(Share::Nothing);
     }
     let Some(runs) = run.bounds.allowance.as_ref() else {
         return Err(Refusal::new(Check::ClusterBudget, "the run holds no share of the budgets"));
     };
-    match &planned.removes {
+    match removes {
         Some(account) if account.owner != runs.account.owner || !run.removes_first() => {
             let own = runs.further(account, now).map_err(|trip| {
                 let refusal = trip.refusal();

@@ -6,8 +6,10 @@ mod denials;
 mod dependents;
 mod documents;
 mod escalation;
+mod exec;
 mod mock;
 mod nodes;
+mod outside;
 mod properties;
 mod rehearsal;
 mod table;
@@ -25,8 +27,9 @@ use super::clearance::{Cleared, NotCleared, Question};
 use super::gate::{Change, Gate};
 use super::identity::Subject;
 use super::permissions::{Permission, Permissions, Scope, Verb};
+use super::web::WebPermissions;
 use super::policy::{Policy, RuleScope};
-use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Recorded, Recorder, Run};
+use super::run::{Bounds, CallRecord, Effect, Identity, Intent, Purpose, Recorded, Recorder, Run};
 use super::{CallError, Reason};
 use crate::ambient::{Ambient, fixed};
 use crate::cluster::Reader;
@@ -189,10 +192,12 @@ impl Stage {
 
     fn bounds(&self, cleared: Cleared, permissions: Permissions, dry_run: bool, within: Duration) -> Bounds {
         Bounds {
+            purpose: Purpose::default(),
             allowance: Some(super::budget::Allowance::unlimited()),
             policy: Arc::new(policy()),
             rule: RuleScope::default(),
             permissions,
+            web: WebPermissions::default(),
             cleared: Some(cleared),
             dry_run,
             deadline: Instant::now() + within,

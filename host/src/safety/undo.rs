@@ -3,10 +3,12 @@
 //! A NetworkPolicy that selects by labels may hold other pods as well, so where the same run put those labels on a pod,
 //! taking them off is what undoes it, and the policy stays.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
+use super::isolation::{self, DOMAIN};
 use super::plan::Planned;
-use crate::cluster::names::{ApiResource, ObjectName, ObjectRef};
+use crate::cluster::names::{ApiResource, Namespace, ObjectName, ObjectRef};
 use crate::cluster::{Mutation, PatchDocument};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +18,31 @@ pub struct Undo {
     labels: Vec<String>,
     /// The labels that a policy selects by.
     selects: Vec<String>,
+    /// The controller's own command for it, which puts it on record as well; none for what is no isolation.
+    lift: Option<String>,
+    /// When it is taken back without anybody's doing.
+    pub expires_at: Option<Timestamp>,
 }
+
+const LIFT: &str = "falco-response-controller lift";
 
 /// Nobody types a longer command.
 const MOST_LABELS: usize = 16;
 
 /// The commands for changes that were made, in one line; the last change is taken back first.
 pub fn line<'a>(changes: impl DoubleEndedIterator<Item = &'a Undo>) -> Option<String> {
+    joined(changes, |undo| Some(&undo.command))
+}
+
+/// The controller's own commands for it, which leave a record; none where there is no isolation to lift.
+pub fn lift<'a>(changes: impl DoubleEndedIterator<Item = &'a Undo>) -> Option<String> {
+    joined(changes, |undo| undo.lift.as_ref())
+}
+
+fn joined<'a>(
+    changes: impl DoubleEndedIterator<Item = &'a Undo>,
+    command: impl Fn(&'a Undo) -> Option<&'a String>,
+) -> Option<String> {
     let changes: Vec<_> = changes.collect();
     let labels: Vec<_> = changes.iter().flat_map(|undo| &undo.labels).collect();
     if labels.len() > MOST_LABELS {
@@ -31,7 +51,7 @@ pub fn line<'a>(changes: impl DoubleEndedIterator<Item = &'a Undo>) -> Option<St
     let held_by_labels =
         |undo: &Undo| !undo.selects.is_empty() && undo.selects.iter().all(|label| labels.contains(&label));
     let commands: Vec<_> =
-        changes.iter().rev().filter(|undo| !held_by_labels(undo)).map(|undo| undo.command.as_str()).collect();
+        changes.iter().rev().filter(|undo| !held_by_labels(undo)).filter_map(|undo| command(undo)).cloned().collect();
     (!commands.is_empty()).then(|| commands.join(" && "))
 }
 
@@ -39,15 +59,13 @@ pub fn line<'a>(changes: impl DoubleEndedIterator<Item = &'a Undo>) -> Option<St
 pub(super) fn of(planned: &Planned) -> Option<Undo> {
     match &planned.mutation {
         Mutation::Create { resource, namespace, name, manifest } => {
-            made(&resource.to_string(), namespace.as_ref()?.as_str(), name, manifest)
+            made(resource, namespace.as_ref()?, name, (manifest, planned.stamped.expires_at))
         }
         Mutation::Apply { object, manifest, .. } => {
-            let is_policy = object.resource.is("networking.k8s.io", "networkpolicies");
+            let made_of = (manifest, planned.stamped.expires_at);
             // What was there before an apply is not gone with it; of a policy, what it closed is.
-            (planned.before.is_none() || is_policy)
-                .then(|| {
-                    made(&object.resource.to_string(), object.namespace.as_ref()?.as_str(), &object.name, manifest)
-                })
+            (planned.before.is_none() || isolation::is_policy(&object.resource))
+                .then(|| made(&object.resource, object.namespace.as_ref()?, &object.name, made_of))
                 .flatten()
         }
         Mutation::Patch { object, document: PatchDocument::Merge(document), .. } => {
@@ -61,7 +79,8 @@ pub(super) fn of(planned: &Planned) -> Option<Undo> {
 fn patched(object: &ObjectRef, document: &Value, before: &Value) -> Option<Undo> {
     let place = object.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
     let (kind, name) = (short(&object.resource.to_string()), &object.name);
-    let mut undo = Undo { command: String::new(), labels: Vec::new(), selects: Vec::new() };
+    let mut undo =
+        Undo { command: String::new(), labels: Vec::new(), selects: Vec::new(), lift: None, expires_at: None };
     let mut commands = Vec::new();
     for (verb, key) in [("label", "labels"), ("annotate", "annotations")] {
         let Changes { keys, words } = changes(document, before, key)?;
@@ -71,6 +90,9 @@ fn patched(object: &ObjectRef, document: &Value, before: &Value) -> Option<Undo>
         let overwrite = if words.iter().any(|word| word.contains('=')) { " --overwrite" } else { "" };
         commands.push(format!("kubectl {verb} {kind} {name}{place} {}{overwrite}", words.join(" ")));
         if verb == "label" {
+            let isolates = kind == "pod" && keys.iter().any(|label| label.starts_with(DOMAIN));
+            let namespace = object.namespace.as_ref().filter(|_| isolates);
+            undo.lift = namespace.map(|namespace| format!("{LIFT} --namespace {namespace} --pod {name}"));
             undo.labels = keys;
         }
     }
@@ -92,11 +114,18 @@ fn patched(object: &ObjectRef, document: &Value, before: &Value) -> Option<Undo>
     (!undo.command.is_empty()).then_some(undo)
 }
 
-fn made(resource: &str, namespace: &str, name: &ObjectName, manifest: &Value) -> Option<Undo> {
+fn made(
+    resource: &ApiResource,
+    namespace: &Namespace,
+    name: &ObjectName,
+    (manifest, expires_at): (&Value, Option<Timestamp>),
+) -> Option<Undo> {
     let selected = manifest.pointer("/spec/podSelector/matchLabels").and_then(Value::as_object);
     let selects = selected.into_iter().flatten().map(|(label, _)| label.clone()).collect();
-    let command = format!("kubectl delete {} {name} -n {namespace}", short(resource));
-    Some(Undo { command, labels: Vec::new(), selects })
+    let command = format!("kubectl delete {} {name} -n {namespace}", short(&resource.to_string()));
+    let liftable = isolation::is_policy(resource) && name.as_str().starts_with(isolation::PREFIX);
+    let lift = liftable.then(|| format!("{LIFT} --namespace {namespace} --policy {name}"));
+    Some(Undo { command, labels: Vec::new(), selects, lift, expires_at })
 }
 
 /// As people type it.
@@ -138,7 +167,7 @@ fn changes(document: &Value, before: &Value, kind: &str) -> Option<Changes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::names::{Namespace, Uid};
+use crate::cluster::names::Uid;
     use serde_json::json;
 
     fn object(resource: ApiResource, name: &str) -> ObjectRef {
@@ -147,7 +176,8 @@ mod tests {
     }
 
     fn undo(mutation: Mutation, before: Option<Value>) -> Option<Undo> {
-        of(&Planned { mutation, uid: None, path: String::new(), before, touched: None, removes: None })
+        let stamped = isolation::Stamped::default();
+        of(&Planned { mutation, uid: None, path: String::new(), before, touched: None, stamped, removes: None })
     }
 
     fn policy(name: &str, selector: Value) -> Option<Undo> {
@@ -166,6 +196,8 @@ mod tests {
     fn a_policy_for_a_whole_namespace_is_deleted() {
         let changes = [policy("falco-x", json!({}))];
         assert_eq!(line(changes.iter().flatten()).as_deref(), Some("kubectl delete networkpolicy falco-x -n shop"));
+        let lift = "falco-response-controller lift --namespace shop --policy falco-x";
+        assert_eq!(super::lift(changes.iter().flatten()).as_deref(), Some(lift));
     }
 
     #[test]
@@ -175,6 +207,8 @@ mod tests {
         let changes = [policy("falco-x", selector.clone()), labelled];
         let command = "kubectl label pod web-1 -n shop falco-response/isolated-";
         assert_eq!(line(changes.iter().flatten()).as_deref(), Some(command));
+        let lift = "falco-response-controller lift --namespace shop --pod web-1";
+        assert_eq!(super::lift(changes.iter().flatten()).as_deref(), Some(lift));
         // Nothing else would take this one back.
         let changes = [policy("falco-x", selector)];
         assert_eq!(line(changes.iter().flatten()).as_deref(), Some("kubectl delete networkpolicy falco-x -n shop"));

@@ -6,6 +6,7 @@ use super::checks::{Check, Refusal};
 use super::clearance::{self, Cleared, NotCleared};
 use super::gate::Change;
 use super::identity::Subject;
+use super::isolation::Stamped;
 use super::owners::Chain;
 use super::plan::Planned;
 use crate::cluster::names::{ApiResource, ObjectName, ObjectRef, Subresource, Uid, collection_path};
@@ -27,16 +28,17 @@ pub(super) fn as_asked(change: Change) -> Result<Planned, Refusal> {
         Change::Patch { object, document } => {
             (object.path(), Mutation::Patch { uid: asked(&object), object, document })
         }
-        Change::Delete { object, grace_period_seconds, propagation } => {
-            (object.path(), Mutation::Delete { uid: asked(&object), object, grace_period_seconds, propagation })
-        }
+        Change::Delete { object, grace_period_seconds, propagation } => (
+            object.path(),
+            Mutation::Delete { uid: asked(&object), object, resource_version: None, grace_period_seconds, propagation },
+        ),
         Change::Evict { pod, grace_period_seconds } => {
             let eviction =
                 ObjectRef { resource: ApiResource::pods().with_subresource(Subresource::Eviction), ..pod.clone() };
             (eviction.path(), Mutation::Evict { uid: asked(&pod), pod, grace_period_seconds })
         }
     };
-    Ok(Planned { mutation, uid: None, path, before: None, touched: None, removes: None })
+    Ok(Planned { mutation, uid: None, path, before: None, touched: None, stamped: Stamped::default(), removes: None })
 }
 
 /// The pod as it is found: whoever it belongs to, wherever it is.

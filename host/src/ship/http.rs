@@ -63,7 +63,7 @@ pub fn client_trusting(ca_file: &Path) -> Result<HttpClient, HttpError> {
 ///
 /// # Errors
 /// When the file cannot be read or holds no certificate; without a file, when the machine has no roots.
-pub(super) fn connector(ca_file: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, HttpError> {
+pub(crate) fn connector(ca_file: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, HttpError> {
     let Some(file) = ca_file else {
         let builder = HttpsConnectorBuilder::new().with_native_roots();
         let builder = builder.map_err(|error| HttpError::Failed(format!("no trusted CA certificates: {error}")))?;
@@ -113,7 +113,7 @@ where
 }
 
 /// hyper's own message is "client error (Connect)"; what happened is in its causes.
-fn failed(error: &(dyn Error + 'static)) -> HttpError {
+pub(crate) fn failed(error: &(dyn Error + 'static)) -> HttpError {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -58,6 +58,8 @@ struct Inner {
     host_calls: Family<HostCallLabels, Histogram>,
     queue: Gauge,
     rules_without_plugin: Gauge,
+    plugins_unusable: Gauge,
+    plugin_reloads: Family<ReloadLabels, Counter>,
     cluster_reachable: Gauge,
     permissions_missing: Gauge,
     journal_used: Gauge,
@@ -144,10 +146,14 @@ impl Metrics {
             "Rules whose action no loaded plugin offers",
             rules_without_plugin.clone(),
         );
+        let (plugins_unusable, plugin_reloads) = (Gauge::default(), Family::<ReloadLabels, Counter>::default());
+        registry.register("plugins_unusable", "Files of plugins that cannot be used", plugins_unusable.clone());
+        registry.register("plugin_reloads", "Changed plugins, by what became of them", plugin_reloads.clone());
         registry.register("cluster_reachable", "Whether the API server answers", cluster_reachable.clone());
         let config_reloads = Family::<ReloadLabels, Counter>::default();
         for result in ["accepted", "rejected"] {
             drop(config_reloads.get_or_create(&ReloadLabels { result }));
+            drop(plugin_reloads.get_or_create(&ReloadLabels { result }));
         }
         let brake = Gauge::default();
         registry.register("config_reloads", "Changed configurations, by what became of them", config_reloads.clone());
@@ -216,6 +222,8 @@ impl Metrics {
             host_calls,
             queue,
             rules_without_plugin,
+            plugins_unusable,
+            plugin_reloads,
             cluster_reachable,
             config_reloads,
             brake,
@@ -303,6 +311,16 @@ impl Metrics {
     /// `falco_response_rules_without_plugin`
     pub fn rules_without_plugin(&self, count: usize) {
         self.inner.rules_without_plugin.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// `falco_response_plugins_unusable`
+    pub fn plugins_unusable(&self, count: usize) {
+        self.inner.plugins_unusable.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// `falco_response_plugin_reloads_total{result}`: `accepted`, `rejected`.
+    pub fn plugin_reloads(&self, result: &'static str, count: usize) {
+        self.inner.plugin_reloads.get_or_create(&ReloadLabels { result }).inc_by(count as u64);
     }
 
     /// `falco_response_cluster_reachable`

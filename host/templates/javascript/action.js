@@ -2,8 +2,8 @@
 //
 // A small complete action to start from: replace what it does, and keep what you need.
 
-import { patch } from "falco-response:plugin/cluster@0.1.0";
-import { parameters, target, targetManifest } from "falco-response:plugin/request@0.1.0";
+import { patch } from "falco-response:plugin/cluster@0.1.1";
+import { parameters, target, targetManifest } from "falco-response:plugin/request@0.1.1";
 
 // The label's key. What begins with `falco-response/` is for actions, and needs no grant.
 const LABEL = "falco-response/{{crate}}";

@@ -44,14 +44,18 @@ impl Action for IsolateNamespace {
         let outcome = match find(host, &object)? {
             Found::SomeoneElses => {
                 // The controller refuses this, and so has the conflict on record in its own words.
-                isolate(request, host, &object, &namespace)?;
+                isolate(host, &object, &namespace)?;
                 return Err(Failure::new(
                     "a NetworkPolicy falco-emergency-isolation is there that the controller did not make; it was not overwritten",
                 ));
             }
-            Found::OursAndComplete => Outcome::skipped(["namespace ", &namespace, " is isolated already"].concat()),
+            Found::OursAndComplete => {
+                // Applied all the same: the controller puts off the time at which it ends, where there is one.
+                isolate(host, &object, &namespace)?;
+                Outcome::skipped(["namespace ", &namespace, " is isolated already"].concat())
+            }
             Found::Nothing | Found::Ours => {
-                isolate(request, host, &object, &namespace)?;
+                isolate(host, &object, &namespace)?;
                 Outcome::acted(["isolated namespace ", &namespace].concat())
             }
         };
@@ -71,8 +75,8 @@ fn find(host: &Host, object: &ObjectRef) -> Result<Found, Failure> {
 }
 
 /// Never by force: who changed the policy since meant something by it, and the person on call decides.
-fn isolate(request: &Request, host: &Host, object: &ObjectRef, namespace: &str) -> Result<(), Failure> {
-    let document = policy::document(namespace, &request.id(), &request.rule());
+fn isolate(host: &Host, object: &ObjectRef, namespace: &str) -> Result<(), Failure> {
+    let document = policy::document(namespace);
     let applied = host.cluster().apply(object, &document).map_err(|error| match error.reason {
         Reason::Conflict => Failure::from(error)
             .context("someone else changed the isolation policy, and it was not overwritten by force"),

@@ -11,15 +11,10 @@ fn spec() -> Value {
     object([("podSelector", object::<&str>([])), ("policyTypes", array(["Egress".into()])), ("egress", array([]))])
 }
 
-/// The document to apply.
-pub fn document(namespace: &str, event_id: &str, rule: &str) -> Value {
-    let annotations = object([("falco-response/event-id", event_id.into()), ("falco-response/rule", rule.into())]);
-    let metadata = object([
-        ("name", NAME.into()),
-        ("namespace", namespace.into()),
-        ("labels", object([(LABEL, OWNER.into())])),
-        ("annotations", annotations),
-    ]);
+/// The document to apply. For which alert it is there, and until when, the controller writes on it.
+pub fn document(namespace: &str) -> Value {
+    let metadata =
+        object([("name", NAME.into()), ("namespace", namespace.into()), ("labels", object([(LABEL, OWNER.into())]))]);
     object([
         ("apiVersion", "networking.k8s.io/v1".into()),
         ("kind", "NetworkPolicy".into()),

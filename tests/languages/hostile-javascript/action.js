@@ -1,8 +1,8 @@
 // A plugin that misbehaves on demand: the twin of tests/plugins/hostile, as far as the language makes a difference.
 
-import * as cluster from "falco-response:plugin/cluster@0.1.0";
-import { write } from "falco-response:plugin/log@0.1.0";
-import * as request from "falco-response:plugin/request@0.1.0";
+import * as cluster from "falco-response:plugin/cluster@0.1.1";
+import { write } from "falco-response:plugin/log@0.1.1";
+import * as request from "falco-response:plugin/request@0.1.1";
 
 const PODS = { group: "", version: "v1", plural: "pods" };
 const NOW = { gracePeriodSeconds: null, propagation: null };

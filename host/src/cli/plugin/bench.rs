@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::run::parameters;
+use super::run::{Files, wishes};
 use crate::cli::{Failure, settings};
 use crate::cluster::ClusterSpec;
 use crate::cluster::simulated::Simulation;
@@ -32,6 +32,12 @@ pub struct Arguments {
     /// The action's parameters as JSON, or @FILE with YAML.
     #[arg(long, value_name = "JSON")]
     parameters: Option<String>,
+    /// A file with further permissions, as a list like the one under `plugins.grants.NAME`.
+    #[arg(long, value_name = "FILE")]
+    grants: Option<PathBuf>,
+    /// A controller's configuration, for everything else: namespaces, protected owners, limits, the alert's rule.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How often it is run.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     runs: u32,
@@ -52,9 +58,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         None => bench::alert(),
     };
     let simulation = simulation(arguments.cluster.as_deref(), alert.time)?;
-    let parameters = arguments.parameters.as_deref().map(parameters).transpose()?;
-    let wishes = Wishes { parameters, dry_run: true, ..Wishes::default() };
-    let path = Path::new("the command line");
+    let Arguments { config, grants, parameters, .. } = &arguments;
+    let files = Files { config: config.as_deref(), grants: grants.as_deref(), parameters: parameters.as_deref() };
+    let wishes = Wishes { dry_run: true, ..wishes(&files, &manifest.name, &alert.rule)? };
+    let path = grants.as_deref().unwrap_or(Path::new("the command line"));
     let config = setup::config(path, &manifest.name, &alert, &wishes)
         .map_err(|problems| usage(ConfigError::Invalid { path: path.to_owned(), problems }.to_string()))?;
     let received_at = alert.time;
@@ -96,6 +103,8 @@ fn document(name: &str, measured: &Measured) -> Value {
         "p50": nanos(measured.within(50)),
         "p90": nanos(measured.within(90)),
         "p99": nanos(measured.within(99)),
+        "own_p50": nanos(measured.own_within(50)),
+        "own_p99": nanos(measured.own_within(99)),
         "peak_memory": measured.peak_memory,
         "calls": measured.calls,
         "end": ended(&measured.end),
@@ -103,7 +112,7 @@ fn document(name: &str, measured: &Measured) -> Value {
 }
 
 fn text(name: &str, measured: &Measured) -> String {
-    let Measured { size, compiled_in, times, peak_memory, end, calls } = measured;
+    let Measured { size, compiled_in, times, peak_memory, end, calls, .. } = measured;
     let lines = [
         ("action", name.to_owned()),
         ("size", format!("{size} bytes")),
@@ -116,6 +125,14 @@ fn text(name: &str, measured: &Measured) -> String {
                 measured.within(90),
                 measured.within(99),
                 times.len()
+            ),
+        ),
+        (
+            "of it own",
+            format!(
+                "p50 {:.1?}, p99 {:.1?} (without what its changes took beyond the sandbox)",
+                measured.own_within(50),
+                measured.own_within(99)
             ),
         ),
         ("memory", format!("{} KiB at most", peak_memory.div_ceil(1024))),

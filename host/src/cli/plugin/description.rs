@@ -34,14 +34,14 @@ pub fn text(described: &Described) -> String {
     let (needed, wider) = grants(manifest);
     text.push_str(&yaml(&manifest.name, "to grant what is not granted by default:", &needed));
     text.push_str(&yaml(&manifest.name, "to let it do more than is granted by default:", &wider));
-    text + fields(needed.iter().chain(&wider))
+    text + fields(needed.iter().chain(&wider)) + &servers(manifest)
 }
 
 /// What it may reach, and what an operator has to grant.
 pub fn reach(described: &Described) -> String {
     let (needed, _) = grants(&described.manifest);
     let lines = yaml(&described.manifest.name, "to grant what is not granted by default:", &needed);
-    permissions(described) + &lines + fields(&needed)
+    permissions(described) + &lines + fields(&needed) + &servers(&described.manifest)
 }
 
 fn permissions(described: &Described) -> String {
@@ -49,7 +49,9 @@ fn permissions(described: &Described) -> String {
     let imports: Vec<_> = described.imports.iter().map(|import| interface(import)).collect();
     line(&mut text, "imports", &if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") });
     let lines = access(&described.manifest);
-    if lines.is_empty() {
+    if lines.is_empty() && !described.manifest.http.is_empty() {
+        line(&mut text, "permissions", "none in the cluster");
+    } else if lines.is_empty() {
         line(&mut text, "permissions", "none: it looks at the alert and its target, and changes nothing");
     }
     let width = lines.iter().map(|line| line.what.chars().count()).max().unwrap_or_default();
@@ -57,12 +59,32 @@ fn permissions(described: &Described) -> String {
         let padded = format!("{what:<width$}  {}", sentence(standing));
         line(&mut text, if index == 0 { "permissions" } else { "" }, &padded);
     }
+    if !described.manifest.http.is_empty() {
+        let what = format!("{} to servers outside of the cluster  needs a grant", methods(&described.manifest));
+        line(&mut text, "http", &what);
+    }
     text
+}
+
+fn methods(manifest: &Manifest) -> String {
+    manifest.http.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The line that names a server, which only the operator knows.
+fn servers(manifest: &Manifest) -> String {
+    if manifest.http.is_empty() {
+        return String::new();
+    }
+    let (name, methods) = (&manifest.name, methods(manifest));
+    format!(
+        "\nto let it send to a server:\n\n  plugins:\n    grants:\n      {name}:\n        \
+         - {{urls: [\"https://hooks.example.com/falco\"], methods: [{methods}]}}\n"
+    )
 }
 
 /// The same for programs, on one line.
 pub fn json(described: &Described) -> String {
-    let Described { manifest, sha256, size, imports } = described;
+    let Described { manifest, sha256, size, imports, .. } = described;
     let access: Vec<Value> = access(manifest)
         .into_iter()
         .map(|Access { permission, group, resource, verb, standing, .. }| {
@@ -79,12 +101,16 @@ pub fn json(described: &Described) -> String {
         })
         .collect();
     let (needed, wider) = grants(manifest);
-    escape::json(&json!({
+    let mut told = json!({
         "name": manifest.name, "summary": manifest.summary, "contract": manifest.contract, "target": manifest.target,
         "pages": manifest.pages, "repeatable": manifest.repeatable, "permissions": manifest.permissions,
         "access": access, "grants": needed, "wider_grants": wider, "parameters": manifest.parameters,
         "imports": imports, "size": size, "sha256": sha256,
-    }))
+    });
+    if !manifest.http.is_empty() {
+        told["http"] = json!(manifest.http);
+    }
+    escape::json(&told)
 }
 
 fn line(text: &mut String, key: &str, value: &str) {

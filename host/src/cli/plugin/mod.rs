@@ -8,7 +8,10 @@ mod inspect;
 mod junit;
 mod new;
 mod paint;
+mod pull;
+mod push;
 mod record;
+mod registry;
 mod replay;
 mod run;
 mod test;
@@ -37,6 +40,10 @@ enum Command {
     Record(record::Arguments),
     /// Play a session back with an action: whether it still sends the same and ends the same.
     Replay(replay::Arguments),
+    /// Put an action into a registry.
+    Push(push::Arguments),
+    /// Copy actions from registries into a directory that stands in for them.
+    Pull(pull::Arguments),
     /// Measure what one run of an action costs.
     Bench(bench::Arguments),
 }
@@ -45,11 +52,13 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::New(arguments) => new::run(arguments),
         Command::Build(arguments) => build::run(arguments),
-        Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Inspect(arguments) => inspect::run(arguments).await,
         Command::Run(arguments) => run::run(arguments).await,
         Command::Test(arguments) => test::run(arguments).await,
         Command::Record(arguments) => record::run(arguments).await,
         Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Push(arguments) => push::run(arguments).await,
+        Command::Pull(arguments) => pull::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
     }
 }

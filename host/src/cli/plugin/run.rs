@@ -17,7 +17,7 @@ use crate::harness::setup::Wishes;
 use crate::harness::stage::StageClock;
 use crate::harness::{Cluster, Harness, Played, Setup, Verdict, case, setup};
 use crate::respond::outcome::Outcome;
-pub(super) use input::parameters;
+pub(super) use input::{Files, wishes};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -89,7 +89,9 @@ pub(super) fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
     let action = harness.action().manifest.name.clone();
     let alert = case::read::read_alert(&arguments.alert, &Timestamp::now().to_string())
         .map_err(|message| Failure::Usage(format!("--alert: {message}")))?;
-    let wishes = input::wishes(arguments, &action, &alert.rule)?;
+    let Arguments { config, grants, parameters, dry_run, .. } = arguments;
+    let files = Files { config: config.as_deref(), grants: grants.as_deref(), parameters: parameters.as_deref() };
+    let wishes = Wishes { dry_run: *dry_run, ..wishes(&files, &action, &alert.rule)? };
     let path = arguments.grants.clone().unwrap_or_else(|| "the command line".into());
     let config = setup::config(&path, &action, &alert, &wishes)
         .map_err(|problems| Failure::Usage(ConfigError::Invalid { path, problems }.to_string()))?;

@@ -35,7 +35,7 @@ struct RuleReport {
     certain: usize,
     duplicates: usize,
     would_act: Counted,
-    /// The distinct `action_id`s of `would_act`.
+    /// What `would_act` is about, each once whatever number of actions would change it: a pod by its UID, or the namespace.
     objects: BTreeSet<String>,
     would_change_nothing: Counted,
     refused: BTreeMap<String, Counted>,
@@ -150,7 +150,7 @@ impl RuleReport {
             let owner = if owner.is_empty() { String::new() } else { format!(", owner {owner}") };
             return match text("outcome") {
                 "done" => {
-                    self.objects.insert(text("action_id").to_owned());
+                    self.objects.insert(format!("{} {}", text("namespace"), text("pod_uid")));
                     self.would_act.add(&format!("{detail}{owner}"));
                     format!("would {detail}{owner}")
                 }

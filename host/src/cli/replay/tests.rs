@@ -165,7 +165,8 @@ async fn a_writer_for_dry_runs_sends_nothing_live_even_when_it_is_asked() {
         name: ObjectName::parse("a").expect("valid"),
         uid: None,
     };
-    let delete = Mutation::Delete { object, uid, grace_period_seconds: Some(1), propagation: None };
+    let delete =
+        Mutation::Delete { object, uid, resource_version: None, grace_period_seconds: Some(1), propagation: None };
     let sending = |dry_run| Sending {
         dry_run,
         field_manager: "x".to_owned(),

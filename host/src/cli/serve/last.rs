@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::reload::{changed_plugins, notices};
+use super::force::notices;
+use super::plugins;
 use crate::config::Config;
 use crate::config::diff;
 use crate::respond::Notice;
@@ -19,16 +20,16 @@ pub fn in_force(config: &[u8], digests: &BTreeMap<String, String>) -> String {
 /// What has changed since; nothing for a journal that has kept nothing, or the same.
 pub fn since(kept: Option<&str>, path: &Path, config: &Config, digests: &BTreeMap<String, String>) -> Vec<Notice> {
     let Some(kept) = kept else { return Vec::new() };
-    let Some((old, plugins)) = read(kept, path) else {
+    let Some((old, before)) = read(kept, path) else {
         // Of an older program, whose configurations were others.
         let detail = "the configuration that was last in force cannot be read, so what has changed is not known";
         return vec![Notice::new("start", detail).with("config_sha256", json!(config.sha256))];
     };
-    if old.sha256 == config.sha256 && plugins == *digests {
+    if old.sha256 == config.sha256 && before == *digests {
         return Vec::new();
     }
     let mut changes = diff::changes(&old, config);
-    changes.extend(changed_plugins(&plugins, digests));
+    changes.extend(plugins::changes(&before, digests));
     // These count from this start on.
     changes.extend(
         diff::needs_restart(&old, config)

@@ -1,7 +1,10 @@
 //! `serve`: puts the parts together, runs them, and takes them down in order.
 
+mod fetch;
+mod force;
 mod last;
 mod load;
+mod plugins;
 mod reload;
 
 use std::collections::BTreeMap;
@@ -16,9 +19,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use self::fetch::{Fetch, Fetcher};
 use self::load::{Loaded, cluster_name};
-use self::reload::{Flags, Reloader};
-use super::access::Watch;
+use self::plugins::Paged;
+use self::reload::{Flags, InForce, Refused, Reloader};
+use super::access::{Wanted, Watch};
 use super::{Failure, delivery, settings};
 use crate::access::needs;
 use crate::ambient::Ambient;
@@ -29,8 +34,9 @@ use crate::hex::hex;
 use crate::intake::server::Patience;
 use crate::intake::{self, Intake};
 use crate::journal::{Journal, JournalError};
+use crate::plugins::Plugins;
 use crate::plugins::engine::Engine;
-use crate::respond::{Parts, Responder, pages, record};
+use crate::respond::{Parts, Responder, record};
 use crate::safety::gate::Gate;
 use crate::ship::{self, Shipper};
 use crate::telemetry::log::{Format, Level, Log};
@@ -135,6 +141,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         () = reloader.run() => {}
         () = running.access.run(&running.responder) => {}
         () = running.responder.upkeep() => {}
+        () = running.responder.lift_expired() => {}
     }
     running.end().await
 }
@@ -162,19 +169,27 @@ async fn start(
         cluster::connect(&spec, &ambient).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let (reader, writer) = (reader.observed(metrics.clone()), writer.observed(metrics.clone()));
     let cluster_name = cluster_name(&config, reader.is_simulated());
-    let gate = Gate::new(reader.clone(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
+    let gate = Gate::new(reader.clone().eager(), writer, ambient.clone(), Some(settings::stop_file(&arguments.config)));
     let gate = gate.observed(metrics.clone());
     let key = settings::redaction_key(&config, &journal_path, &ambient)?;
     let memory = usize::try_from(config.plugins.limits.memory).unwrap_or(usize::MAX);
     let engine = Engine::new(Engine::SLOTS, memory).map_err(|error| Failure::Usage(error.to_string()))?;
+    let fetcher = Fetcher::start(log.clone());
     let source = settings::plugins(flags.plugins.clone(), &config, &journal_path);
-    let loaded = Loaded::load(engine.clone(), source, &config, cluster_name).await?;
-    loaded.report(&arguments.config, &config, &log);
+    let source = fetcher.source(source, &config, Fetch::Start).await?;
+    if let Err(problem) = fetcher.forget_others().await {
+        log.line(Level::Warn, &problem, &Map::new());
+    }
+    let nothing = Arc::new(Plugins::default());
+    let loaded = Loaded::load(engine.clone(), source, &config, cluster_name, Arc::clone(&nothing), false).await?;
+    loaded.report(&arguments.config, &config, &nothing, &log);
     // Of an action without a plugin nothing is needed: it does nothing.
     let (needs, _) = needs::needs(&config, &loaded.plugins);
-    let (digests, mut rules) = (loaded.digests(), loaded.rules);
+    let digests = loaded.digests();
+    let Loaded { mut rules, plugins: in_force, .. } = loaded;
     rules.redaction = rules.redaction.keyed(key.clone());
     metrics.rules_without_plugin(rules.without_plugin().len());
+    metrics.plugins_unusable(rules.unusable.len());
     let (channels, destinations) = delivery::channels(&config, &rules.cluster_name, &ambient)
         .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.config.display())))?;
     let shippers = if channels.is_empty() {
@@ -185,11 +200,11 @@ async fn start(
             ship::http::client().map_err(|error| Failure::Runtime(format!("cannot set up outgoing HTTP: {error}")))?;
         Some(Shipper::start(journal.clone(), ambient.clone(), http, channels, log.clone(), metrics.clone()))
     };
-    let without = rules.without_plugin();
-    let (dryrun, cluster_name) = (rules.dryrun, rules.cluster_name.clone());
+    let dryrun = rules.dryrun;
     let concurrency = config.concurrency;
-    let policy = Arc::clone(&rules.policy);
-    let access = Watch { needs, policy, reader, log: log.clone(), metrics: metrics.clone() };
+    let permissions_needed = needs.len();
+    let wanted = watch::Sender::new(Wanted { needs, policy: Arc::clone(&rules.policy) });
+    let access = Watch { wanted: wanted.subscribe(), reader, log: log.clone(), metrics: metrics.clone() };
     let parts = Parts {
         rules,
         gate,
@@ -202,18 +217,10 @@ async fn start(
         observer: None,
     };
     let responder = Responder::new(parts);
-    responder.brake(dryrun.then(|| reload::DRY.to_owned()));
-    if !without.is_empty() && !dryrun {
-        let detail = without.iter().map(|(rule, why)| format!("{rule}: {why}")).collect::<Vec<_>>().join("; ");
-        let page = pages::about_ourselves(
-            &cluster_name,
-            "rules_without_plugin",
-            format!("{} rules have no plugin and will not act", without.len()),
-            &detail,
-            ambient.now(),
-        );
-        responder.page(&page).await.map_err(|error| Failure::Runtime(error.to_string()))?;
-    }
+    responder.brake(dryrun.then(|| force::DRY.to_owned()));
+    let (pages, paged) = Paged::default().next(&responder, &responder.rules());
+    let refusals = plugins::refusals(&in_force, &config.sha256);
+    responder.notice(&refusals, &pages).await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let intake = Intake::new(Arc::new(responder.clone()), tokens, &ambient, &log, &metrics);
     let (listen, admin) = (bind(listen).await?, bind(admin).await?);
     let (address, admin_address) = (local(&listen)?, local(&admin)?);
@@ -232,22 +239,30 @@ async fn start(
         ("dryrun", json!(dryrun)),
         ("config_sha256", json!(config.sha256)),
         ("taken_up", json!(recovered)),
-        ("permissions_needed", json!(access.needs.len())),
+        ("permissions_needed", json!(permissions_needed)),
         ("version", json!(env!("CARGO_PKG_VERSION"))),
     ]);
     log.line(Level::Info, "ready", &fields);
     let shutdown_delay = config.shutdown_delay;
     let reloader = Reloader {
         flags,
+        fetcher,
         responder: responder.clone(),
         intake,
         engine,
         log: log.clone(),
         metrics,
-        config,
-        digests,
+        in_force: InForce {
+            bytes: seen.config.as_ref().ok().filter(|bytes| is_of(&config, bytes)).cloned(),
+            config,
+            plugins: in_force,
+        },
         redaction_key: key,
         seen,
+        paged,
+        wanted,
+        refused: Refused::default(),
+        brakes_early: false,
     };
     Ok((Running { log, responder, journal, shippers, stop, servers, shutdown_delay, access }, reloader))
 }
@@ -262,7 +277,7 @@ async fn remember(
 ) -> Result<(), Failure> {
     let failed = |error: JournalError| Failure::Runtime(error.to_string());
     // Another one by now is taken as a reload, in a moment.
-    let Some(bytes) = seen.config.as_ref().ok().filter(|bytes| hex(&Sha256::digest(bytes)) == config.sha256) else {
+    let Some(bytes) = seen.config.as_ref().ok().filter(|bytes| is_of(config, bytes)) else {
         return Ok(());
     };
     let (kept, now) = (journal.configuration().await.map_err(failed)?, last::in_force(bytes, digests));
@@ -270,7 +285,11 @@ async fn remember(
         return Ok(());
     }
     let notices = last::since(kept.as_deref(), &config.path, config, digests);
-    responder.configured(&notices, now).await.map_err(failed)
+    responder.configured(&notices, &[], now).await.map_err(failed)
+}
+
+fn is_of(config: &Config, bytes: &[u8]) -> bool {
+    hex(&Sha256::digest(bytes)) == config.sha256
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

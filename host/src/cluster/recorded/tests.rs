@@ -70,6 +70,7 @@ async fn session((reader, writer): (Reader, Writer), pods: usize) -> Vec<String>
     let delete = Mutation::Delete {
         object: object(ApiResource::pods(), "x"),
         uid: Uid::parse(&uid).expect("valid"),
+        resource_version: None,
         grace_period_seconds: Some(1),
         propagation: None,
     };

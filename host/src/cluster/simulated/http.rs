@@ -5,6 +5,7 @@ use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::access;
+use super::exec::Prints;
 use super::kinds::{Kind, Kinds};
 use super::selectors::{Fields, Labels};
 use super::status::Failure;
@@ -76,6 +77,11 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// All values of a name that may come several times.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     pub fn is_true(&self, name: &str) -> bool {
         matches!(self.get(name), Some("true" | "1"))
     }
@@ -97,6 +103,19 @@ pub fn dry_run(options: &str, values: &[Value]) -> Result<bool, Failure> {
         }
         None => Ok(!values.is_empty()),
     }
+}
+
+/// What a command comes to; none where the request is about no command.
+pub fn exec(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>) -> Option<Result<Prints, Failure>> {
+    store.sweep(ambient.now());
+    let route = Route::parse(&store.kinds, request.uri().path()).ok()?;
+    let exec = request.method() == Method::GET && route.kind.is_pod() && route.subresource.as_deref() == Some("exec");
+    exec.then(|| {
+        if !request.headers().contains_key(http::header::UPGRADE) {
+            return Err(Failure::bad_request("Upgrade request required"));
+        }
+        store.commands.answer(get(store, &route)?, &Query::parse(request))
+    })
 }
 
 pub fn answer(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
@@ -121,6 +140,9 @@ pub fn answer(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>) 
             };
         }
         _ => {}
+    }
+    if let Some(Err(failure)) = exec(store, ambient, request) {
+        return render(failure.code, &failure.to_json());
     }
     let answer = Route::parse(&store.kinds, request.uri().path()).and_then(|route| {
         if request.method() == Method::GET && route.kind.is_pod() && route.subresource.as_deref() == Some("log") {

@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 use sha2::{Digest, Sha256};
 
 use super::kinds::{Kind, Kinds};
+use super::exec::{Commands, is_exec};
 use super::logs::{Logs, is_log};
 use super::store::{Key, Store, whole_seconds};
 use super::{apply, schema};
@@ -129,10 +130,14 @@ fn store(documents: Vec<Document>, now: Timestamp) -> Result<Store, LoadError> {
             kinds.define(&document.object).map_err(|message| document.error(message))?;
         }
     }
-    let mut logs = Logs::default();
+    let (mut logs, mut commands) = (Logs::default(), Commands::default());
     let mut loaded: Vec<(Key, Kind, Value)> = Vec::new();
     let mut seen = BTreeSet::new();
     for document in documents {
+        if is_exec(&document.object) {
+            commands.read(&document.object).map_err(|message| document.error(message))?;
+            continue;
+        }
         if is_log(&document.object) {
             logs.read(&document.object).map_err(|message| document.error(message))?;
             continue;
@@ -151,6 +156,7 @@ fn store(documents: Vec<Document>, now: Timestamp) -> Result<Store, LoadError> {
     }
     let mut store = Store::new(kinds);
     store.logs = logs;
+    store.commands = commands;
     let uids: Vec<(Key, String, Value)> = loaded
         .iter()
         .map(|(key, kind, object)| (key.clone(), kind.kind.clone(), object["metadata"]["uid"].clone()))

@@ -68,7 +68,8 @@ impl Logs {
     }
 }
 
-fn container(pod: &Value, name: &str, asked: Option<&str>) -> Result<String, Failure> {
+/// The container that is meant, where the pod has it.
+pub fn container(pod: &Value, name: &str, asked: Option<&str>) -> Result<String, Failure> {
     let of = |kind: &str| -> Vec<&str> {
         let containers = pod["spec"][kind].as_array().map(Vec::as_slice).unwrap_or_default();
         containers.iter().filter_map(|container| container["name"].as_str()).collect()

@@ -9,6 +9,7 @@
 mod access;
 mod apply;
 mod delete;
+mod exec;
 mod http;
 mod kinds;
 mod load;
@@ -249,6 +250,22 @@ impl Simulation {
         }
     }
 
+    /// What a command comes to; none for what is no command, and for one that is answered with a no.
+    async fn run(
+        &self,
+        request: &Request<Vec<u8>>,
+    ) -> Result<Option<Result<exec::Prints, Response<Vec<u8>>>>, std::io::Error> {
+        let Some(Ok(prints)) = http::exec(&mut self.state().store, &self.0.ambient, request) else { return Ok(None) };
+        match self.note(request) {
+            None => Ok(Some(Ok(prints))),
+            Some(FaultKind::Hang) => std::future::pending().await,
+            Some(FaultKind::Refuse(code)) => Ok(Some(Err(http::render(code, &Failure::injected(code).to_json())))),
+            Some(FaultKind::LoseAnswer) => {
+                Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "injected fault: the answer is lost"))
+            }
+        }
+    }
+
     /// Records the request and finds the fault that it meets.
     fn note(&self, request: &Request<Vec<u8>>) -> Option<FaultKind> {
         let user_agent = request.headers().get(::http::header::USER_AGENT).and_then(|value| value.to_str().ok());
@@ -296,7 +313,13 @@ impl tower::Service<Request<Body>> for Simulation {
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = body.collect_bytes().await?.to_vec();
-            let response = simulation.respond(Request::from_parts(head, body)).await?;
+            let request = Request::from_parts(head, body);
+            match simulation.run(&request).await? {
+                None => {}
+                Some(Ok(prints)) => return exec::connect(request, prints).await,
+                Some(Err(refused)) => return Ok(refused.map(Body::from)),
+            }
+            let response = simulation.respond(request).await?;
             Ok(response.map(Body::from))
         })
     }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::kinds::{Kind, Kinds, qualified};
+use super::exec::Commands;
 use super::logs::Logs;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +68,7 @@ pub enum Change {
 pub struct Store {
     pub kinds: Kinds,
     pub logs: Logs,
+    pub commands: Commands,
     objects: BTreeMap<Key, Value>,
     /// Objects whose deletion was accepted here, and when they go. An object that was loaded with a
     /// `deletionTimestamp` is not among them: no kubelet runs, it stays.
@@ -78,8 +80,8 @@ pub struct Store {
 
 impl Store {
     pub fn new(kinds: Kinds) -> Self {
-        let logs = Logs::default();
-        Self { kinds, logs, objects: BTreeMap::new(), leaving: BTreeMap::new(), version: 0, told: true }
+        let (logs, commands) = (Logs::default(), Commands::default());
+        Self { kinds, logs, commands, objects: BTreeMap::new(), leaving: BTreeMap::new(), version: 0, told: true }
     }
 
     /// One whose changes are nobody's business.

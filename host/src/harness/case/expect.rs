@@ -25,7 +25,7 @@ pub const EXPECT: &[&str] = &[
     "unwanted",
 ];
 pub const CALL: &[&str] = &["attempts", "call", "check", "detail", "document", "effect", "options"];
-pub const OPTIONS: &[&str] = &["force", "gracePeriodSeconds", "propagationPolicy"];
+pub const OPTIONS: &[&str] = &["force", "gracePeriodSeconds", "headers", "propagationPolicy"];
 pub const CHANGE: &[&str] = &["changed", "created", "deleted", "fields", "object"];
 pub const ATTACHMENT: &[&str] = &["media_type", "name", "text"];
 pub const LINE: &[&str] = &["level", "message"];
@@ -136,7 +136,8 @@ fn call(item: &Section<'_>, problems: &mut Problems) -> Map<String, Value> {
         let (seconds, force) =
             (options.number("gracePeriodSeconds", 0..=u64::MAX, problems), options.bool("force", problems));
         let policy = word(&options, "propagationPolicy", &["Background", "Foreground", "Orphan"], problems);
-        if seconds.is_some() || force.is_some() || policy.is_some() {
+        let headers = options.entries("headers", problems);
+        if seconds.is_some() || force.is_some() || policy.is_some() || headers.is_some() {
             found.insert("options".to_owned(), yaml::in_order(&whole));
         }
     }

@@ -8,6 +8,7 @@
 pub mod actual;
 pub mod expect;
 pub mod read;
+pub mod servers;
 pub mod update;
 
 use std::path::{Path, PathBuf};
@@ -83,7 +84,7 @@ impl Case {
             config: self.config.clone(),
             alert: self.alert.clone(),
             received_at: self.received_at,
-            cluster: Cluster::simulated(self.simulation.clone()),
+            cluster: Cluster::answered(self.simulation.clone(), self.servers.clone()),
         };
         harness.play(setup).await
     }

@@ -6,8 +6,9 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::expect;
+use super::{expect, servers};
 use crate::alert::Alert;
+use crate::cluster::web::script::Script;
 use crate::cluster::simulated::{Fault, FaultKind, LoadError, Simulation, Source};
 use crate::config::section::{Problems, Section};
 use crate::config::tree::{Content, Node, excerpt};
@@ -16,9 +17,9 @@ use crate::harness::setup::{self, Wishes};
 use crate::harness::stage::StageClock;
 
 pub const CASE: &[&str] =
-    &["age", "alert", "cluster", "config", "dryrun", "expect", "faults", "grants", "name", "parameters", "rule"];
+    &["age", "alert", "cluster", "config", "dryrun", "expect", "faults", "grants", "http", "name", "parameters", "rule"];
 pub const FAULT: &[&str] = &["answer", "object", "path", "times", "verb"];
-pub const VERBS: &[&str] = &["get", "list", "logs", "create", "apply", "patch", "delete", "evict"];
+pub const VERBS: &[&str] = &["get", "list", "logs", "create", "apply", "patch", "delete", "evict", "exec"];
 
 /// What every alert of Falco's has; a case says only what matters to it.
 const TIME: &str = "2026-01-01T12:00:00Z";
@@ -31,6 +32,7 @@ pub struct Case {
     pub received_at: Timestamp,
     pub config: Config,
     pub simulation: Simulation,
+    pub servers: Script,
     /// In the form in which it is compared; none where the file expects nothing.
     pub expect: Option<Value>,
     pub(super) text: String,
@@ -87,6 +89,7 @@ fn resolve(file: &Path, action: &str, text: String, root: &Node, problems: &mut 
     };
     let config = setup::config(file, action, &alert, &wishes).map_err(|further| problems.0.extend(further)).ok();
     let simulation = cluster(file, &top, received_at, problems)?;
+    let servers = servers::read(&top, problems);
     for fault in top.list("faults", problems).unwrap_or_default() {
         match read_fault(fault, &simulation, problems) {
             Some((fault, Place::Object)) => simulation.inject_at(fault),
@@ -94,7 +97,7 @@ fn resolve(file: &Path, action: &str, text: String, root: &Node, problems: &mut 
             None => {}
         }
     }
-    Some(Case { file: file.to_owned(), name, alert, received_at, config: config?, simulation, expect, text, expect_at })
+    Some(Case { file: file.to_owned(), name, alert, received_at, config: config?, simulation, servers, expect, text, expect_at })
 }
 
 fn key_location(root: &Node, name: &str) -> Option<Location> {
@@ -235,6 +238,7 @@ fn read_fault(node: &Node, simulation: &Simulation, problems: &mut Problems) -> 
     let (verb, (path, place)) = (verb?, path?);
     let below = match verb {
         "evict" => "/eviction",
+        "exec" => "/exec",
         "logs" => "/log",
         _ => "",
     };

@@ -163,3 +163,29 @@ async fn the_thread_removes_by_itself_and_takes_writes_meanwhile() {
     tokio::time::timeout(std::time::Duration::from_secs(60), gone).await.unwrap();
     assert!(reader.verify().unwrap().is_ok());
 }
+
+#[test]
+fn what_waits_first_is_found_at_once_however_much_waits() {
+    let place = place();
+    let mut store = place.store();
+    let to = |destination: &str| Write::Ship { destination: destination.into() };
+    // Both are away; one has taken the first two, the other one more.
+    let batches: Vec<_> = (1..2001).map(|number| vec![entry(number), to("graylog"), to("other")]).collect();
+    store.commit(&batches).into_iter().for_each(|answer| drop(answer.unwrap()));
+    for parcel in store.parcels("other", 2).unwrap() {
+        store.settle(parcel.id, None).unwrap();
+    }
+    for parcel in store.parcels("graylog", 3).unwrap() {
+        store.settle(parcel.id, None).unwrap();
+    }
+    let connection = rusqlite::Connection::open(&place.path).unwrap();
+    let mut statement = connection.prepare(super::super::retention::WAITING).unwrap();
+    let first: Option<i64> = statement.query_row([], |row| row.get(0)).unwrap();
+    assert_eq!(first, Some(3));
+    let steps = statement.get_status(rusqlite::StatementStatus::VmStep);
+    assert!(steps < 500, "{steps}");
+    drop(statement);
+    place.sql("UPDATE outbox SET settled = 1");
+    let none = connection.query_row(super::super::retention::WAITING, [], |row| row.get::<_, Option<i64>>(0));
+    assert_eq!(none.unwrap(), None);
+}

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef, Uid};
+use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef, Subresource, Uid};
 use crate::cluster::{LogOptions, PatchDocument, Propagation, Selection};
 use crate::plugins::bindings::falco_response::plugin::{cluster as wit, types};
 use crate::plugins::text::one_line;
@@ -18,8 +18,14 @@ const DOCUMENT_LIMIT: usize = 1 << 20;
 /// Of one selector; the API server takes no URI of more than a few KiB.
 const SELECTOR_LIMIT: usize = 4 << 10;
 
+/// Of a call to the cluster: commands have an interface of their own.
 pub(super) fn resource(resource: &types::ApiResource) -> Result<ApiResource, NameError> {
-    ApiResource::parse(&resource.group, &resource.version, &resource.plural)
+    let parsed = ApiResource::parse(&resource.group, &resource.version, &resource.plural)?;
+    if parsed.subresource() == Some(Subresource::Exec) {
+        let rule = "one of eviction, log, scale, status: commands are run with `exec`";
+        return Err(NameError::Invalid { kind: "subresource", text: "exec".to_owned(), rule });
+    }
+    Ok(parsed)
 }
 
 pub(super) fn namespace(namespace: Option<&str>) -> Result<Option<Namespace>, NameError> {

@@ -4,6 +4,8 @@
 mod audit;
 mod cluster;
 mod convert;
+mod exec;
+mod http;
 mod log;
 mod request;
 

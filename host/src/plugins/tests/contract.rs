@@ -84,7 +84,7 @@ fn loaded(component: &[u8]) -> Result<(), String> {
     }
 }
 
-const AT_0_1_0: &str = "package falco-response:plugin@0.1.0";
+const AT_0_1_1: &str = "package falco-response:plugin@0.1.1";
 
 #[test]
 fn an_action_for_a_contract_before_it_grew_runs() {
@@ -95,9 +95,10 @@ fn an_action_for_a_contract_before_it_grew_runs() {
         ("functions", &[(logs, ""), (attach, ""), ("    attempt: func() -> u32;\n", "")]),
         ("an interface", &[("    import audit;\n", "")]),
         ("a type that only new functions use", &[(logs, ""), (log_options(), "")]),
-        // A controller of 0.1.0 and an action built against a later one that uses nothing new.
-        ("the version, forwards", &[(AT_0_1_0, "package falco-response:plugin@0.1.7")]),
-        ("both", &[(AT_0_1_0, "package falco-response:plugin@0.1.7"), (attach, "")]),
+        ("what came with 0.1.1", &[(AT_0_1_1, "package falco-response:plugin@0.1.0"), ("    import exec;\n    import http;\n", "")]),
+        // A controller and an action built against a later one that uses nothing new.
+        ("the version, forwards", &[(AT_0_1_1, "package falco-response:plugin@0.1.7")]),
+        ("both", &[(AT_0_1_1, "package falco-response:plugin@0.1.7"), (attach, "")]),
         // The controller looks up what it knows, and leaves the rest alone.
         ("a further export", &[("    run: func()", "    rollback: func();\n    run: func()")]),
     ] {
@@ -117,20 +118,19 @@ fn log_options() -> &'static str {
 
 #[test]
 fn an_action_that_needs_a_newer_contract_is_told_both_versions_and_what_to_do() {
-    let newer = (AT_0_1_0, "package falco-response:plugin@0.1.7");
+    let newer = (AT_0_1_1, "package falco-response:plugin@0.1.7");
     let page = ("    note: func(", "    page: func(text: string);\n    note: func(");
-    let http =
-        ("http.wit", "package falco-response:plugin@0.1.7;\ninterface http { get: func(url: string) -> string; }\n");
+    let clock = ("clock.wit", "package falco-response:plugin@0.1.7;\ninterface clock { now: func() -> string; }\n");
     for (what, component) in [
         ("page", action(&[newer, page], &[])),
-        ("http", action(&[newer, ("    import audit;\n", "    import audit;\n    import http;\n")], &[http])),
+        ("clock", action(&[newer, ("    import audit;\n", "    import audit;\n    import clock;\n")], &[clock])),
     ] {
         let reason = loaded(&component).expect_err(what);
         for part in ["needs contract 0.1.7", VERSION, "run a controller that offers 0.1.7", "build it against", what] {
             assert!(reason.contains(part), "{what}: {reason}");
         }
     }
-    let reason = loaded(&action(&[(AT_0_1_0, "package falco-response:plugin@0.2.0")], &[])).expect_err("0.2");
+    let reason = loaded(&action(&[(AT_0_1_1, "package falco-response:plugin@0.2.0")], &[])).expect_err("0.2");
     for part in ["@0.2.0", VERSION, "build it against contract 0.1", "run a controller"] {
         assert!(reason.contains(part), "{reason}");
     }
@@ -166,7 +166,7 @@ fn what_is_frozen_cannot_differ() {
         ("what an export answers", ("run: func() -> result<outcome, failure>", "run: func() -> result<_, failure>")),
     ] {
         let reason = loaded(&action(&[change], &[])).expect_err(what);
-        assert!(reason.contains("does not fit contract 0.1.0") && reason.contains("build it anew"), "{what}: {reason}");
+        assert!(reason.contains("does not fit contract 0.1.1") && reason.contains("build it anew"), "{what}: {reason}");
         assert!(reason.contains("falco-response:plugin/"), "{what}: it names the interface: {reason}");
     }
 }

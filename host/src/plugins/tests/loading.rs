@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::component::{ACTED, Action, MANIFEST};
 use super::write;
-use crate::plugins::{Limits, LoadError, Plugins, Source};
+use crate::plugins::{Brought, Limits, LoadError, Origin, Plugins, Source};
 
 fn named(name: &str) -> String {
     Action { manifest: &MANIFEST.replace("test_action", name), ..Action::default() }.text()
@@ -26,7 +26,7 @@ fn refusal(content: &[u8]) -> (Option<String>, String) {
     let mut plugins = load(dir.path());
     assert_eq!(names(&plugins), ["good"]);
     let bad = plugins.unusable.pop().expect("refused");
-    assert_eq!((plugins.unusable.len(), bad.file), (0, dir.path().join("bad.wasm")));
+    assert_eq!((plugins.unusable.len(), bad.origin), (0, Origin::File(dir.path().join("bad.wasm"))));
     (bad.name, bad.reason)
 }
 
@@ -49,7 +49,7 @@ fn finds_the_actions_of_a_mounted_config_map() {
     assert_eq!(plugins.unusable, []);
     assert_eq!(plugins.warnings, [""; 0]);
     let one = plugins.get("one").expect("loaded");
-    assert_eq!(one.file, dir.path().join("one.wasm"));
+    assert_eq!(one.origin, Origin::File(dir.path().join("one.wasm")));
     assert_eq!((one.sha256.len(), one.manifest.summary.as_str()), (64, "A test."));
 }
 
@@ -152,6 +152,33 @@ fn uses_neither_of_two_files_with_one_name() {
         assert_eq!(unusable.name.as_deref(), Some("same"));
         assert!(unusable.reason.contains(other) && unusable.reason.contains("remove one"), "{}", unusable.reason);
     }
+}
+
+#[test]
+fn takes_what_was_brought_from_elsewhere_beside_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (actions, private) = (dir.path().join("plugins"), dir.path().join("private"));
+    for dir in [&actions, &private] {
+        fs::create_dir(dir).unwrap();
+    }
+    write(&actions, "one.wasm", &named("one"));
+    write(&actions, "two.wasm", &named("two"));
+    write(&private, "content", &named("two"));
+    write(&private, "other", &named("three"));
+    let brought = |origin: &str, file| Brought { origin: origin.to_owned(), file, sha256: None };
+    let files = vec![
+        brought("oci://example.com/two", Ok(private.join("content"))),
+        brought("oci://example.com/three", Ok(private.join("other"))),
+        brought("oci://example.com/four", Err("the registry says 404".to_owned())),
+    ];
+    let plugins = Plugins::load(&Source { files, ..Source::new(&actions) }).unwrap();
+    assert_eq!(names(&plugins), ["one", "three"]);
+    assert_eq!(plugins.get("three").unwrap().origin.to_string(), "oci://example.com/three");
+    let said: Vec<_> =
+        plugins.unusable.iter().map(|unusable| format!("{}: {}", unusable.origin, unusable.reason)).collect();
+    assert!(said[0].contains("plugins/two.wasm: oci://example.com/two calls itself two, too"), "{said:?}");
+    assert_eq!(said[1], "oci://example.com/four: the registry says 404");
+    assert!(said[2].starts_with("oci://example.com/two: ") && said[2].contains("plugins/two.wasm"), "{said:?}");
 }
 
 #[test]

@@ -135,7 +135,7 @@ async fn alerts_that_wait_are_bounded_by_their_size_as_well() {
     }
     let small = large("", many);
     assert!(small.raw().len() < 1 << 20);
-    for _ in 0..5 {
+    for _ in 0..14 {
         replica.offer(small.clone()).await;
     }
     let turned = replica.responder.offer(alert("kill", "b"), jiff::Timestamp::now()).await;

@@ -21,7 +21,7 @@ parameters! {
 /// Makes the one call that its parameters name.
 struct Probe;
 
-const OPERATIONS: [Operation; 8] = [
+const OPERATIONS: [Operation; 9] = [
     Operation::Get,
     Operation::Query,
     Operation::Create,
@@ -30,13 +30,14 @@ const OPERATIONS: [Operation; 8] = [
     Operation::Delete,
     Operation::Evict,
     Operation::Logs,
+    Operation::Exec,
 ];
 
 impl Action for Probe {
     type Parameters = Parameters;
     const MANIFEST: Manifest = Manifest::new("probe", "Makes one call.").target(Target::Pods).permissions(&[
         sdk::Permission::core(&["pods"], &[sdk::Verb::Get, sdk::Verb::Patch, sdk::Verb::Delete], sdk::Scope::Target),
-        sdk::Permission::core(&["pods/eviction"], &[sdk::Verb::Create], sdk::Scope::Target),
+        sdk::Permission::core(&["pods/eviction", "pods/exec"], &[sdk::Verb::Create], sdk::Scope::Target),
         sdk::Permission::core(&["pods/log"], &[sdk::Verb::Get], sdk::Scope::Namespace),
         sdk::Permission::core(&["pods"], &[sdk::Verb::List], sdk::Scope::Namespace),
         sdk::Permission::core(&["nodes"], &[sdk::Verb::Get], sdk::Scope::Node),
@@ -68,6 +69,7 @@ impl Action for Probe {
             Operation::Delete => cluster.delete(&object, sdk::DeleteOptions::default())?,
             Operation::Evict => cluster.evict(&object, None)?,
             Operation::Logs => drop(cluster.logs(&object, &sdk::LogOptions::default())?),
+            Operation::Exec => drop(host.exec().run(&object, &sdk::Command::new(&["true"]))?),
         }
         Ok(Outcome::acted("called"))
     }
@@ -128,6 +130,7 @@ fn refused_by_mock(operation: usize, object: usize) -> bool {
         Err(failure) => {
             failure.message.contains("the manifest does not declare")
                 || failure.message.contains("only pods are evicted")
+                || failure.message.contains("in the target pod alone")
         }
         Ok(_) => false,
     }
@@ -150,6 +153,8 @@ async fn refused_by_host(run: &Run, operation: Operation, object: &sdk::ObjectRe
         Operation::Evict if resource != ApiResource::pods() => return true,
         Operation::Evict => (with(crate::cluster::names::Subresource::Eviction), &[Verb::Create]),
         Operation::Logs => (with(crate::cluster::names::Subresource::Log), &[Verb::Get]),
+        Operation::Exec if resource != ApiResource::pods() => return true,
+        Operation::Exec => (with(crate::cluster::names::Subresource::Exec), &[Verb::Create]),
     };
     let namespace = object.namespace.as_deref().map(|name| Namespace::parse(name).expect("valid"));
     let name = (operation != Operation::Query).then(|| ObjectName::parse(&object.name).expect("valid"));

@@ -6,8 +6,10 @@ mod burn;
 mod changes;
 mod climb;
 mod documents;
+mod outside;
 mod reach;
 
+use falco_response_sdk::Method;
 use falco_response_sdk::prelude::*;
 
 parameters! {
@@ -28,6 +30,7 @@ impl Action for Hostile {
     const MANIFEST: Manifest = Manifest::new("hostile", "Misbehaves on demand; for tests only.")
         .target(Target::Pods)
         .permissions(reach::PERMISSIONS)
+        .http(&[Method::Post])
         .repeatable();
 
     fn run(request: &Request, parameters: Parameters, host: &Host) -> Result<Outcome, Failure> {

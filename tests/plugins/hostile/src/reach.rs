@@ -3,7 +3,7 @@
 use falco_response_sdk::prelude::*;
 use falco_response_sdk::{LogOptions, PatchDocument};
 
-use crate::{Parameters, burn, changes, climb, documents};
+use crate::{Parameters, burn, changes, climb, documents, outside};
 
 const ALL: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Patch, Verb::Delete];
 /// A list has no name.
@@ -13,6 +13,7 @@ pub const POLICY: &str = "falco-emergency-isolation";
 pub const PERMISSIONS: &[Permission] = &[
     Permission::core(&["pods", "pods/eviction", "pods/log"], ALL, Scope::Target),
     Permission::core(&["pods", "pods/eviction", "pods/log"], ALL, Scope::Cluster),
+    Permission::core(&["pods/exec"], &[Verb::Create], Scope::Cluster),
     Permission::core(&["pods/status", "secrets", "configmaps", "namespaces", "nodes"], ALL, Scope::Cluster),
     Permission::core(&["serviceaccounts", "events"], ALL, Scope::Cluster),
     Permission::new(&["apps"], &["daemonsets", "deployments", "statefulsets", "replicasets"], ALL, Scope::Cluster),
@@ -111,10 +112,15 @@ pub fn out(behaviour: &str, request: &Request, parameters: &Parameters, host: &H
         }
         // What it may not read it asks for all the same, and says nothing of it.
         "peep" => drop(cluster.get(&kinds::SECRETS.in_namespace(&namespace, "database"))),
-        other => match changes::make(other, &target, &namespace, host).or_else(|| climb::make(other, &target, host)) {
-            Some(done) => done?,
-            None => return Err(Failure::new(["no such behaviour: ", other].concat())),
-        },
+        other => {
+            let done = changes::make(other, &target, &namespace, host)
+                .or_else(|| climb::make(other, &target, host))
+                .or_else(|| outside::make(other, &target, (&namespace, name), host));
+            match done {
+                Some(done) => done?,
+                None => return Err(Failure::new(["no such behaviour: ", other].concat())),
+            }
+        }
     }
     Ok(())
 }

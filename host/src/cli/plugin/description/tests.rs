@@ -5,7 +5,13 @@ use super::*;
 fn described(manifest: Value) -> Described {
     let manifest = crate::plugins::manifest::parse(manifest.to_string().as_bytes()).unwrap();
     let imports = ["falco-response:plugin/cluster@0.1.0", "falco-response:plugin/request@0.1.0"];
-    Described { manifest, sha256: "ab".repeat(32), size: 4711, imports: imports.map(str::to_owned).to_vec() }
+    Described {
+        manifest,
+        sha256: "ab".repeat(32),
+        size: 4711,
+        imports: imports.map(str::to_owned).to_vec(),
+        exports: Vec::new(),
+    }
 }
 
 fn scale_down() -> Described {

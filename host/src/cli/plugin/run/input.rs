@@ -2,14 +2,21 @@
 
 use std::path::Path;
 
-use super::Arguments;
 use crate::cli::{Failure, settings};
 use crate::config::Location;
 use crate::config::tree::{Content, Key, Node};
 use crate::harness::setup::{CONFIG, PLUGINS, RULE, Wishes};
 
-pub fn wishes(arguments: &Arguments, action: &str, rule: &str) -> Result<Wishes, Failure> {
-    let mut wishes = match &arguments.config {
+/// Where what an action is run with stands, beside the alert and the cluster.
+pub struct Files<'a> {
+    pub config: Option<&'a Path>,
+    pub grants: Option<&'a Path>,
+    /// As [`parameters`] reads them.
+    pub parameters: Option<&'a str>,
+}
+
+pub fn wishes(files: &Files<'_>, action: &str, rule: &str) -> Result<Wishes, Failure> {
+    let mut wishes = match files.config {
         Some(path) => {
             // As the controller would: what is wrong with it is told in full.
             settings::load(path)?;
@@ -17,14 +24,13 @@ pub fn wishes(arguments: &Arguments, action: &str, rule: &str) -> Result<Wishes,
         }
         None => Wishes::default(),
     };
-    if let Some(text) = &arguments.parameters {
+    if let Some(text) = files.parameters {
         wishes.parameters = Some(parameters(text)?);
     }
-    if let Some(path) = &arguments.grants {
+    if let Some(path) = files.grants {
         let further = grants(read(path)?, action, path)?;
         wishes.grants = Some(joined(wishes.grants, further));
     }
-    wishes.dry_run = arguments.dry_run;
     Ok(wishes)
 }
 

@@ -17,10 +17,7 @@ pub fn document(told: &Told<'_>) -> String {
     let action = harness.action();
     let mut body = Map::new();
     let mut put = |key: &str, value: Value| drop(body.insert(key.to_owned(), value));
-    put(
-        "action",
-        json!({"name": action.manifest.name, "file": action.file.display().to_string(), "sha256": action.sha256}),
-    );
+    put("action", json!({"name": action.manifest.name, "file": action.origin.to_string(), "sha256": action.sha256}));
     put("alert", json!({"rule": setup.rule, "time": setup.time}));
     put("cluster", json!(setup.cluster));
     put("dry_run", json!(played.dry_run));

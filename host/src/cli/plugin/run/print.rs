@@ -189,7 +189,7 @@ impl Account<'_> {
             let Page { summary, severity, details, .. } = page;
             let severity = format!("{severity:?}").to_lowercase();
             self.line("page", &format!("{severity}: {summary}"));
-            for key in ["detail", "undo"] {
+            for key in ["detail", "expires_at", "undo", "lift"] {
                 if let Some(text) = details.get(key).and_then(serde_json::Value::as_str) {
                     self.more(&format!("{key}: {}", without_remedy(text)));
                 }

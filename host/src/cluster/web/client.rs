@@ -1,0 +1,176 @@
+//! The connection: TLS with the roots that the grant names, and no address that is a machine's own.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+use std::{fs, io, vec};
+
+use http::Request;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::{Client as HyperClient, Error as HyperError};
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use tower::Service;
+
+use super::url::is_link_local;
+use super::{Answer, LARGEST_ANSWER, WebError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Where the API server is, as a pod is told.
+const API_SERVER: &str = "KUBERNETES_SERVICE_HOST";
+
+/// A client for one set of trusted roots. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Client {
+    hyper: HyperClient<HttpsConnector<HttpConnector<Elsewhere>>, Full<Bytes>>,
+    roots_changed_at: Option<SystemTime>,
+}
+
+impl Client {
+    /// # Errors
+    /// Why its TLS cannot be set up.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
+        let api_server = std::env::var(API_SERVER).ok().and_then(|address| address.parse().ok());
+        let mut http = HttpConnector::new_with_resolver(Elsewhere { inner: GaiResolver::new(), api_server });
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let https = match ca_file {
+            Some(file) => HttpsConnectorBuilder::new().with_tls_config(trusting(file)?),
+            None => HttpsConnectorBuilder::new()
+                .with_native_roots()
+                .map_err(|error| format!("https needs trusted CA certificates, and this machine has none: {error}"))?,
+        };
+        let connector = https.https_or_http().enable_http1().wrap_connector(http);
+        // Each request has a connection of its own: one that the server is about to close would lose a request, and none
+        // is sent a second time.
+        let mut hyper = HyperClient::builder(TokioExecutor::new());
+        hyper.pool_max_idle_per_host(0).retry_canceled_requests(false);
+        Ok(Self { hyper: hyper.build(connector), roots_changed_at: changed_at(ca_file) })
+    }
+
+    /// Whether the roots are those of the file as it is now.
+    pub fn is_current(&self, ca_file: Option<&Path>) -> bool {
+        self.roots_changed_at == changed_at(ca_file)
+    }
+
+    /// # Errors
+    /// Not sent, or not answered in time.
+    pub async fn exchange(&self, request: Request<Bytes>, timeout: Duration) -> Result<Answer, WebError> {
+        let exchange = async {
+            let answer = self.hyper.request(request.map(Full::new)).await.map_err(|error| failed(&error))?;
+            let (parts, body) = answer.into_parts();
+            let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
+                Ok(collected) => Some(collected.to_bytes()),
+                Err(error) if error.is::<http_body_util::LengthLimitError>() => None,
+                Err(error) => return Err(WebError::NoAnswer(format!("the answer broke off: {error}"))),
+            };
+            let headers = parts.headers.iter().map(|(name, value)| {
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            });
+            Ok(Answer { status: parts.status.as_u16(), headers: headers.collect(), body })
+        };
+        tokio::time::timeout(timeout, exchange)
+            .await
+            .unwrap_or_else(|_| Err(WebError::NoAnswer(format!("nothing within {} ms", timeout.as_millis()))))
+    }
+}
+
+fn changed_at(ca_file: Option<&Path>) -> Option<SystemTime> {
+    ca_file.and_then(|file| fs::metadata(file).ok()).and_then(|metadata| metadata.modified().ok())
+}
+
+/// hyper's own message is "client error (Connect)"; what happened is in its causes. Of a connection that never came about,
+/// TLS included, nothing was asked.
+fn failed(error: &HyperError) -> WebError {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        message.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    if error.is_connect() { WebError::NotSent(message) } else { WebError::NoAnswer(message) }
+}
+
+fn trusting(file: &Path) -> Result<ClientConfig, String> {
+    let unusable = |what: String| format!("cannot use the CA certificates in {}: {what}", file.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unusable(error.to_string()))? {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("there is none".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let versions = versions.map_err(|error| format!("cannot set up TLS: {error}"))?;
+    Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Names resolve as the machine resolves them, but to no address that is a machine's own or the API server's: whoever
+/// writes the name's DNS entry decides where it leads, and that is not always the operator.
+#[derive(Clone)]
+struct Elsewhere {
+    inner: GaiResolver,
+    api_server: Option<IpAddr>,
+}
+
+impl Service<Name> for Elsewhere {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, io::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        self.inner.poll_ready(context).map_err(io::Error::other)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let (asked, api_server) = (name.to_string(), self.api_server);
+        let found = self.inner.call(name);
+        Box::pin(async move {
+            let found: Vec<_> = found.await?.collect();
+            allowed(&asked, &found, api_server)?;
+            Ok(found.into_iter())
+        })
+    }
+}
+
+fn allowed(name: &str, found: &[SocketAddr], api_server: Option<IpAddr>) -> io::Result<()> {
+    for address in found.iter().map(SocketAddr::ip) {
+        let what = if is_link_local(address) {
+            "a link-local address, where clouds keep the node's credentials"
+        } else if Some(address) == api_server {
+            "the cluster's own API server"
+        } else {
+            continue;
+        };
+        return Err(io::Error::other(format!("{name} leads to {address}, {what}; no grant opens it")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_to_a_machines_own_services_is_not_connected_to() {
+        let at = |address: &str| SocketAddr::new(address.parse().unwrap(), 443);
+        let (good, api) = (at("192.0.2.7"), "10.96.0.1".parse().ok());
+        assert!(allowed("hooks.example.com", &[good, at("2001:db8::1"), at("10.0.0.7")], api).is_ok());
+        for bad in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "10.96.0.1"] {
+            let error = allowed("hooks.example.com", &[good, at(bad)], api).unwrap_err();
+            assert!(error.to_string().contains("no grant opens it"), "{bad}: {error}");
+        }
+    }
+}

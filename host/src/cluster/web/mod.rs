@@ -1,0 +1,96 @@
+//! Servers outside of the cluster: what is sent to them, once the gate has let it pass, and what comes back.
+//!
+//! [`Web`] belongs to the one [`Writer`](super::Writer), so that nothing goes out but through the gate, and looks at the
+//! finished request once more before it does. A dry run sends nothing. Nothing is followed, repeated or kept open.
+
+mod client;
+mod outlet;
+pub mod script;
+pub mod url;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, Method};
+use hyper::body::Bytes;
+
+pub use outlet::Web;
+use url::Url;
+
+/// The most that one request brings.
+pub const LARGEST_BODY: usize = 1 << 20;
+/// The most of an answer that is taken.
+pub const LARGEST_ANSWER: usize = 256 << 10;
+
+/// A request as an action asks for it, of safe parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub method: Method,
+    pub url: Url,
+    /// Without those that are the host's ([`is_the_hosts`]).
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What the operator's grant adds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Each from the first line of a file, read when it is used.
+    pub headers_from: BTreeMap<String, PathBuf>,
+    /// PEM; instead of the machine's own roots.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How it is sent.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    pub dry_run: bool,
+    /// Goes into the User-Agent.
+    pub event_id: String,
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    /// None where it was longer than is taken.
+    pub body: Option<Bytes>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WebError {
+    /// Nothing left.
+    #[error("not sent: {0}")]
+    NotSent(String),
+    /// It left, or may have.
+    #[error("no answer: {0}")]
+    NoAnswer(String),
+}
+
+/// Headers that say who asks, where a request goes and how long it is: nothing that a plugin writes.
+pub fn is_the_hosts(name: &HeaderName) -> bool {
+    const OWN: [&str; 17] = [
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "via",
+    ];
+    let name = name.as_str();
+    OWN.contains(&name) || ["proxy-", "sec-", "x-forwarded-", "x-real-"].iter().any(|start| name.starts_with(start))
+}

@@ -1,0 +1,131 @@
+//! After a crash: lifts that were announced and have no entry, by the controller or by a person's command.
+//!
+//! What their intents say is enough for the entry; what became of an open call is asked of the cluster, as for any action
+//! ([`super::super::lookup`]). An expired isolation of which nothing was sent needs no entry: it is lifted anew.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::super::Inner;
+use super::super::outcome::{Failure, Outcome};
+use super::super::record::{millis, seconds};
+use super::super::recover::{derive, effect, is_open};
+use super::words::{self, Told};
+use super::{ACTION, Lifter, MARK};
+use crate::journal::{LogType, Record, UnfinishedIntent, Write};
+use crate::safety::run::Identity;
+use crate::telemetry::log::Level;
+
+/// Older ones were looked at by an earlier start.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+impl Inner {
+    /// False: some may still be under way, and are to be looked at again.
+    pub(super) async fn take_up_lifts(self: &Arc<Self>, under_way: Duration) -> bool {
+        let now = self.ambient.now();
+        let since = now.saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
+        let recent = match self.journal.recent(since, |_, body| body.contains(MARK)).await {
+            Ok(recent) => recent,
+            Err(error) => {
+                let message = format!("it is not known whether a lift was cut off: {error}");
+                self.log.line(Level::Error, &message, &Map::new());
+                return false;
+            }
+        };
+        let mut all = true;
+        for (entry_id, intents) in cut_off(&recent) {
+            let latest = intents.iter().filter_map(|intent| at(&intent.intent)).max();
+            // This journal has one controller, and its last one is no more. A command may be at it still.
+            let by_hand = intents.iter().any(|intent| is_by_hand(&intent.intent));
+            let age = latest.and_then(|at| Duration::try_from(now.duration_since(at)).ok()).unwrap_or_default();
+            if by_hand && age < under_way {
+                all = false;
+            } else {
+                self.finish_lift(entry_id, intents).await;
+            }
+        }
+        all
+    }
+
+    async fn finish_lift(self: &Arc<Self>, entry_id: String, mut intents: Vec<UnfinishedIntent>) {
+        let Some(first) = intents.first() else { return };
+        let text = |map: &Map<String, Value>, key: &str| {
+            map.get(key).and_then(Value::as_str).map(str::to_owned).unwrap_or_default()
+        };
+        let Some(base) = first.intent.get("lift").and_then(Value::as_object).cloned() else { return };
+        let (announced, event_id) = (at(&first.intent), text(&first.intent, "event_id"));
+        let by_hand = is_by_hand(&first.intent);
+        let mut writes = Vec::new();
+        for intent in intents.iter_mut().filter(|intent| is_open(intent)) {
+            // The next start asks.
+            let Some(finding) = self.look_up(&intent.intent).await else { return };
+            let body = finding.result(&intent.intent, millis(self.ambient.now()));
+            let (log_type, entry_id) = (LogType::Result, Some(entry_id.clone()));
+            writes.push(Write::Record(Record { log_type, event_id: event_id.clone(), entry_id, body: body.clone() }));
+            intent.result = Some(body);
+        }
+        let done = intents.iter().any(|intent| matches!(effect(intent), Some("changed" | "unknown") | None));
+        let lifter = Lifter::of(self);
+        if !writes.is_empty() {
+            self.persist(writes).await;
+        }
+        if !done && !by_hand {
+            return;
+        }
+        let derived = derive(&intents.iter().collect::<Vec<_>>());
+        let mut entry = base;
+        words::ended(&lifter, &mut entry, &derived);
+        let sent = derived.outcome != Outcome::Failed(Failure::NotSent);
+        if let Some(at) = announced.filter(|_| sent) {
+            entry.insert("timestamp".to_owned(), json!(seconds(at)));
+            entry.insert("sent_at".to_owned(), json!(millis(at)));
+        }
+        let identity = Identity { event_id, entry_id, action: ACTION.to_owned(), plugin_sha256: String::new() };
+        let (action, pod) = (text(&entry, "isolated_by"), text(&entry, "pod"));
+        let told = Told {
+            action: Some(action.as_str()).filter(|action| !action.is_empty()),
+            pod: Some(pod.as_str()).filter(|pod| *pod != "-"),
+            // One that selected pods has calls on their labels, or resolves an incident that there is none of.
+            selects_all: true,
+        };
+        let page = words::page_of(&lifter, &told, !by_hand, derived.outcome, &entry);
+        if let Err(error) = lifter.conclude(&identity, entry.clone(), page).await {
+            let message = format!("a lift that was cut off waits for the next start: {error}");
+            self.log.line(Level::Error, &message, &Map::new());
+            return;
+        }
+        self.log.entry(&entry);
+    }
+}
+
+fn is_by_hand(intent: &Map<String, Value>) -> bool {
+    intent.get("lift").is_some_and(|lift| lift.get("lifted_by").is_some())
+}
+
+fn at(intent: &Map<String, Value>) -> Option<Timestamp> {
+    intent.get("timestamp")?.as_str()?.parse().ok()
+}
+
+/// Intents by their entry, where there is none, with their results.
+fn cut_off(recent: &[Record]) -> BTreeMap<String, Vec<UnfinishedIntent>> {
+    let of_type = |log_type| recent.iter().filter(move |record| record.log_type == log_type);
+    let entered: HashSet<_> = of_type(LogType::Entry).filter_map(|entry| entry.entry_id.as_ref()).collect();
+    let mut found: BTreeMap<String, Vec<UnfinishedIntent>> = BTreeMap::new();
+    for intent in of_type(LogType::Intent) {
+        let Some(entry_id) = intent.entry_id.as_ref().filter(|id| !entered.contains(id)) else { continue };
+        let result = of_type(LogType::Result)
+            .filter(|result| result.entry_id.as_ref() == Some(entry_id))
+            .filter(|result| result.body.get("call") == intent.body.get("call"))
+            .next_back();
+        found.entry(entry_id.clone()).or_default().push(UnfinishedIntent {
+            entry_id: entry_id.clone(),
+            intent: intent.body.clone(),
+            result: result.map(|result| result.body.clone()),
+        });
+    }
+    found
+}

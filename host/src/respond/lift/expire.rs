@@ -1,0 +1,196 @@
+//! In every replica: looks now and then which isolations are over, and lifts them. The first replica wins, and records it.
+//!
+//! It looks where rules may isolate, and nowhere else: in a namespace that is denied by now, or not allowed any more, the
+//! controller does nothing, and a person lifts what is left there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::super::record::fields;
+use super::super::rules::Rules;
+use super::super::{Inner, Responder};
+use super::{ACTION, Lifted, Lifter, Subject, Why, find, is_bad};
+use crate::cluster::names::Namespace;
+use crate::safety::isolation::{Expiry, Isolation};
+use crate::telemetry::log::Level;
+
+const EVERY: Duration = Duration::from_secs(10);
+/// Where no rule makes an isolation expire: one may have, before the configuration changed.
+const SELDOM: Duration = Duration::from_secs(300);
+/// Between two looks at least.
+const PAUSE: Duration = Duration::from_millis(200);
+/// After a failure, doubled with each.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+/// A lift that a person announced and that has no entry is under way for so long at most.
+const UNDER_WAY: Duration = Duration::from_secs(60);
+
+/// What is known of policies from one look to the next, by UID.
+#[derive(Default)]
+struct Known(HashMap<String, Seen>);
+
+#[derive(Default, Clone)]
+struct Seen {
+    /// The version of it that was rehearsed, or of which it was told that its expiry cannot be read.
+    told: Option<String>,
+    failures: u32,
+    not_before: Option<Timestamp>,
+}
+
+impl Responder {
+    /// Looks for as long as it is polled. First of all it takes up what was cut off.
+    pub async fn lift_expired(&self) {
+        let inner = &self.inner;
+        let started = inner.ambient.now();
+        let mut taken_up = inner.take_up_lifts(UNDER_WAY).await;
+        let (mut known, mut silent) = (Known::default(), false);
+        loop {
+            let rules = inner.rules.load_full();
+            let wait = match inner.lift_what_is_over(&rules, &mut known, &mut silent).await {
+                next if rules.expires() => {
+                    let left = next.map(|at| at.duration_since(inner.ambient.now()));
+                    left.and_then(|left| Duration::try_from(left).ok()).unwrap_or(EVERY).clamp(PAUSE, EVERY)
+                }
+                Some(_) => EVERY,
+                None => SELDOM.min(EVERY * 6),
+            };
+            tokio::time::sleep(wait).await;
+            let age = Duration::try_from(inner.ambient.now().duration_since(started)).unwrap_or_default();
+            if !taken_up && age > UNDER_WAY {
+                taken_up = inner.take_up_lifts(UNDER_WAY).await;
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Answers with the next expiry, where there is one to come.
+    async fn lift_what_is_over(
+        self: &Arc<Self>,
+        rules: &Rules,
+        known: &mut Known,
+        silent: &mut bool,
+    ) -> Option<Timestamp> {
+        let mut next: Option<Timestamp> = None;
+        let mut seen = HashMap::new();
+        let mut quiet = true;
+        for namespace in rules.isolating_in() {
+            if self.is_stopping() {
+                return None;
+            }
+            let found = match find(self.gate.reader(), &namespace).await {
+                Ok(found) => found,
+                Err(error) => {
+                    quiet = false;
+                    if !*silent {
+                        let message =
+                            format!("isolations that are over stay in {namespace}: they cannot be listed: {error}");
+                        self.log.line(Level::Warn, &message, &Map::new());
+                    }
+                    continue;
+                }
+            };
+            for isolation in found.into_iter().filter_map(|(_, found)| found.ok()) {
+                let Some(uid) = isolation.uid().map(ToString::to_string) else { continue };
+                let mut one = known.0.remove(&uid).unwrap_or_default();
+                let now = self.ambient.now();
+                match (&isolation.expiry, isolation.expiry.over_since(now)) {
+                    (_, Some(since)) => self.lift_one(&namespace, isolation, since, &mut one).await,
+                    (Expiry::At(at), None) => next = Some(next.map_or(*at, |next| next.min(*at))),
+                    (Expiry::Unreadable(text), None) => self.tell_unreadable(&isolation, text, &mut one),
+                    (Expiry::Never, None) => {}
+                }
+                seen.insert(uid, one);
+            }
+        }
+        *known = Known(seen);
+        *silent = !quiet;
+        next
+    }
+
+    async fn lift_one(self: &Arc<Self>, namespace: &Namespace, isolation: Isolation, since: Timestamp, one: &mut Seen) {
+        let (now, version) = (self.ambient.now(), isolation.resource_version.clone());
+        if one.not_before.is_some_and(|at| now < at) {
+            return;
+        }
+        let rules = self.rules.load_full();
+        let dry_run = rules.dryrun || self.gate.stopped();
+        // Said once, and not with every look.
+        if dry_run && one.told.as_ref() == Some(&version) {
+            return;
+        }
+        let (inner, subject) = (Arc::clone(self), Subject::Policy(isolation));
+        let busy = self.busy();
+        // In a task of its own: what has begun is recorded, also when the controller is asked to end meanwhile.
+        let lifting = tokio::spawn(async move {
+            let lifted = Lifter::of(&inner).lift(&subject, &Why::Expired(since), dry_run).await;
+            drop(busy);
+            (lifted, subject)
+        });
+        let Ok((lifted, subject)) = lifting.await else { return };
+        let name = &subject.isolation().policy.name;
+        match lifted {
+            Ok(Lifted::Recorded { outcome, detail, entry }) => {
+                self.log.entry(&entry);
+                self.metrics.action(ACTION, outcome.as_str(), dry_run);
+                if dry_run {
+                    one.told = Some(version);
+                    self.log_would_lift(&entry, &detail);
+                }
+                if is_bad(outcome) {
+                    one.fail(now);
+                } else {
+                    *one = Seen { told: one.told.take(), ..Seen::default() };
+                }
+            }
+            Ok(Lifted::AnotherWasFirst(why)) => {
+                let message = format!("{namespace}/{name} is over, and another was first: {why}");
+                self.log.line(Level::Debug, &message, &Map::new());
+            }
+            Ok(Lifted::NotNow(why)) => {
+                let message = format!("{namespace}/{name} is over and not lifted yet: {why}");
+                self.log.line(Level::Warn, &message, &Map::new());
+                one.fail(now);
+            }
+            Err(error) => {
+                let message = format!("{namespace}/{name}: what was lifted cannot be recorded: {error}");
+                self.log.line(Level::Error, &message, &Map::new());
+                one.fail(now);
+            }
+        }
+    }
+
+    /// The line that the runbook greps for.
+    fn log_would_lift(&self, entry: &Map<String, Value>, detail: &str) {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("-");
+        let (namespace, policy, rule) = (text("namespace"), text("policy"), text("rule"));
+        let message = format!("{ACTION} {namespace}/{policy} rule={rule:?}: would {detail}, {}", text("reason"));
+        let ids = ["event_id", "entry_id", "outcome"];
+        let fields = ids.iter().filter_map(|key| Some(((*key).to_owned(), entry.get(*key)?.clone()))).collect();
+        self.log.dry_run(Level::Info, &message, &fields);
+    }
+
+    fn tell_unreadable(&self, isolation: &Isolation, text: &str, one: &mut Seen) {
+        if one.told.as_deref() == Some(&isolation.resource_version) {
+            return;
+        }
+        one.told = Some(isolation.resource_version.clone());
+        let message = format!(
+            "{}/{} never expires: its annotation falco-response/expires-at is no time (2026-11-24T12:00:00Z)",
+            isolation.namespace, isolation.policy.name
+        );
+        self.log.line(Level::Warn, &message, &fields([("expires_at", json!(text))]));
+    }
+}
+
+impl Seen {
+    fn fail(&mut self, now: Timestamp) {
+        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LONGEST_RETRY);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now.checked_add(wait).ok();
+    }
+}

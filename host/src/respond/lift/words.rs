@@ -1,0 +1,172 @@
+//! What a lift's entry and page say. The rule's name is read off the policy, where others may have written something: the
+//! entry has it as an annotation's text, a page only where it is a rule's.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::super::outcome::{Derived, Outcome};
+use super::super::record::{OPERATOR, action_id, fields, millis, seconds};
+use super::{ACTION, Lifter, Subject, Why};
+use crate::safety::isolation::Expiry;
+use crate::safety::run::{CallRecord, Identity};
+use crate::ship::{Page, Severity};
+
+/// What is known before anything is done: the ten fields of the runbook and what follows from the policy. It stands in each
+/// intent as well, so that a lift which is cut off can be told from the journal alone.
+pub(super) fn base(
+    lifter: &Lifter,
+    subject: &Subject,
+    why: &Why,
+    (identity, dry_run, found_at): (&Identity, bool, Timestamp),
+) -> Map<String, Value> {
+    let isolation = subject.isolation();
+    let reason = match why {
+        Why::Expired(at) => format!("isolation expired: it was to last until {}", seconds(*at)),
+        Why::Asked { reason, .. } => reason.clone(),
+    };
+    let (pod, policy, object) = match subject {
+        Subject::Policy(isolation) => (None, Some(isolation.policy.name.to_string()), &isolation.policy),
+        Subject::Pod { pod, .. } => (Some(pod.name.to_string()), None, pod),
+    };
+    let uid = object.uid.as_ref().map_or_else(|| object.to_string(), ToString::to_string);
+    let mut base = fields([
+        ("timestamp", json!(seconds(found_at))),
+        ("action", json!(ACTION)),
+        ("namespace", json!(isolation.namespace.as_str())),
+        ("pod", json!(pod.clone().unwrap_or_else(|| "-".to_owned()))),
+        ("rule", json!(isolation.rule.as_deref().unwrap_or("-"))),
+        ("dry_run", json!(dry_run)),
+        ("reason", json!(reason)),
+        ("operator", json!(OPERATOR)),
+        // No alert asks for it.
+        ("falco_priority", json!("-")),
+        ("falco_output", json!("-")),
+        ("event_id", json!(identity.event_id)),
+        ("alert_uuid", Value::Null),
+        ("entry_id", json!(identity.entry_id)),
+        ("action_id", json!(action_id(&lifter.cluster_name, ACTION, &uid))),
+        ("outcome", Value::Null),
+        ("failure", Value::Null),
+        ("changed", Value::Null),
+        ("detail", Value::Null),
+        ("pod_uid", json!(pod.is_some().then_some(&uid))),
+        ("owner", Value::Null),
+        ("identity_proof", Value::Null),
+        ("plugin_sha256", Value::Null),
+        ("config_sha256", json!(lifter.config_sha256)),
+        ("cluster", json!(lifter.cluster_name)),
+        ("received_at", json!(millis(found_at))),
+        ("sent_at", Value::Null),
+        ("accepted_at", Value::Null),
+        ("isolated_by", json!(isolation.action)),
+    ]);
+    base.extend(policy.map(|policy| ("policy".to_owned(), json!(policy))));
+    if let Expiry::At(at) = isolation.expiry {
+        base.insert("expires_at".to_owned(), json!(seconds(at)));
+    }
+    if let Why::Asked { by, .. } = why {
+        base.insert("lifted_by".to_owned(), json!(by));
+    }
+    base
+}
+
+pub(super) fn entry(
+    lifter: &Lifter,
+    base: Map<String, Value>,
+    calls: &[CallRecord],
+    derived: &Derived,
+    ended_at: Timestamp,
+) -> Map<String, Value> {
+    let sent = calls.iter().find_map(|call| call.sent_at);
+    let accepted = calls.iter().filter_map(|call| call.accepted_at).next_back();
+    let mut entry = base;
+    entry.insert("timestamp".to_owned(), json!(seconds(sent.unwrap_or(ended_at))));
+    entry.insert("sent_at".to_owned(), json!(sent.map(millis)));
+    entry.insert("accepted_at".to_owned(), json!(accepted.map(millis)));
+    ended(lifter, &mut entry, derived);
+    entry
+}
+
+/// Puts in how it ended. A field that is there keeps its place.
+pub(super) fn ended(lifter: &Lifter, entry: &mut Map<String, Value>, derived: &Derived) {
+    entry.insert("outcome".to_owned(), json!(derived.outcome.as_str()));
+    entry.insert("failure".to_owned(), json!(derived.outcome.failure()));
+    entry.insert("changed".to_owned(), json!(derived.changed));
+    entry.insert("detail".to_owned(), json!(derived.detail));
+    // By the configuration that is in force now.
+    entry.insert("config_sha256".to_owned(), json!(lifter.config_sha256));
+}
+
+/// The incident of the isolation is over; or it is not, and nobody has asked who would see that.
+pub(super) fn page(
+    lifter: &Lifter,
+    subject: &Subject,
+    why: &Why,
+    derived: &Derived,
+    entry: &Map<String, Value>,
+) -> Option<Page> {
+    let isolation = subject.isolation();
+    let pod = match subject {
+        Subject::Pod { pod, .. } => Some(pod.name.to_string()),
+        Subject::Policy(_) => None,
+    };
+    let selects_all = isolation.selects.is_empty();
+    let told = Told { action: isolation.action.as_deref(), pod: pod.as_deref(), selects_all };
+    page_of(lifter, &told, matches!(why, Why::Expired(_)), derived.outcome, entry)
+}
+
+/// What a page needs to know beside the entry.
+pub(super) struct Told<'a> {
+    pub action: Option<&'a str>,
+    pub pod: Option<&'a str>,
+    /// Whether it was of the whole namespace, and so the namespace's incident.
+    pub selects_all: bool,
+}
+
+pub(super) fn page_of(
+    lifter: &Lifter,
+    told: &Told<'_>,
+    expired: bool,
+    outcome: Outcome,
+    entry: &Map<String, Value>,
+) -> Option<Page> {
+    if entry.get("dry_run") != Some(&Value::Bool(false)) {
+        return None;
+    }
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("-");
+    let (namespace, cluster) = (text("namespace"), &lifter.cluster_name);
+    let place = told.pod.map_or_else(|| namespace.to_owned(), |pod| format!("{namespace}/{pod}"));
+    let mut details = fields([("action", json!(told.action.unwrap_or(ACTION)))]);
+    if lifter.rules.contains(text("rule")) {
+        details.insert("rule".to_owned(), entry.get("rule").cloned().unwrap_or_default());
+    }
+    for key in ["reason", "cluster", "namespace", "pod", "event_id", "entry_id", "outcome", "failure", "detail"] {
+        // What a person wrote as a reason is on record, and no text for a page.
+        let value = entry.get(key).filter(|value| !value.is_null() && (key != "reason" || expired));
+        details.extend(value.map(|value| (key.to_owned(), value.clone())));
+    }
+    let timestamp = text("timestamp").to_owned();
+    let page = |dedup_key, severity, summary, resolved| {
+        Some(Page { dedup_key, severity, summary, timestamp: timestamp.clone(), details, resolved })
+    };
+    match outcome {
+        Outcome::Done | Outcome::AlreadyGone | Outcome::Skipped => {
+            // Pods that a policy selects have an incident each, which ends with the pod's own labels.
+            let kind = told.pod.map(|pod| format!("/pod/{pod}")).or_else(|| told.selects_all.then(String::new))?;
+            let key = format!("falco-response/{cluster}/{}/{namespace}{kind}", told.action?);
+            let how = if expired { "it has expired" } else { "by hand" };
+            page(key, Severity::Info, format!("the isolation of {place} is lifted: {how}"), true)
+        }
+        Outcome::Failed(_) | Outcome::Unknown if expired => {
+            let failure = outcome.failure().unwrap_or("the result is not known");
+            let key = format!("falco-response/{cluster}/{ACTION}/{namespace}/failed");
+            page(
+                key,
+                Severity::Error,
+                format!("the isolation of {place} has expired and was not lifted ({failure})"),
+                false,
+            )
+        }
+        Outcome::Failed(_) | Outcome::Unknown => None,
+    }
+}

@@ -1,0 +1,160 @@
+//! What an action may send to servers outside of the cluster: the methods that its manifest declares, to the URLs that the
+//! operator granted. Nothing is granted by default.
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::checks::{Check, Refusal};
+use crate::cluster::web::Trust;
+use crate::cluster::web::url::Url;
+
+/// The methods that a manifest may declare and a grant name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum WebMethod {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl WebMethod {
+    pub const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == text)
+    }
+
+    pub fn method(self) -> Method {
+        match self {
+            Self::Get => Method::GET,
+            Self::Post => Method::POST,
+            Self::Put => Method::PUT,
+            Self::Patch => Method::PATCH,
+            Self::Delete => Method::DELETE,
+        }
+    }
+}
+
+/// An item of `plugins.grants.NAME` with `urls`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebGrant {
+    /// Each for itself alone, or, where its path ends with `/`, for all below it.
+    pub urls: Vec<Url>,
+    pub methods: Vec<WebMethod>,
+    pub trust: Trust,
+}
+
+/// What one action may send: both what it declares and what is granted must permit it.
+#[derive(Debug, Clone, Default)]
+pub struct WebPermissions {
+    pub declared: Vec<WebMethod>,
+    pub granted: Vec<WebGrant>,
+}
+
+impl WebPermissions {
+    /// The first grant that covers it, whose credentials go along.
+    ///
+    /// # Errors
+    /// Names what is missing, and the `grants:` line that would allow it.
+    pub fn permit(&self, action: &str, method: WebMethod, url: &Url) -> Result<&WebGrant, Refusal> {
+        let refuse = |detail| Err(Refusal::new(Check::Permission, detail));
+        let name = method.as_str();
+        if !self.declared.contains(&method) {
+            return refuse(format!(
+                "{action} does not declare requests with {name} in its manifest, so no grant helps; its author would \
+                 have to add {}",
+                json!({"http": [name]})
+            ));
+        }
+        match self.granted.iter().find(|grant| grant.covers(method, url)) {
+            Some(grant) => Ok(grant),
+            None => refuse(not_granted(action, method, url)),
+        }
+    }
+}
+
+impl WebGrant {
+    fn covers(&self, method: WebMethod, url: &Url) -> bool {
+        self.methods.contains(&method) && self.urls.iter().any(|own| own.covers(url))
+    }
+}
+
+fn not_granted(action: &str, method: WebMethod, url: &Url) -> String {
+    let (name, shown) = (method.as_str(), url.without_query());
+    let what = format!("{name} {shown} is not granted to {action} in plugins.grants.{action}");
+    if url.has_query() {
+        // It may hold what is nobody's business, and would be part of the record.
+        return format!("{what}; to allow it: a line with `urls`, the URL with its query, and `methods: [{name}]`");
+    }
+    // A path that ends so stands for all that is below it.
+    let below = if shown.ends_with('/') { " and all below it" } else { "" };
+    format!("{what}; to allow it{below}: `- {{urls: [{}], methods: [{name}]}}`", json!(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("valid")
+    }
+
+    fn granted(urls: &[&str], methods: &[WebMethod]) -> WebPermissions {
+        let urls = urls.iter().map(|text| url(text)).collect();
+        let grant = WebGrant { urls, methods: methods.to_vec(), trust: Trust::default() };
+        WebPermissions { declared: vec![WebMethod::Post], granted: vec![grant] }
+    }
+
+    #[test]
+    fn needs_both_the_manifest_and_the_operator() {
+        let (post, to) = (WebMethod::Post, url("https://hooks.example.com/falco"));
+        let permit = |permissions: &WebPermissions, method| permissions.permit("webhook", method, &to).map(drop);
+        let grant = granted(&["https://hooks.example.com/falco"], &WebMethod::ALL);
+        assert_eq!(permit(&grant, post), Ok(()));
+        let undeclared = permit(&grant, WebMethod::Delete).expect_err("undeclared").detail;
+        assert!(undeclared.contains(r#"{"http":["DELETE"]}"#), "{undeclared}");
+        for other in [
+            WebPermissions { granted: Vec::new(), ..grant },
+            granted(&["https://hooks.example.com/falco"], &[WebMethod::Get]),
+            granted(&["https://hooks.example.com/other", "http://hooks.example.com/falco"], &WebMethod::ALL),
+        ] {
+            let refused = permit(&other, post).expect_err("not granted");
+            assert_eq!(refused.check, Check::Permission);
+            let line = r#"- {urls: ["https://hooks.example.com/falco"], methods: [POST]}"#;
+            assert!(refused.detail.contains(line), "{}", refused.detail);
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_tell_what_stands_in_a_query() {
+        let asked = url("https://hooks.example.com/falco?key=secret");
+        let refused = granted(&[], &[]).permit("webhook", WebMethod::Post, &asked).expect_err("not granted");
+        assert!(!refused.detail.contains("secret") && refused.detail.contains("?…"), "{}", refused.detail);
+    }
+
+    #[test]
+    fn the_first_grant_that_covers_it_gives_the_credentials() {
+        let mut permissions = granted(&["https://hooks.example.com/"], &[WebMethod::Post]);
+        let exact = granted(&["https://hooks.example.com/falco"], &[WebMethod::Post]).granted.remove(0);
+        let trust = Trust { headers_from: [("authorization".to_owned(), "/token".into())].into(), ca_file: None };
+        permissions.granted.insert(0, WebGrant { trust: trust.clone(), ..exact });
+        let found = |path: &str| {
+            let url = url(&format!("https://hooks.example.com{path}"));
+            permissions.permit("webhook", WebMethod::Post, &url).expect("granted").trust.clone()
+        };
+        assert_eq!((found("/falco"), found("/other")), (trust, Trust::default()));
+    }
+}

@@ -1,0 +1,88 @@
+//! Commands in containers on the real API server, which hands them on to kwok: through RBAC, the API server's own
+//! translation of the websocket, and a kubelet's streaming server. The account may do what `rbac` prints.
+
+use integration_tests::alerts::{self, MINER};
+use integration_tests::cluster::Cluster;
+use serde_json::{Value, json};
+
+use crate::house::{House, Plan};
+use crate::lane::{self, cluster, is_running, pods};
+use crate::rbac::{account, printed};
+
+const GRANT: &str = "      - {apiGroups: [''], resources: [pods/exec], verbs: [create], scope: target}\n";
+
+/// A node whose kubelet's port is told, which no other test has, and on it a running pod.
+fn pod_with_a_kubelet(cluster: &Cluster, namespace: &str, name: &str) {
+    let node = format!("kubelet-of-{namespace}");
+    cluster.create("/api/v1/nodes", &json!({"metadata": {"name": node}})).unwrap();
+    let status = json!({"status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": cluster.kubelet()}},
+    }});
+    cluster.merge(&format!("/api/v1/nodes/{node}/status"), &status).unwrap();
+    let mut pod = lane::template(name);
+    pod["metadata"]["name"] = json!(name);
+    pod["spec"]["nodeName"] = json!(node);
+    pod["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+    cluster.create(&pods(namespace), &pod).unwrap();
+    let path = format!("{}/{name}", pods(namespace));
+    let running = json!({"status": {"phase": "Running", "containerStatuses": [{
+        "name": "app", "image": "x", "imageID": "", "ready": true, "restartCount": 0,
+        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+    }]}});
+    cluster.merge(&format!("{path}/status"), &running).unwrap();
+    cluster.until(&path, is_running).unwrap();
+    // Only in the next second is a pod provably older than an alert.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+}
+
+fn plan(cluster: &Cluster, namespace: &str, action: &str, parameters: &str) -> Plan {
+    let rule = format!("    action: {action}\n    parameters: {parameters}\n");
+    lane::plan(cluster, &[namespace])
+        .replace("    action: kill_pod\n", &rule)
+        .and(&format!("plugins:\n  grants:\n    {action}:\n{GRANT}"))
+}
+
+fn run(cluster: &Cluster, namespace: &str, action: &str, parameters: &str) -> (House, Value) {
+    cluster.namespace(namespace).unwrap();
+    let plan = plan(cluster, namespace, action, parameters);
+    let account = account(cluster, &plan, &format!("{namespace}-falco"));
+    pod_with_a_kubelet(cluster, namespace, "web-1");
+    let house = plan.cluster(&account.spec()).start();
+    let entry = house.record_of(&alerts::about(MINER, namespace, "web-1"));
+    (house, entry)
+}
+
+#[test]
+fn a_script_is_run_and_its_output_and_exit_code_are_kept() {
+    let Some(cluster) = cluster() else { return };
+    let parameters =
+        r#"{command: [sh, -s], script: "cat; echo no >&2; exit 3", container: app, allow_exit_codes: [3]}"#;
+    let (house, entry) = run(cluster, "commands", "run_command", parameters);
+    assert_eq!((&entry["outcome"], &entry["changed"]), (&json!("done"), &json!(true)), "{entry}");
+    assert_eq!(entry["note_exit_code"], "3", "{entry}");
+    let kept: Vec<_> = entry["attachments"].as_array().unwrap().iter().map(|kept| &kept["name"]).collect();
+    assert_eq!(kept, ["stderr.txt"], "{entry}");
+    let intents = house.journal("falco-response-intent");
+    let [intent] = intents.as_slice() else { panic!("{intents:?}") };
+    assert_eq!((&intent["verb"], &intent["command"]), (&json!("exec"), &json!("sh -s")));
+}
+
+#[test]
+fn a_file_is_kept_and_a_program_that_is_not_there_is_told_apart() {
+    let Some(cluster) = cluster() else { return };
+    let (_, entry) = run(cluster, "files", "download_file", "{paths: [/etc/hostname], container: app}");
+    assert_eq!(entry["outcome"], "done", "{entry}");
+    assert_eq!(entry["attachments"][0]["name"], "hostname", "{entry}");
+    let (_, entry) = run(cluster, "no-program", "run_command", "{command: [no-such-program], container: app}");
+    assert_eq!((&entry["outcome"], &entry["changed"]), (&json!("failed"), &json!(false)), "{entry}");
+}
+
+#[test]
+fn what_rbac_prints_for_commands_is_both_verbs() {
+    let Some(cluster) = cluster() else { return };
+    let plan = plan(cluster, "printed", "run_command", "{command: [id]}");
+    let printed = printed(&plan, "printed-falco", &[]);
+    let rule = printed.find("\"pods/exec\"").expect("it is there");
+    assert!(printed[rule..].lines().nth(1).is_some_and(|verbs| verbs.contains("get") && verbs.contains("create")), "{printed}");
+}
