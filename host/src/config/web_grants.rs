@@ -8,11 +8,11 @@ use http::HeaderName;
 use super::section::{Problems, Section, report_repeated_keys_below};
 use super::suggest;
 use super::tree::{Content, Node, excerpt};
-use crate::cluster::web::Trust;
 use crate::cluster::web::url::Url;
+use crate::cluster::web::{Trust, is_the_hosts};
 use crate::safety::web::{WebGrant, WebMethod};
 
-const KEYS: &[&str] = &["ca_file", "headers_from", "methods", "urls"];
+const KEYS: &[&str] = &["ca_file", "headers", "headers_from", "methods", "secret_path", "urls"];
 
 /// Whether an item is one of these; the others are permissions in the cluster.
 pub fn is_one(node: &Node) -> bool {
@@ -52,6 +52,7 @@ pub fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<WebGrant
     let trust = Trust {
         headers_from: headers_from(&section, problems),
         ca_file: section.text("ca_file", problems).map(Into::into),
+        headers: headers(&section, problems),
     };
     let plain = urls.iter().any(|url| !url.is_tls());
     if plain && !trust.headers_from.is_empty() {
@@ -60,7 +61,27 @@ pub fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<WebGrant
             "`headers_from` is sent in the clear to a URL with http://, write https:// or take the header out";
         problems.add(location, message);
     }
-    (!urls.is_empty() && !methods.is_empty()).then_some(WebGrant { urls, methods, trust })
+    let secret_path = section.bool("secret_path", problems).unwrap_or(false);
+    (!urls.is_empty() && !methods.is_empty()).then_some(WebGrant { urls, methods, trust, secret_path })
+}
+
+/// Those that an action may write, in lower case.
+fn headers(section: &Section<'_>, problems: &mut Problems) -> Vec<String> {
+    let mut found = Vec::new();
+    for (location, text) in section.texts("headers", problems).unwrap_or_default() {
+        match HeaderName::from_bytes(text.as_bytes()) {
+            Ok(name) if !is_the_hosts(&name) => found.push(name.as_str().to_owned()),
+            _ => {
+                let message = format!(
+                    "{}: `{}` is no header that an action can be given; credentials are `headers_from`",
+                    section.name("headers"),
+                    excerpt(text)
+                );
+                problems.add(location, message);
+            }
+        }
+    }
+    found
 }
 
 /// By the header's name in lower case.
@@ -123,6 +144,10 @@ mod tests {
             ("{urls: ['https://a/'], methods: [post]}", "`post` is not a choice"),
             ("{urls: ['https://a/'], methods: [POST], scope: cluster}", "unknown key"),
             ("{urls: ['https://a/'], methods: [POST], headers_from: {Host: /x}}", "no header that can be set"),
+            (
+                "{urls: ['https://a/'], methods: [POST], headers: [Authorization]}",
+                "no header that an action can be given",
+            ),
             ("{urls: ['http://a/'], methods: [POST], headers_from: {Authorization: /x}}", "in the clear"),
         ] {
             let error = parse(grant).expect_err(grant);
