@@ -158,7 +158,7 @@ fn the_api_server_refuses_the_token_everything_else() {
         ("PATCH", format!("{}/falco-other{options}", policies("bound")), apply, policy("falco-other")),
         ("GET", format!("{}/falco-other", policies("bound")), plain, Value::Null),
         ("POST", format!("{}?dryRun=All", policies("bound")), plain, policy("falco-emergency-isolation")),
-        ("DELETE", format!("{}/falco-emergency-isolation", policies("bound")), plain, dry.clone()),
+        ("DELETE", format!("{}/falco-other", policies("bound")), plain, dry.clone()),
     ] {
         assert_eq!(status(method, &path, kind, &body), 403, "{method} {path}");
     }

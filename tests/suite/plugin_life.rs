@@ -135,25 +135,25 @@ fn a_spoiled_new_version_leaves_the_last_good_one_in_force_and_is_reported_until
 
 #[test]
 fn a_version_that_refuses_the_parameters_of_a_rule_waits_for_the_configuration_that_fits() {
-    let parameters = |key: &str| {
-        runbook().replacen("action: kill_pod", &format!("action: kill_pod\n    parameters: {{{key}: 5}}"), 1)
+    let grace = |seconds: u8| {
+        let parameters = format!("action: kill_pod\n    parameters: {{grace_period_seconds: {seconds}}}");
+        runbook().replacen("action: kill_pod", &parameters, 1)
     };
-    let house = Plan::new().config(&parameters("grace_period_seconds")).start();
-    // The same length, so that it stays a component.
-    let mut renamed = shipped();
-    let (from, to) = (b"grace_period_seconds", b"grace_period_instant");
-    let places: Vec<_> = (0..renamed.len() - from.len()).filter(|&at| renamed[at..].starts_with(from)).collect();
+    let house = Plan::new().config(&grace(5)).start();
+    // Of the same length, so that it stays a component.
+    let (mut stricter, (from, to)) = (shipped(), (br#""minimum":0"#, br#""minimum":7"#));
+    let places: Vec<_> = (0..stricter.len() - from.len()).filter(|&at| stricter[at..].starts_with(from)).collect();
     for &at in &places {
-        renamed[at..at + to.len()].copy_from_slice(to);
+        stricter[at..at + to.len()].copy_from_slice(to);
     }
     assert!(!places.is_empty());
-    put(&house.kill_pod(), &renamed);
+    put(&house.kill_pod(), &stricter);
     let rejected = house.wait_for_change("plugin_rejected", 1)["message"].to_string();
     assert!(rejected.contains("grace_period_seconds") && rejected.contains(MINER), "{rejected}");
     assert_eq!(house.acted("debug"), digest(&shipped()));
-    house.write_config(&parameters("grace_period_instant"));
+    house.write_config(&grace(7));
     house.wait_for_change("reload", 1);
-    assert_eq!(house.acted("checkout-7d9f4b-xkp2m"), digest(&renamed));
+    assert_eq!(house.acted("checkout-7d9f4b-xkp2m"), digest(&stricter));
     assert_eq!(house.ready()["plugins_unusable"], json!([]));
 }
 

@@ -63,14 +63,17 @@ rules:
     resources: ["jobs"]
     verbs: ["get"]
   # get: action isolate_namespace, by default
+  # get: an isolation that is over, or that a person lifts, is deleted by the host
   # get: the host reads what is to be changed, for its UID and its owners
   # create: action isolate_namespace, by default
   # patch: action isolate_namespace, by default
+  # delete: an isolation that is over, or that a person lifts, is deleted by the host
   - apiGroups: ["networking.k8s.io"]
     resources: ["networkpolicies"]
     resourceNames: ["falco-emergency-isolation"]
-    verbs: ["get", "create", "patch"]
+    verbs: ["get", "create", "patch", "delete"]
   # list: action isolate_namespace, by default
+  # list: an isolation that is over, or that a person lifts, is deleted by the host
   - apiGroups: ["networking.k8s.io"]
     resources: ["networkpolicies"]
     verbs: ["list"]

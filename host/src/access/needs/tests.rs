@@ -87,6 +87,7 @@ fn the_runbook_needs_this_and_nothing_else() {
                 "list networkpolicies.networking.k8s.io",
                 "create networkpolicies.networking.k8s.io [falco-emergency-isolation]",
                 "patch networkpolicies.networking.k8s.io [falco-emergency-isolation]",
+                "delete networkpolicies.networking.k8s.io [falco-emergency-isolation]",
             ]
             .map(|line| format!("{namespace} {line}")),
         );

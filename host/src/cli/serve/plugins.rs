@@ -114,31 +114,46 @@ fn sentence(file: &Unusable) -> String {
     format!("{}: {}{kept}", file.origin, file.reason)
 }
 
+/// What is wrong with an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Trouble {
+    summary: String,
+    detail: String,
+}
+
 /// The actions that somebody was paged about, and with which words.
-#[derive(Default)]
-pub struct Paged(BTreeMap<String, (String, String)>);
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Paged(BTreeMap<String, Trouble>);
 
 impl Paged {
-    /// The pages that are due when these are in force; and what is paged once they are queued. While everything is a dry
-    /// run nobody is told of new trouble; of its end, yes.
+    /// The pages that are due when these are in force; and what is paged once they are queued.
     pub fn next(&self, responder: &Responder, rules: &Rules) -> (Vec<Page>, Self) {
-        let troubles = troubles(rules);
-        let mut pages = Vec::new();
+        let (due, paged) = self.due(&troubles(rules), rules.dryrun);
+        let page = |(action, trouble, resolved): (String, Trouble, bool)| {
+            responder.about_ourselves(&kind(&action), trouble.summary, &trouble.detail, resolved)
+        };
+        (due.into_iter().map(page).collect(), paged)
+    }
+
+    /// Of which action what is to be said, and whether it is over. While everything is a dry run nobody is told of new
+    /// trouble; of its end, yes.
+    fn due(&self, troubles: &BTreeMap<String, Trouble>, dryrun: bool) -> (Vec<(String, Trouble, bool)>, Self) {
+        let mut due = Vec::new();
         let mut paged = BTreeMap::new();
-        for (action, (summary, _)) in self.0.iter().filter(|(action, _)| !troubles.contains_key(*action)) {
-            let summary = format!("no more: {summary}");
-            pages.push(responder.about_ourselves(&kind(action), summary, "", true));
+        for (action, Trouble { summary, .. }) in self.0.iter().filter(|(action, _)| !troubles.contains_key(*action)) {
+            let over = Trouble { summary: format!("no more: {summary}"), detail: String::new() };
+            due.push((action.clone(), over, true));
         }
         for (action, trouble) in troubles {
-            let known = self.0.get(&action);
-            if known != Some(&trouble) && !rules.dryrun {
-                pages.push(responder.about_ourselves(&kind(&action), trouble.0.clone(), &trouble.1, false));
-                paged.insert(action, trouble);
+            let known = self.0.get(action);
+            if known != Some(trouble) && !dryrun {
+                due.push((action.clone(), trouble.clone(), false));
+                paged.insert(action.clone(), trouble.clone());
             } else if let Some(known) = known {
-                paged.insert(action, known.clone());
+                paged.insert(action.clone(), known.clone());
             }
         }
-        (pages, Self(paged))
+        (due, Self(paged))
     }
 }
 
@@ -147,8 +162,8 @@ fn kind(action: &str) -> String {
     format!("plugin/{action}")
 }
 
-/// What is wrong with the actions that rules want: a summary and the details.
-fn troubles(rules: &Rules) -> BTreeMap<String, (String, String)> {
+/// What is wrong with the actions that rules want.
+fn troubles(rules: &Rules) -> BTreeMap<String, Trouble> {
     let mut without = BTreeMap::<&str, Vec<String>>::new();
     for (rule, step) in rules.steps() {
         let why = without.entry(step.action.as_str()).or_default();
@@ -165,7 +180,62 @@ fn troubles(rules: &Rules) -> BTreeMap<String, (String, String)> {
         } else {
             return None;
         };
-        Some((action.to_owned(), (summary, detail.join("; "))))
+        Some((action.to_owned(), Trouble { summary, detail: detail.join("; ") }))
     };
     without.into_iter().filter_map(trouble).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(detail: &str) -> BTreeMap<String, Trouble> {
+        let trouble = Trouble { summary: "a is bad".to_owned(), detail: detail.to_owned() };
+        BTreeMap::from([("a".to_owned(), trouble)])
+    }
+
+    fn words(due: &[(String, Trouble, bool)]) -> Vec<(&str, bool)> {
+        due.iter().map(|(_, trouble, resolved)| (trouble.summary.as_str(), *resolved)).collect()
+    }
+
+    #[test]
+    fn trouble_is_paged_once_again_when_it_is_another_and_over_when_it_is_gone() {
+        let (due, paged) = Paged::default().due(&trouble("spoiled"), false);
+        assert_eq!(words(&due), [("a is bad", false)]);
+        let (due, paged) = paged.due(&trouble("spoiled"), false);
+        assert_eq!(words(&due), []);
+        let (due, paged) = paged.due(&trouble("not the pinned one"), false);
+        assert_eq!(words(&due), [("a is bad", false)]);
+        let (due, paged) = paged.due(&BTreeMap::new(), false);
+        assert_eq!(words(&due), [("no more: a is bad", true)]);
+        assert_eq!(paged, Paged::default());
+    }
+
+    #[test]
+    fn a_dry_run_pages_nobody_and_ends_what_was_paged_before() {
+        let (due, paged) = Paged::default().due(&trouble("spoiled"), true);
+        assert_eq!(words(&due), []);
+        let (due, paged) = paged.due(&trouble("spoiled"), false);
+        assert_eq!(words(&due), [("a is bad", false)], "it is live now, and somebody is told");
+        let (due, paged) = paged.due(&trouble("spoiled"), true);
+        assert_eq!(words(&due), []);
+        let (due, _) = paged.due(&BTreeMap::new(), true);
+        assert_eq!(words(&due), [("no more: a is bad", true)]);
+    }
+
+    #[test]
+    fn a_swap_says_both_digests_and_only_what_is_new_or_another_widens() {
+        let digests = |list: &[(&str, &str)]| {
+            list.iter().map(|(name, digest)| ((*name).to_owned(), (*digest).to_owned())).collect::<BTreeMap<_, _>>()
+        };
+        let found =
+            changes(&digests(&[("a", "1"), ("b", "1"), ("c", "1")]), &digests(&[("b", "2"), ("c", "1"), ("d", "1")]));
+        let found: Vec<_> = found.iter().map(|change| (change.text.as_str(), change.widens)).collect();
+        let expected = [
+            ("plugins: - a", None),
+            ("plugin b: 1 -> 2", Some("plugin_changed")),
+            ("plugins: + d 1", Some("plugin_added")),
+        ];
+        assert_eq!(found, expected);
+    }
 }
