@@ -369,8 +369,8 @@ proptest! {
             Ok(verified) => !verified.findings.is_empty(),
             Err(_) => true,
         };
-        if !found {
-            let store = Store::open(&place.path, &place.ambient).unwrap();
+        // What `verify` does not read, an index of the outbox, the next start may find.
+        if !found && let Ok(store) = Store::open(&place.path, &place.ambient) {
             prop_assert_eq!(store.rows_after(0, 1000).unwrap(), written);
         }
     }
