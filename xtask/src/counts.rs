@@ -115,12 +115,13 @@ fn test_binary(root: &Path, release: bool) -> Result<PathBuf, String> {
         return Err("the controller's unit tests do not build".to_owned());
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter_map(|message| {
-        let lib = message.pointer("/target/name").and_then(Value::as_str) == Some("falco_response_controller");
-        let executable = message.get("executable").and_then(Value::as_str)?;
-        lib.then(|| PathBuf::from(executable))
-    });
-    built.last().ok_or_else(|| "cargo does not say where the unit tests are".to_owned())
+    let mut built =
+        messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter_map(|message| {
+            let lib = message.pointer("/target/name").and_then(Value::as_str) == Some("falco_response_controller");
+            let executable = message.get("executable").and_then(Value::as_str)?;
+            lib.then(|| PathBuf::from(executable))
+        });
+    built.next_back().ok_or_else(|| "cargo does not say where the unit tests are".to_owned())
 }
 
 fn recorded(root: &Path) -> Result<Counts, String> {

@@ -84,7 +84,27 @@ impl Reader {
                 verified.findings.push(Finding::File(line));
             }
         }
+        verified.findings.extend(self.definitions()?);
         Ok(verified)
+    }
+
+    /// Tables whose definition nobody could write with any more: of a file that it may not change, SQLite does not read the
+    /// constraints. Here they are compiled, apart from the file, and not run.
+    fn definitions(&self) -> Result<Vec<Finding>, JournalError> {
+        let apart = Connection::open_in_memory().map_err(read_error)?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT sql FROM sqlite_schema WHERE type = 'table' AND sql IS NOT NULL")
+            .map_err(read_error)?;
+        let mut rows = statement.query([]).map_err(read_error)?;
+        let mut findings = Vec::new();
+        while let Some(row) = rows.next().map_err(read_error)? {
+            let sql = row.get_ref(0).and_then(|sql| sql.as_bytes().map_err(Into::into)).map_err(read_error)?;
+            if let Err(error) = apart.prepare(&String::from_utf8_lossy(sql)) {
+                findings.push(Finding::File(format!("the definition of a table is damaged: {error}")));
+            }
+        }
+        Ok(findings)
     }
 
     /// Hands every record to `each`, oldest first.

@@ -277,6 +277,23 @@ fn an_attachment_that_is_not_what_its_entry_says_is_found() {
     }
 }
 
+#[test]
+fn a_definition_that_nobody_can_write_with_is_found_by_who_only_reads() {
+    let place = place();
+    ok(&mut place.store(), vec![entry(1)]);
+    let sound = fs::read(&place.path).unwrap();
+    let constraint = b"CHECK ((seq IS NULL)";
+    let at = sound.windows(constraint.len()).position(|window| window == constraint).unwrap() + b"CHECK ((".len();
+    for bit in [0x01, 0x80] {
+        let mut bytes = sound.clone();
+        bytes[at] ^= bit;
+        fs::write(&place.path, bytes).unwrap();
+        assert!(matches!(Store::open(&place.path, &place.ambient), Err(JournalError::Damaged { .. })));
+        let findings = Reader::open(&place.path).unwrap().verify().unwrap().findings;
+        assert!(matches!(&findings[..], [Finding::File(said)] if said.contains("no such column")), "{findings:?}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Deed {
     Append,
