@@ -197,8 +197,15 @@ impl Inner {
             Err(NotCleared::NoAnswer(error)) => return self.no_answer(&about, &error, last || stops).await,
         };
         // A list that began under other rules ends as it began, but what is forbidden by now stays forbidden.
+        let narrowed;
+        let mut step = step;
+        if !Arc::ptr_eq(&in_force, rules) {
+            narrowed = in_force.narrowed(step);
+            step = &narrowed;
+        }
+        let withdrawn = || in_force.withdrawn(&plugin);
         if !Arc::ptr_eq(&in_force, rules)
-            && let Some(refusal) = in_force.forbids(&job.event.alert, cleared.as_ref())
+            && let Some(refusal) = in_force.forbids(&job.event.alert, cleared.as_ref()).or_else(withdrawn)
         {
             self.decide(&about, "refused", refusal.check.id(), &refusal.detail, None, last || stops).await;
             return Stepped::Badly;

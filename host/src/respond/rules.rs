@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::withdrawn::Sanctions;
 use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
@@ -37,6 +38,8 @@ pub struct Rules {
     pub customer_facing: Option<CustomerFacing>,
     /// Files that are no plugins, and which version is in force all the same.
     pub unusable: Vec<Unusable>,
+    /// What actions may be and do.
+    pub sanctions: Sanctions,
 }
 
 pub struct Rule {
@@ -49,6 +52,7 @@ pub struct Rule {
     pub steps: Vec<Step>,
 }
 
+#[derive(Clone)]
 pub struct Step {
     pub action: String,
     /// The plugin, or why there is none that could run this step.
@@ -111,6 +115,7 @@ impl Rules {
             redaction: Redaction::new(&config.redaction),
             customer_facing: config.audit.keeping.customer_facing.clone(),
             unusable: plugins.unusable.clone(),
+            sanctions: Sanctions::of(config, plugins),
         };
         (rules, problems)
     }
