@@ -83,7 +83,7 @@ impl Job {
 pub(super) enum Handled {
     /// Out of the inbox.
     Finished,
-    /// The cluster gave no answer: again later.
+    /// The cluster gave no answer, or the plugin is being fetched: again later.
     Later,
     /// Another alert is at the same action on the same object: again once it is known how that ended.
     Behind,
@@ -165,6 +165,11 @@ impl Inner {
         }
         let plugin = match &step.plugin {
             Ok(plugin) => Arc::clone(plugin),
+            // Of an action that is being fetched nobody has said yet that there is none.
+            Err(why) if step.awaited && self.waited(about.event) < rules.max_recovery_age => {
+                self.log_waiting(&about, why);
+                return Stepped::Later;
+            }
             Err(why) => {
                 let page = pages::plugin_unavailable(&about, why, self.ambient.now());
                 self.decide(&about, "plugin_unavailable", "plugin", why, page, last || stops).await;
