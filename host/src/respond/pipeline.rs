@@ -83,7 +83,7 @@ impl Job {
 pub(super) enum Handled {
     /// Out of the inbox.
     Finished,
-    /// The cluster gave no answer: again later.
+    /// The cluster gave no answer, or the plugin is being fetched: again later.
     Later,
     /// Another alert is at the same action on the same object: again once it is known how that ended.
     Behind,
@@ -165,6 +165,11 @@ impl Inner {
         }
         let plugin = match &step.plugin {
             Ok(plugin) => Arc::clone(plugin),
+            // Of an action that is being fetched nobody has said yet that there is none.
+            Err(why) if step.awaited && self.waited(about.event) < rules.max_recovery_age => {
+                self.log_waiting(&about, why);
+                return Stepped::Later;
+            }
             Err(why) => {
                 let page = pages::plugin_unavailable(&about, why, self.ambient.now());
                 self.decide(&about, "plugin_unavailable", "plugin", why, page, last || stops).await;
@@ -388,7 +393,7 @@ impl Inner {
             && outcome::is_worth_another_run(&calls, &report.end, &derived)
             && self.waited(about.event) < about.rules.max_recovery_age
         {
-            self.log_waiting(about, &derived.detail);
+            self.log_waiting(about, &format!("nothing was sent yet: {}", derived.detail));
             return None;
         }
         if let Some(observer) = &self.observer {
@@ -472,7 +477,7 @@ impl Inner {
     async fn no_answer(&self, about: &About<'_>, error: &ApiError, finishes: bool) -> Stepped {
         let waited = self.waited(about.event);
         if waited < about.rules.max_recovery_age {
-            self.log_waiting(about, &error.to_string());
+            self.log_waiting(about, &format!("no answer from the cluster: {error}"));
             return Stepped::Later;
         }
         let detail = format!("the cluster gave no answer for {} s: {error}", waited.as_secs());
@@ -500,7 +505,7 @@ impl Inner {
 
     fn log_waiting(&self, about: &About<'_>, why: &str) {
         let fields = super::record::fields([("event_id", about.event.id.as_str().into())]);
-        let message = format!("{}: nothing was sent yet, trying again: {why}", about.headline());
+        let message = format!("{}: trying again: {why}", about.headline());
         self.log.line(Level::Warn, &message, &fields);
     }
 

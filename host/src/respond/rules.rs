@@ -57,6 +57,8 @@ pub struct Step {
     pub action: String,
     /// The plugin, or why there is none that could run this step.
     pub plugin: Result<Arc<Plugin>, String>,
+    /// There is none, and it may be one that is being fetched: what is said of it is not the last word.
+    pub awaited: bool,
     /// JSON.
     pub parameters: String,
     pub permissions: Permissions,
@@ -88,7 +90,7 @@ impl Rules {
                     problems.extend(found);
                     messages.join("; ")
                 });
-                steps.push(step(action, plugin, config));
+                steps.push(step(action, plugin, config, plugins));
             }
             problems.extend(expires_in_vain(rule, &steps));
             let narrowed = rule.namespaces.as_ref().map(|names| namespaces(names, rule.location, &mut problems));
@@ -256,7 +258,14 @@ fn nameless(plugins: &Plugins) -> String {
     nameless.map(|unusable| format!("; cannot be used: {}: {}", unusable.origin, unusable.reason)).collect()
 }
 
-fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config) -> Step {
+/// Whether a plugin of this name, which nobody has, may be among those that are being fetched: their names are not known
+/// until they are there.
+fn is_awaited(name: &str, plugins: &Plugins) -> bool {
+    let known = plugins.unusable.iter().any(|unusable| unusable.name.as_deref() == Some(name));
+    plugins.awaited && plugins.get(name).is_none() && !known
+}
+
+fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config, plugins: &Plugins) -> Step {
     let declared = plugin.as_ref().map(|plugin| plugin.manifest.permissions.clone()).unwrap_or_default();
     let granted = config.plugins.grants.get(&action.action).cloned().unwrap_or_default();
     let web = WebPermissions {
@@ -265,6 +274,7 @@ fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config
     };
     Step {
         action: action.action.clone(),
+        awaited: plugin.is_err() && is_awaited(&action.action, plugins),
         plugin,
         parameters: action.parameters.to_string(),
         permissions: Permissions { declared, granted },

@@ -2,6 +2,7 @@
 //! ends in the middle.
 
 pub(crate) mod action;
+mod awaited;
 mod ends;
 mod repeated;
 mod together;

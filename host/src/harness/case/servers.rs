@@ -1,6 +1,5 @@
 //! `http` of a case: what servers outside of the cluster say. One of which nothing is said takes everything with 200.
 
-use http::Method;
 use hyper::body::Bytes;
 
 use crate::cluster::web::script::{Made, Reply, Script};
@@ -34,7 +33,7 @@ fn reply(node: &Node, problems: &mut Problems) -> Option<Reply> {
     let times = section.number("times", 1..=u64::from(u32::MAX), problems);
     let times = times.and_then(|times| u32::try_from(times).ok()).unwrap_or(u32::MAX);
     let answer = answer(&section, problems)?;
-    Some(Reply { method: method as Option<Method>, url: url?, answer, times })
+    Some(Reply { method, url: url?, answer, times })
 }
 
 fn answer(section: &Section<'_>, problems: &mut Problems) -> Option<Made> {

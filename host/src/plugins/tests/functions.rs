@@ -50,7 +50,7 @@ const WITHIN: [&str; 3] = ["audit", "log", "request"];
 fn each_interface_of_the_contract_is_classified() {
     let mut resolve = Resolve::default();
     resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).expect("the contract parses");
-    for (_, interface) in &resolve.interfaces {
+    for (_, interface) in resolve.interfaces.iter() {
         let name = interface.name.as_deref().unwrap_or_default();
         let functions: Vec<_> = interface.functions.keys().map(String::as_str).collect();
         let further: Vec<_> = FURTHER.iter().filter(|(of, ..)| *of == name).map(|(_, function, _)| *function).collect();
