@@ -69,12 +69,14 @@ impl Artifacts {
         }
     }
 
-    /// What the loader is told: `trouble` says what keeps one from being there.
-    pub fn brought(&self, trouble: impl Fn(&Pinned) -> Option<String>) -> Vec<Brought> {
-        let one = |pinned: &Pinned| match self.find(pinned) {
-            Ok(Some(found)) => found_at(pinned, found),
-            Ok(None) => lacking(pinned, &trouble(pinned).unwrap_or_else(|| "is being fetched".to_owned())),
-            Err(problem) => lacking(pinned, &trouble(pinned).unwrap_or_else(|| problem.to_string())),
+    /// What the loader is told while the rest is being fetched: `trouble` says what keeps one from being there. An answer is
+    /// the last word, for all that it is asked again; that there is none is not.
+    pub fn brought(&self, trouble: impl Fn(&Pinned) -> Option<Trouble>) -> Vec<Brought> {
+        let one = |pinned: &Pinned| match (self.find(pinned), trouble(pinned)) {
+            (Ok(Some(found)), _) => found_at(pinned, found),
+            (_, Some(trouble)) => lacking(pinned, &trouble.to_string(), matches!(trouble, Trouble::NoAnswer(_))),
+            (Ok(None), None) => lacking(pinned, "is being fetched", true),
+            (Err(problem), None) => lacking(pinned, &problem.to_string(), true),
         };
         self.wanted.iter().map(one).collect()
     }
@@ -94,11 +96,11 @@ pub fn blobs(cache_dir: &Path) -> PathBuf {
 }
 
 fn found_at(pinned: &Pinned, Found { file, sha256 }: Found) -> Brought {
-    Brought { origin: pinned.to_string(), file: Ok(file), sha256: Some(sha256) }
+    Brought { origin: pinned.to_string(), file: Ok(file), sha256: Some(sha256), awaited: false }
 }
 
-fn lacking(pinned: &Pinned, why: &str) -> Brought {
-    Brought { origin: pinned.to_string(), file: Err(format!("is not at hand: {why}")), sha256: None }
+fn lacking(pinned: &Pinned, why: &str, awaited: bool) -> Brought {
+    Brought { origin: pinned.to_string(), file: Err(format!("is not at hand: {why}")), sha256: None, awaited }
 }
 
 /// # Errors
@@ -160,7 +162,7 @@ pub async fn once(source: Source, config: &Config) -> Result<Once, Failure> {
             Ok(found) => found_at(pinned, found),
             Err(trouble) => {
                 unanswered |= matches!(trouble, Trouble::NoAnswer(_));
-                lacking(pinned, &trouble.to_string())
+                lacking(pinned, &trouble.to_string(), false)
             }
         });
     }

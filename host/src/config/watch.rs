@@ -20,6 +20,8 @@ pub struct Watched {
     pub plugins: PathBuf,
     /// Where plugins are that were fetched from elsewhere; it may not be there.
     pub fetched: Option<PathBuf>,
+    /// The files of the keys that plugins have to be signed by.
+    pub keys: Vec<PathBuf>,
     /// While it is there, nothing live is sent.
     pub stop: PathBuf,
 }
@@ -63,6 +65,8 @@ impl Watched {
         if let Some(fetched) = &self.fetched {
             found.extend(stamps(fetched, |_| true).unwrap_or_default());
         }
+        // A key that is exchanged in its file takes its plugins with it.
+        found.extend(self.keys.iter().map(|key| stamp(key.clone(), key)));
         Ok(found)
     }
 }
@@ -85,15 +89,19 @@ fn stamps(directory: &Path, counts: impl Fn(&str) -> bool) -> std::io::Result<Ve
         if !counts(&name.to_string_lossy()) {
             continue;
         }
-        let Ok(found) = fs::metadata(directory.join(&name)) else {
-            stamps.push(Stamp { name, device: 0, inode: 0, size: 0, changed: (0, 0) });
-            continue;
-        };
-        let changed = (found.ctime(), found.ctime_nsec());
-        stamps.push(Stamp { name, device: found.dev(), inode: found.ino(), size: found.len(), changed });
+        let path = directory.join(&name);
+        stamps.push(stamp(name, &path));
     }
     stamps.sort();
     Ok(stamps)
+}
+
+fn stamp(name: PathBuf, path: &Path) -> Stamp {
+    let Ok(found) = fs::metadata(path) else {
+        return Stamp { name, device: 0, inode: 0, size: 0, changed: (0, 0) };
+    };
+    let changed = (found.ctime(), found.ctime_nsec());
+    Stamp { name, device: found.dev(), inode: found.ino(), size: found.len(), changed }
 }
 
 #[cfg(test)]
@@ -103,8 +111,8 @@ mod tests {
 
     fn watched(directory: &Path) -> Watched {
         let at = |name: &str| directory.join(name);
-        let (plugins, fetched) = (at("plugins"), Some(at("fetched")));
-        Watched { config: at("config.yaml"), token: Some(at("token")), plugins, fetched, stop: at("stop") }
+        let (plugins, fetched, keys) = (at("plugins"), Some(at("fetched")), vec![at("cosign.pub")]);
+        Watched { config: at("config.yaml"), token: Some(at("token")), plugins, fetched, keys, stop: at("stop") }
     }
 
     /// As the kubelet does it: a new directory, a new link to it, renamed over the old link.
@@ -163,6 +171,9 @@ mod tests {
         assert_eq!(watched.look(), signed, "nothing was fetched yet");
         fs::write(path.join("fetched/0123"), "1").unwrap();
         assert_ne!(watched.look(), signed);
+        let before = watched.look();
+        fs::write(path.join("cosign.pub"), "1").unwrap();
+        assert_ne!(watched.look(), before, "another key");
         let fetched = watched.look();
         fs::remove_file(path.join("plugins/a.wasm")).unwrap();
         assert_ne!(watched.look(), fetched);

@@ -99,6 +99,11 @@ impl Plugins {
 }
 
 impl Plugin {
+    /// Whether what was asked of the signature of another version is enough where this one is in force.
+    pub fn trusts(&self, other: &Self) -> bool {
+        self.keys.trust(&other.keys)
+    }
+
     /// The same, already compiled, within other limits.
     pub(super) fn within(&self, limits: super::Limits) -> Self {
         let Self { manifest, origin, sha256, keys, code, .. } = self;

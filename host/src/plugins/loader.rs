@@ -38,7 +38,7 @@ struct Candidate {
 pub(super) fn load(engine: &Engine, source: &Source, known: &Plugins) -> Result<Plugins, LoadError> {
     let files = files(&source.dir)?.into_iter().map(Listed::in_dir);
     let brought = source.files.iter().map(|brought| {
-        let Brought { origin, file, sha256 } = brought.clone();
+        let Brought { origin, file, sha256, .. } = brought.clone();
         Listed { origin: Origin::Elsewhere(origin), file, sha256 }
     });
     load_files(engine, source, files.chain(brought).collect(), known)
@@ -64,7 +64,8 @@ pub(super) fn load_files(
     files: Vec<Listed>,
     known: &Plugins,
 ) -> Result<Plugins, LoadError> {
-    let mut plugins = Plugins::default();
+    let awaited = source.files.iter().any(|brought| brought.awaited);
+    let mut plugins = Plugins { awaited, ..Plugins::default() };
     if let Some(reason) = engine.on_demand_because() {
         plugins.warnings.push(format!("actions run without a pool of instances, and so more slowly: {reason}"));
     }

@@ -110,6 +110,8 @@ pub struct Unusable {
 pub struct Plugins {
     by_name: BTreeMap<String, Arc<Plugin>>,
     pub unusable: Vec<Unusable>,
+    /// One is being fetched, and may be any that is not there.
+    pub awaited: bool,
     /// What costs time and nothing else: no place for compiled code, no pool.
     pub warnings: Vec<String>,
 }

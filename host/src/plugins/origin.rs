@@ -20,6 +20,8 @@ pub struct Brought {
     pub file: Result<PathBuf, String>,
     /// What they have to be, in lower-case hex; they may have been changed since.
     pub sha256: Option<String>,
+    /// It is not there, and being fetched: that nobody has it is not known yet.
+    pub awaited: bool,
 }
 
 impl Display for Origin {

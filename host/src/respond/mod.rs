@@ -25,6 +25,7 @@ pub mod rules;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upkeep;
+mod withdrawn;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -83,7 +83,7 @@ impl Job {
 pub(super) enum Handled {
     /// Out of the inbox.
     Finished,
-    /// The cluster gave no answer: again later.
+    /// The cluster gave no answer, or the plugin is being fetched: again later.
     Later,
     /// Another alert is at the same action on the same object: again once it is known how that ended.
     Behind,
@@ -165,6 +165,11 @@ impl Inner {
         }
         let plugin = match &step.plugin {
             Ok(plugin) => Arc::clone(plugin),
+            // Of an action that is being fetched nobody has said yet that there is none.
+            Err(why) if step.awaited && self.waited(about.event) < rules.max_recovery_age => {
+                self.log_waiting(&about, why);
+                return Stepped::Later;
+            }
             Err(why) => {
                 let page = pages::plugin_unavailable(&about, why, self.ambient.now());
                 self.decide(&about, "plugin_unavailable", "plugin", why, page, last || stops).await;
@@ -197,8 +202,15 @@ impl Inner {
             Err(NotCleared::NoAnswer(error)) => return self.no_answer(&about, &error, last || stops).await,
         };
         // A list that began under other rules ends as it began, but what is forbidden by now stays forbidden.
+        let narrowed;
+        let mut step = step;
+        if !Arc::ptr_eq(&in_force, rules) {
+            narrowed = in_force.narrowed(step);
+            step = &narrowed;
+        }
+        let withdrawn = || in_force.withdrawn(&plugin);
         if !Arc::ptr_eq(&in_force, rules)
-            && let Some(refusal) = in_force.forbids(&job.event.alert, cleared.as_ref())
+            && let Some(refusal) = in_force.forbids(&job.event.alert, cleared.as_ref()).or_else(withdrawn)
         {
             self.decide(&about, "refused", refusal.check.id(), &refusal.detail, None, last || stops).await;
             return Stepped::Badly;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::withdrawn::Sanctions;
 use crate::alert::{Alert, Priority};
 use crate::cluster::names::{ApiResource, Namespace};
 use crate::cluster::owners::{OwnerKind, OwnerKinds};
@@ -37,6 +38,8 @@ pub struct Rules {
     pub customer_facing: Option<CustomerFacing>,
     /// Files that are no plugins, and which version is in force all the same.
     pub unusable: Vec<Unusable>,
+    /// What actions may be and do.
+    pub sanctions: Sanctions,
 }
 
 pub struct Rule {
@@ -49,10 +52,13 @@ pub struct Rule {
     pub steps: Vec<Step>,
 }
 
+#[derive(Clone)]
 pub struct Step {
     pub action: String,
     /// The plugin, or why there is none that could run this step.
     pub plugin: Result<Arc<Plugin>, String>,
+    /// There is none, and it may be one that is being fetched: what is said of it is not the last word.
+    pub awaited: bool,
     /// JSON.
     pub parameters: String,
     pub permissions: Permissions,
@@ -84,7 +90,7 @@ impl Rules {
                     problems.extend(found);
                     messages.join("; ")
                 });
-                steps.push(step(action, plugin, config));
+                steps.push(step(action, plugin, config, plugins));
             }
             problems.extend(expires_in_vain(rule, &steps));
             let narrowed = rule.namespaces.as_ref().map(|names| namespaces(names, rule.location, &mut problems));
@@ -111,6 +117,7 @@ impl Rules {
             redaction: Redaction::new(&config.redaction),
             customer_facing: config.audit.keeping.customer_facing.clone(),
             unusable: plugins.unusable.clone(),
+            sanctions: Sanctions::of(config, plugins),
         };
         (rules, problems)
     }
@@ -251,7 +258,14 @@ fn nameless(plugins: &Plugins) -> String {
     nameless.map(|unusable| format!("; cannot be used: {}: {}", unusable.origin, unusable.reason)).collect()
 }
 
-fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config) -> Step {
+/// Whether a plugin of this name, which nobody has, may be among those that are being fetched: their names are not known
+/// until they are there.
+fn is_awaited(name: &str, plugins: &Plugins) -> bool {
+    let known = plugins.unusable.iter().any(|unusable| unusable.name.as_deref() == Some(name));
+    plugins.awaited && plugins.get(name).is_none() && !known
+}
+
+fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config, plugins: &Plugins) -> Step {
     let declared = plugin.as_ref().map(|plugin| plugin.manifest.permissions.clone()).unwrap_or_default();
     let granted = config.plugins.grants.get(&action.action).cloned().unwrap_or_default();
     let web = WebPermissions {
@@ -260,6 +274,7 @@ fn step(action: &ActionRef, plugin: Result<Arc<Plugin>, String>, config: &Config
     };
     Step {
         action: action.action.clone(),
+        awaited: plugin.is_err() && is_awaited(&action.action, plugins),
         plugin,
         parameters: action.parameters.to_string(),
         permissions: Permissions { declared, granted },

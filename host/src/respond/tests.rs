@@ -3,6 +3,7 @@
 
 pub(crate) mod action;
 mod ahead;
+mod awaited;
 mod ends;
 mod repeated;
 mod together;

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::cli::Failure;
 use crate::cli::artifacts::Artifacts;
 use crate::config::Config;
 use crate::plugins::Source;
 use crate::plugins::registry::reference::Pinned;
+use crate::plugins::registry::session::Trouble;
 use crate::respond::record;
 use crate::telemetry::log::{Level, Log};
 
@@ -23,8 +23,6 @@ use crate::telemetry::log::{Level, Log};
 const MOMENT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Each may be 64 MiB.
-const AT_ONCE: usize = 2;
 
 #[derive(Clone)]
 pub struct Fetcher {
@@ -55,7 +53,7 @@ struct State {
     tried: u64,
     /// Of what nothing was missing any more.
     done: u64,
-    troubles: BTreeMap<Pinned, String>,
+    troubles: BTreeMap<Pinned, Trouble>,
 }
 
 impl Fetcher {
@@ -141,25 +139,10 @@ async fn rounds(artifacts: &Arc<Artifacts>, number: u64, says: &watch::Sender<St
         let looked_at = Arc::clone(artifacts);
         // A look that panics is one that found nothing.
         let missing = tokio::task::spawn_blocking(move || looked_at.missing()).await.unwrap_or_default();
-        let mut running = JoinSet::new();
-        let mut waiting = missing.into_iter();
         let mut any_left = false;
-        loop {
-            while running.len() < AT_ONCE
-                && let Some(pinned) = waiting.next()
-            {
-                let artifacts = Arc::clone(artifacts);
-                running.spawn(async move {
-                    let result = artifacts.fetch(&pinned).await;
-                    (pinned, result)
-                });
-            }
-            let Some(done) = running.join_next().await else { break };
-            let Ok((pinned, result)) = done else {
-                any_left = true;
-                continue;
-            };
-            match result {
+        // One after the other: each may be 64 MiB, and those who answer alerts need their memory.
+        for pinned in missing {
+            match artifacts.fetch(&pinned).await {
                 Ok(found) => {
                     let fields = [("artifact", json!(pinned.to_string())), ("sha256", json!(found.sha256))];
                     log.line(Level::Info, "an action was fetched", &record::fields(fields));
@@ -167,10 +150,8 @@ async fn rounds(artifacts: &Arc<Artifacts>, number: u64, says: &watch::Sender<St
                 }
                 Err(trouble) => {
                     any_left = true;
-                    let trouble = trouble.to_string();
-                    let known = says.borrow().troubles.get(&pinned) == Some(&trouble);
                     // Once, and not with every round.
-                    if !known {
+                    if says.borrow().troubles.get(&pinned) != Some(&trouble) {
                         let fields = record::fields([("artifact", json!(pinned.to_string()))]);
                         let message = format!("an action cannot be fetched, and is tried again: {trouble}");
                         log.line(Level::Warn, &message, &fields);

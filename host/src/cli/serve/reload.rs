@@ -59,6 +59,7 @@ impl Flags {
             token: settings::token_file(self.token_file.as_deref(), config),
             plugins: source.dir,
             fetched: source.cache_dir.map(|dir| artifacts::blobs(&dir)),
+            keys: config.plugins.signed_by.clone(),
             stop: settings::stop_file(&self.config),
         }
     }
@@ -239,7 +240,8 @@ impl Reloader {
             Loading::Failed(error) => return refused(&error.to_string(), brake),
             Loading::Done(loaded) => loaded,
         };
-        let lost = loaded.lost(&self.responder.rules());
+        // What the configuration in force takes away, since a key is another one by now, it does not leave in force.
+        let lost = if same { Vec::new() } else { loaded.lost(&self.responder.rules()) };
         if !lost.is_empty() {
             return refused(&lost.join("; "), brake);
         }

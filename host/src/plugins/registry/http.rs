@@ -105,7 +105,9 @@ impl Http {
         if body.size_hint().lower() > limit {
             return Err(too_long());
         }
-        let mut bytes = Vec::new();
+        let expected = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+        // Not by doubling: it may be 64 MiB, of which the limit above holds.
+        let mut bytes = Vec::with_capacity(expected);
         loop {
             let until = end.min(Instant::now() + PATIENCE);
             let frame = timeout_at(until, body.frame()).await.map_err(|_| broke_off(""))?;
@@ -125,7 +127,7 @@ impl Http {
 fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     let of_io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     error.is::<rustls::Error>()
-        || of_io.is_some_and(|inner| inner.is::<rustls::Error>())
+        || of_io.is_some_and(|inner| is_untrusted(inner))
         || error.source().is_some_and(is_untrusted)
 }
 
@@ -143,5 +145,12 @@ mod tests {
         }
         let named = Plain::Hosts(vec!["registry.lab:5000".to_owned()]);
         assert!(named.covers("Registry.lab:5000") && !named.covers("registry.lab") && !named.covers("127.0.0.1:5000"));
+    }
+
+    #[test]
+    fn that_nobody_is_trusted_is_found_however_deep_it_lies() {
+        let tls = std::io::Error::new(std::io::ErrorKind::InvalidData, rustls::Error::DecryptError);
+        assert!(is_untrusted(&std::io::Error::other(tls)));
+        assert!(!is_untrusted(&std::io::Error::other(std::io::Error::other("refused"))));
     }
 }

@@ -104,8 +104,8 @@ impl Sources {
         if let Ok(Some(found)) = at_hand(cache, pinned, &self.keys) {
             return Ok(found);
         }
-        let parcel = self.parcel(pinned).await?;
-        parcel.keep(cache, pinned)?;
+        // Gone before it is read again.
+        self.parcel(pinned).await?.keep(cache, pinned)?;
         at_hand(cache, pinned, &self.keys)?
             .ok_or_else(|| Trouble::Unsound(format!("cannot be kept in {}", cache.dir().display())))
     }
@@ -125,7 +125,7 @@ impl Sources {
     /// The mirror is asked first; what it does not have, or has in a form that does not pass, the registry may have.
     async fn parcel(&self, pinned: &Pinned) -> Result<Parcel, Trouble> {
         let from_mirror = match &self.mirror {
-            Some(dir) => Some(self.from_mirror(dir, pinned).await),
+            Some(dir) => Some(self.mirrored(dir, pinned).await),
             None => None,
         };
         match (from_mirror, &self.registries) {
@@ -144,7 +144,7 @@ impl Sources {
         }
     }
 
-    async fn from_mirror(&self, dir: &std::path::Path, pinned: &Pinned) -> Result<Parcel, Trouble> {
+    async fn mirrored(&self, dir: &std::path::Path, pinned: &Pinned) -> Result<Parcel, Trouble> {
         let layout = Layout::open(dir).map_err(|problem| Trouble::Unsound(format!("the mirror {problem}")))?;
         let at = |trouble: Trouble| match trouble {
             Trouble::Missing(text) => Trouble::Missing(format!("the mirror {}: {text}", dir.display())),

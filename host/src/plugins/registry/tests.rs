@@ -42,10 +42,13 @@ fn moved(to: String) -> Answer {
     Answer { headers: vec![("Location", to)], ..status(307) }
 }
 
-/// Answers as it is told, and remembers what it was asked: path and `Authorization`.
+/// Path and `Authorization`.
+type Asked = (String, Option<String>);
+
+/// Answers as it is told, and remembers what it was asked.
 struct Server {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
@@ -63,7 +66,7 @@ impl Server {
         Self { address, asked }
     }
 
-    fn asked(&self) -> Vec<(String, Option<String>)> {
+    fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -72,11 +75,7 @@ impl Server {
     }
 }
 
-fn converse(
-    mut stream: &TcpStream,
-    asked: &Mutex<Vec<(String, Option<String>)>>,
-    answer: &(dyn Fn(&Request) -> Answer + Send + Sync),
-) {
+fn converse(mut stream: &TcpStream, asked: &Mutex<Vec<Asked>>, answer: &(dyn Fn(&Request) -> Answer + Send + Sync)) {
     let mut reader = BufReader::new(stream);
     while let Some(request) = request::read(&mut reader) {
         asked.lock().unwrap().push((request.path.clone(), request.headers.get("authorization").cloned()));
@@ -380,7 +379,7 @@ async fn a_registry_that_is_away_or_busy_is_no_answer_and_one_that_lacks_it_says
 
 #[tokio::test]
 async fn what_must_be_signed_is_fetched_only_with_a_signature_that_counts() {
-    let (signer, stranger) = (Signer::new(), Signer::new());
+    let (signer, stranger) = (Signer::generate(), Signer::generate());
     let (store, digest) = Store::with_artifact();
     let serve = |store: Store| Server::start(move |request| store.answer(&request.path));
     let unsigned = serve(store.clone());
@@ -410,7 +409,7 @@ async fn what_must_be_signed_is_fetched_only_with_a_signature_that_counts() {
 
 #[tokio::test]
 async fn what_was_fetched_unsigned_is_not_served_once_signatures_are_asked_for() {
-    let signer = Signer::new();
+    let signer = Signer::generate();
     let (mut store, digest) = Store::with_artifact();
     let unsigned = {
         let store = store.clone();
@@ -435,7 +434,7 @@ async fn filled(dir: &Path, store: Store, digest: &Digest) -> Pinned {
 
 #[tokio::test]
 async fn a_mirror_serves_without_a_network_signatures_included() {
-    let signer = Signer::new();
+    let signer = Signer::generate();
     let (mut store, digest) = Store::with_artifact();
     store.sign(&digest, &signer.artifact(&digest));
     let mut house = House::new().signed_by(&signer);

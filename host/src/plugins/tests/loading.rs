@@ -165,7 +165,7 @@ fn takes_what_was_brought_from_elsewhere_beside_the_directory() {
     write(&actions, "two.wasm", &named("two"));
     write(&private, "content", &named("two"));
     write(&private, "other", &named("three"));
-    let brought = |origin: &str, file| Brought { origin: origin.to_owned(), file, sha256: None };
+    let brought = |origin: &str, file| Brought { origin: origin.to_owned(), file, sha256: None, awaited: false };
     let files = vec![
         brought("oci://example.com/two", Ok(private.join("content"))),
         brought("oci://example.com/three", Ok(private.join("other"))),

@@ -14,7 +14,7 @@ pub enum Signer {
 }
 
 impl Signer {
-    pub fn new() -> Self {
+    pub fn generate() -> Self {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
         Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.as_ref(), &random).unwrap())
@@ -68,10 +68,10 @@ fn keys(dir: &TempDir, signers: &[&Signer]) -> Keys {
 #[test]
 fn a_signature_of_exactly_this_artifact_by_one_of_the_keys_counts() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) = (Signer::new(), Signer::edwards());
+    let (one, other) = (Signer::generate(), Signer::edwards());
     let keys = keys(&dir, &[&one, &other]);
     let digest = Digest::of(b"a manifest");
-    let stranger = Signer::new();
+    let stranger = Signer::generate();
     for signer in [&one, &other] {
         assert_eq!(keys.check_artifact(&digest, &[signer.artifact(&digest)]), Ok(()));
         // What others add beside it takes nothing away.
@@ -82,7 +82,7 @@ fn a_signature_of_exactly_this_artifact_by_one_of_the_keys_counts() {
 #[test]
 fn what_passed_some_keys_passes_others_only_if_they_are_all_among_them() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) = (Signer::new(), Signer::new());
+    let (one, other) = (Signer::generate(), Signer::generate());
     let (of_one, of_other, of_both) = (keys(&dir, &[&one]), keys(&dir, &[&other]), keys(&dir, &[&one, &other]));
     assert!(of_both.trust(&of_one) && of_one.trust(&of_one) && Keys::default().trust(&of_one));
     assert!(!of_one.trust(&of_both) && !of_one.trust(&of_other) && !of_one.trust(&Keys::default()));
@@ -91,7 +91,7 @@ fn what_passed_some_keys_passes_others_only_if_they_are_all_among_them() {
 #[test]
 fn everything_else_is_refused_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
-    let (signer, stranger) = (Signer::new(), Signer::new());
+    let (signer, stranger) = (Signer::generate(), Signer::generate());
     let keys = keys(&dir, &[&signer]);
     let (digest, another) = (Digest::of(b"a manifest"), Digest::of(b"another"));
     let mut spoiled = signer.artifact(&digest);
@@ -118,7 +118,7 @@ fn everything_else_is_refused_with_its_reason() {
 #[test]
 fn a_file_needs_its_signature_beside_it() {
     let dir = tempfile::tempdir().unwrap();
-    let (signer, stranger) = (Signer::new(), Signer::new());
+    let (signer, stranger) = (Signer::generate(), Signer::generate());
     let keys = keys(&dir, &[&signer]);
     let file = dir.path().join("kill_pod.wasm");
     let beside = dir.path().join("kill_pod.wasm.sig");
@@ -146,7 +146,7 @@ fn a_file_that_is_no_public_key_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cosign.pub");
     let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &SystemRandom::new()).unwrap();
-    let good = Signer::new().pem();
+    let good = Signer::generate().pem();
     let cut = pem("PUBLIC KEY", &[P256, &[4; 64]].concat());
     for (text, said) in [
         (String::new(), "no PEM block"),
@@ -186,6 +186,6 @@ fn what_cosign_itself_has_signed_counts() {
         assert_eq!(keys.check_file(&file, &content), Ok(()), "{form}");
         assert!(keys.check_file(&file, b"another").is_err(), "{form}");
     }
-    let stranger = self::keys(&dir, &[&Signer::new()]);
+    let stranger = self::keys(&dir, &[&Signer::generate()]);
     assert!(at_hand(&mirror, &pinned.parse().unwrap(), &stranger).is_err());
 }
