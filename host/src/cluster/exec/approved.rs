@@ -24,7 +24,7 @@ pub fn reaches_in(parts: &Parts) -> bool {
 /// What comes after the object's name.
 fn subresource(path: &str) -> Option<&str> {
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let ["api", _, below @ ..] | ["apis", _, _, below @ ..] = parts.as_slice() else { return None };
+    let (["api", _, below @ ..] | ["apis", _, _, below @ ..]) = parts.as_slice() else { return None };
     match below {
         ["namespaces", _, _, _, subresource, ..] => Some(subresource),
         ["namespaces", ..] => None,
