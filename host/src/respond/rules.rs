@@ -163,9 +163,9 @@ impl Rules {
         self.by_name.values().flat_map(|rule| &rule.steps).any(|step| step.lasts.is_some())
     }
 
-    /// The namespaces in which an action may isolate.
+    /// The namespaces in which an action may isolate, one that is not at hand perhaps.
     pub fn isolating_in(&self) -> BTreeSet<Namespace> {
-        let isolates = |step: &Step| step.plugin.as_ref().is_ok_and(|plugin| plugin.manifest.isolates());
+        let isolates = |step: &Step| step.plugin.as_ref().map_or(true, |plugin| plugin.manifest.isolates());
         let rules = self.by_name.values().filter(|rule| rule.steps.iter().any(isolates));
         let may_act =
             |rule: &Rule, namespace: &Namespace| checks::namespace(namespace, &self.policy, &rule.scope).is_ok();

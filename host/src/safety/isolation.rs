@@ -26,6 +26,9 @@ pub const PREFIX: &str = "falco-";
 /// The domain of the labels by which a policy of ours selects pods, where it does not select all.
 pub const DOMAIN: &str = "falco-response/";
 
+/// What our field managers are called, before the action's name.
+const MANAGER: &str = "falco-response-controller/";
+
 /// Bytes of a rule's name that an annotation holds. All annotations of an object together may have 256 KiB.
 const MOST_RULE: usize = 1024;
 /// An expiry is put off only where that gains so much of its span: alerts that come together write it once.
@@ -249,6 +252,8 @@ pub struct Isolation {
     pub selects: Vec<(String, String)>,
     /// The action that applied it, by its field manager; only what can be an action's name.
     pub action: Option<String>,
+    /// Whether somebody else has had a hand in what it forbids: its end is no longer ours to bring.
+    pub edited: bool,
 }
 
 impl Isolation {
@@ -271,6 +276,7 @@ impl Isolation {
         }
         let policy_ref = ObjectRef { resource: policies(), namespace: Some(namespace.clone()), name, uid: Some(uid) };
         let event_id = text(policy, "annotations", EVENT_ID).and_then(|text| uuid::Uuid::try_parse(text).ok());
+        let event_id = event_id.filter(|id| id.get_version_num() == 7);
         Ok(Self {
             policy: policy_ref,
             namespace,
@@ -280,6 +286,7 @@ impl Isolation {
             expiry: Expiry::of(policy),
             selects: selected(policy),
             action: applied_by(policy),
+            edited: managers(policy).any(|(name, fields)| !name.starts_with(MANAGER) && fields.get("f:spec").is_some()),
         })
     }
 
@@ -294,10 +301,14 @@ fn selected(policy: &Value) -> Vec<(String, String)> {
     own.filter_map(|(label, value)| Some((label.clone(), value.as_str()?.to_owned()))).collect()
 }
 
+/// Who wrote which of its fields.
+fn managers(policy: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let managers = policy.pointer("/metadata/managedFields").and_then(Value::as_array);
+    managers.into_iter().flatten().filter_map(|entry| Some((entry.get("manager")?.as_str()?, entry.get("fieldsV1")?)))
+}
+
 fn applied_by(policy: &Value) -> Option<String> {
-    let managers = policy.pointer("/metadata/managedFields").and_then(Value::as_array)?;
-    let managers = managers.iter().filter_map(|entry| entry.get("manager")?.as_str());
-    let name = managers.filter_map(|manager| manager.strip_prefix("falco-response-controller/")).next()?;
+    let name = managers(policy).find_map(|(name, _)| name.strip_prefix(MANAGER))?;
     let sound = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     (sound && !name.is_empty() && name.len() <= 63).then(|| name.to_owned())
 }

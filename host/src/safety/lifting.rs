@@ -43,7 +43,12 @@ pub fn permissions() -> Permissions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lift {
     /// An isolation, as it was read.
-    Policy { policy: ObjectRef, resource_version: String },
+    Policy {
+        policy: ObjectRef,
+        resource_version: String,
+        /// Also where somebody else has edited what it forbids: only a person says so.
+        edited: bool,
+    },
     /// Labels of isolations, off a pod.
     Labels { pod: ObjectRef, labels: Vec<String> },
 }
@@ -69,12 +74,19 @@ impl Gate {
             return Err(Refusal::new(Check::Permission, "a run that answers an alert lifts nothing").into());
         }
         match lift {
-            Lift::Policy { policy, resource_version } => self.plan_policy(run, policy, resource_version).await,
+            Lift::Policy { policy, resource_version, edited } => {
+                self.plan_policy(run, policy, (resource_version, edited)).await
+            }
             Lift::Labels { pod, labels } => self.plan_labels(run, pod, &labels).await,
         }
     }
 
-    async fn plan_policy(&self, run: &Run, policy: ObjectRef, resource_version: String) -> Result<Planned, Stop> {
+    async fn plan_policy(
+        &self,
+        run: &Run,
+        policy: ObjectRef,
+        (resource_version, edited): (String, bool),
+    ) -> Result<Planned, Stop> {
         if !is_policy(&policy.resource) {
             let detail = format!("{policy} is no NetworkPolicy, and nothing else is an isolation");
             return Err(Refusal::new(Check::Document, detail).into());
@@ -84,6 +96,10 @@ impl Gate {
             .map_err(|why| Refusal::new(Check::Conflict, format!("{policy} {why}; it was left as it is")))?;
         if found.resource_version != resource_version {
             let detail = format!("{policy} was changed since it was looked at");
+            return Err(Refusal::new(Check::Conflict, detail).into());
+        }
+        if found.edited && !edited {
+            let detail = format!("somebody has edited what {policy} forbids: a person lifts it");
             return Err(Refusal::new(Check::Conflict, detail).into());
         }
         let path = policy.path();

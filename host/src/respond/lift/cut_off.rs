@@ -16,13 +16,15 @@ use super::super::outcome::{Failure, Outcome};
 use super::super::record::{millis, seconds};
 use super::super::recover::{derive, effect, is_open};
 use super::words::{self, Told};
-use super::{ACTION, Lifter, MARK};
+use super::{ACTION, Lifted, Lifter, MARK, Subject, Why};
+use crate::cluster::names::{ObjectRef, Uid};
 use crate::journal::{LogType, Record, UnfinishedIntent, Write};
+use crate::safety::isolation::{Expiry, Isolation};
 use crate::safety::run::Identity;
 use crate::telemetry::log::Level;
 
 /// Older ones were looked at by an earlier start.
-const LOOK_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
+pub(super) const LOOK_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Inner {
     /// False: some may still be under way, and are to be looked at again.
@@ -99,6 +101,30 @@ impl Inner {
             return;
         }
         self.log.entry(&entry);
+        let policy_gone = effect(&intents[0]) == Some("changed");
+        if let Some(rest) = rest_of(&intents[0].intent, &entry).filter(|_| policy_gone) {
+            self.free_the_rest(&lifter, rest, by_hand).await;
+        }
+    }
+
+    /// The policy is gone, and whether all its labels are was cut off: they would widen the next isolation.
+    async fn free_the_rest(&self, lifter: &Lifter, rest: Isolation, by_hand: bool) {
+        let rules = self.rules.load_full();
+        let dry_run = rules.dryrun || self.gate.stopped();
+        let reason = "labels that a lift which was cut off had left on pods".to_owned();
+        let why = if by_hand {
+            Why::Asked { by: super::super::record::OPERATOR.to_owned(), reason }
+        } else {
+            Why::Expired { since: self.ambient.now(), again: false }
+        };
+        match lifter.lift(&Subject::Rest(rest), &why, dry_run).await {
+            Ok(Lifted::Recorded { entry, .. }) => self.log.entry(&entry),
+            Ok(Lifted::AnotherWasFirst(_) | Lifted::NotNow(_)) => {}
+            Err(error) => {
+                let message = format!("what was taken off pods cannot be recorded: {error}");
+                self.log.line(Level::Error, &message, &Map::new());
+            }
+        }
     }
 
     /// Labels that are gone leave no mark behind, so they are looked for.
@@ -121,6 +147,25 @@ impl Inner {
             Err(error) => lookup::finding("unknown", format!("looked up after a restart, without an answer: {error}")),
         })
     }
+}
+
+/// The isolation whose policy is gone, from what its intent and entry say of it.
+fn rest_of(intent: &Map<String, Value>, entry: &Map<String, Value>) -> Option<Isolation> {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
+    let selects = entry.get("selects")?.as_object()?;
+    let uid = Uid::parse(intent.get("uid")?.as_str()?).ok()?;
+    let policy = ObjectRef { uid: Some(uid), ..lookup::object_of(intent)? };
+    Some(Isolation {
+        namespace: policy.namespace.clone()?,
+        policy,
+        resource_version: String::new(),
+        event_id: text("event_id"),
+        rule: text("rule"),
+        expiry: Expiry::Never,
+        selects: selects.iter().filter_map(|(label, on)| Some((label.clone(), on.as_str()?.to_owned()))).collect(),
+        action: text("isolated_by"),
+        edited: false,
+    })
 }
 
 fn is_by_hand(intent: &Map<String, Value>) -> bool {

@@ -1,7 +1,7 @@
 //! In every replica: looks now and then which isolations are over, and lifts them. The first replica wins, and records it.
 //!
-//! It looks where rules may isolate, and nowhere else: in a namespace that is denied by now, or not allowed any more, the
-//! controller does nothing, and a person lifts what is left there.
+//! It looks where rules may isolate, and where an isolation is known that was to end. In a namespace that is denied by now,
+//! or not allowed any more, the controller does nothing: when the time has come, somebody is told ([`super::promised`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::record::fields;
 use super::super::rules::Rules;
-use super::super::{Inner, Responder};
+use super::super::{Inner, Responder, pages};
+use super::cut_off::LOOK_BACK;
+use super::promised::{Promised, is_promise};
 use super::{ACTION, Lifted, Lifter, Subject, Why, find, is_bad};
 use crate::cluster::names::Namespace;
 use crate::safety::isolation::{Expiry, Isolation};
@@ -29,9 +31,15 @@ const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 /// A lift that a person announced and that has no entry is under way for so long at most.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 
-/// What is known of policies from one look to the next, by UID.
+/// What is known from one look to the next.
 #[derive(Default)]
-struct Known(HashMap<String, Seen>);
+struct Known {
+    /// Of policies, by UID.
+    policies: HashMap<String, Seen>,
+    promised: Promised,
+    /// Whether it was said that something cannot be listed.
+    silent: bool,
+}
 
 #[derive(Default, Clone)]
 struct Seen {
@@ -47,10 +55,11 @@ impl Responder {
         let inner = &self.inner;
         let started = inner.ambient.now();
         let mut taken_up = inner.take_up_lifts(UNDER_WAY).await;
-        let (mut known, mut silent) = (Known::default(), false);
+        let mut known = Known { promised: inner.promised().await, ..Known::default() };
         loop {
             let rules = inner.rules.load_full();
-            let next = inner.lift_what_is_over(&rules, &mut known, &mut silent).await;
+            let next = inner.lift_what_is_over(&rules, &mut known).await;
+            inner.tell_broken(&mut known.promised).await;
             let longest = if rules.expires() || next.is_some() { EVERY } else { SELDOM };
             let left = next.map(|at| at.duration_since(inner.ambient.now()));
             // What is over by now has none left.
@@ -65,17 +74,26 @@ impl Responder {
 }
 
 impl Inner {
+    async fn promised(&self) -> Promised {
+        let since = self.ambient.now().saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
+        match self.journal.recent(since, is_promise).await {
+            Ok(recent) => Promised::of(&recent),
+            Err(error) => {
+                let message = format!("it is not known which isolations were to end: {error}");
+                self.log.line(Level::Error, &message, &Map::new());
+                Promised::default()
+            }
+        }
+    }
+
     /// Answers with the next expiry, where there is one to come.
-    async fn lift_what_is_over(
-        self: &Arc<Self>,
-        rules: &Rules,
-        known: &mut Known,
-        silent: &mut bool,
-    ) -> Option<Timestamp> {
+    async fn lift_what_is_over(self: &Arc<Self>, rules: &Rules, known: &mut Known) -> Option<Timestamp> {
         let mut next: Option<Timestamp> = None;
         let mut seen = HashMap::new();
         let mut quiet = true;
-        for namespace in rules.isolating_in() {
+        let mut places = rules.isolating_in();
+        places.extend(known.promised.may_be_looked_at(&rules.policy));
+        for namespace in places {
             if self.is_stopping() {
                 return None;
             }
@@ -83,19 +101,29 @@ impl Inner {
                 Ok(found) => found,
                 Err(error) => {
                     quiet = false;
-                    if !*silent {
+                    if !known.silent {
                         let message =
                             format!("isolations that are over stay in {namespace}: they cannot be listed: {error}");
                         self.log.line(Level::Warn, &message, &Map::new());
                     }
+                    if !error.is_transient() {
+                        known.promised.broken(&namespace, format!("the policies cannot be listed: {error}"));
+                    }
                     continue;
                 }
             };
-            for isolation in found.into_iter().filter_map(|(_, found)| found.ok()) {
+            let found: Vec<_> = found.into_iter().filter_map(|(_, found)| found.ok()).collect();
+            let ends = found.iter().filter_map(|isolation| match isolation.expiry {
+                Expiry::At(at) => Some(at),
+                Expiry::Never | Expiry::Unreadable(_) => None,
+            });
+            known.promised.looked(&namespace, ends.max());
+            for isolation in found {
                 let Some(uid) = isolation.uid().map(ToString::to_string) else { continue };
-                let mut one = known.0.remove(&uid).unwrap_or_default();
+                let mut one = known.policies.remove(&uid).unwrap_or_default();
                 let now = self.ambient.now();
                 match (&isolation.expiry, isolation.expiry.over_since(now)) {
+                    (_, Some(_)) if isolation.edited => self.tell_edited(&isolation, &mut one).await,
                     (_, Some(since)) => self.lift_one(&namespace, isolation, since, &mut one).await,
                     (Expiry::At(at), None) => next = Some(next.map_or(*at, |next| next.min(*at))),
                     (Expiry::Unreadable(text), None) => self.tell_unreadable(&isolation, text, &mut one),
@@ -104,9 +132,29 @@ impl Inner {
                 seen.insert(uid, one);
             }
         }
-        *known = Known(seen);
-        *silent = !quiet;
+        known.policies = seen;
+        known.silent = !quiet;
         next
+    }
+
+    /// Whoever edited what a policy forbids meant something by it: it is not ours alone any more.
+    async fn tell_edited(&self, isolation: &Isolation, one: &mut Seen) {
+        if one.told.as_deref() == Some(&isolation.resource_version) {
+            return;
+        }
+        one.told = Some(isolation.resource_version.clone());
+        let (namespace, name, rules) = (&isolation.namespace, &isolation.policy.name, self.rules.load_full());
+        let summary = format!("the isolation of {namespace} has expired and was not lifted: somebody has edited {name}");
+        self.log.line(Level::Warn, &summary, &Map::new());
+        if !rules.dryrun {
+            let detail = format!("look at it, and lift it: falco-response-controller lift --namespace {namespace} --policy {name}");
+            let kind = format!("isolation_stays/{namespace}");
+            let page = pages::about_ourselves(&rules.cluster_name, &kind, summary, &detail, self.ambient.now());
+            let sends = self.sends(&page);
+            if !sends.is_empty() {
+                self.persist(sends).await;
+            }
+        }
     }
 
     async fn lift_one(self: &Arc<Self>, namespace: &Namespace, isolation: Isolation, since: Timestamp, one: &mut Seen) {

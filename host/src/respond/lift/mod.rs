@@ -7,6 +7,7 @@
 mod cut_off;
 mod expire;
 mod ledger;
+mod promised;
 mod words;
 
 use std::collections::BTreeSet;
@@ -83,6 +84,15 @@ pub enum Subject {
         /// Of the policies that hold it.
         isolation: Isolation,
     },
+    /// What a lift that was cut off has left of a policy that is gone: labels on pods.
+    Rest(Isolation),
+}
+
+/// What is not as it should be after a lift.
+enum Left {
+    /// With the reason.
+    Labels(String),
+    IsolatedAgain,
 }
 
 /// What came of it.
@@ -138,15 +148,25 @@ impl Lifter {
             purpose: Purpose::Lift,
         };
         let run = Arc::new(Run::new(identity.clone(), bounds, recorder));
-        let left = self.change(&run, subject).await;
+        let left = self.change(&run, subject, why).await;
         run.settle().await;
         let calls = run.calls();
+        if calls.is_empty() && matches!(subject, Subject::Rest(_)) {
+            return Ok(Lifted::AnotherWasFirst("no pod bears the labels any more".to_owned()));
+        }
         if let Some(answer) = without_entry(&calls, why) {
             return Ok(answer);
         }
         let mut derived = outcome::derive(&calls, &End::Acted(String::new()), 0);
-        if let Some(left) = left {
-            derived.detail.push_str(&format!("; {left}"));
+        match left {
+            Some(Left::Labels(why)) => {
+                derived.detail.push_str(&format!("; labels of the isolation stay on pods: {why}"));
+            }
+            Some(Left::IsolatedAgain) => {
+                derived.outcome = Outcome::Failed(Failure::Conflict);
+                derived.detail.push_str("; pods were isolated again meanwhile, and may have lost their labels: look at them");
+            }
+            None => {}
         }
         let entry = words::entry(self, base, &calls, &derived, self.ambient.now());
         let pages = words::pages(self, subject, why, &derived, &entry);
@@ -155,8 +175,8 @@ impl Lifter {
         Ok(Lifted::Recorded { outcome, detail, entry })
     }
 
-    /// Makes the calls. Answers with what stays behind, in words.
-    async fn change(&self, run: &Arc<Run>, subject: &Subject) -> Option<String> {
+    /// Makes the calls. Answers with what stays behind.
+    async fn change(&self, run: &Arc<Run>, subject: &Subject, why: &Why) -> Option<Left> {
         match subject {
             Subject::Pod { pod, labels, .. } => {
                 let lift = Lift::Labels { pod: pod.clone(), labels: labels.clone() };
@@ -164,9 +184,11 @@ impl Lifter {
                 let _ = self.gate.lift(run, lift).await;
                 None
             }
+            Subject::Rest(isolation) => self.free_pods(run, isolation).await,
             Subject::Policy(isolation) => {
                 let (policy, resource_version) = (isolation.policy.clone(), isolation.resource_version.clone());
-                let lifted = self.gate.lift(run, Lift::Policy { policy, resource_version }).await;
+                let edited = matches!(why, Why::Asked { .. });
+                let lifted = self.gate.lift(run, Lift::Policy { policy, resource_version, edited }).await;
                 if lifted.is_err() || isolation.selects.is_empty() {
                     return None;
                 }
@@ -175,18 +197,13 @@ impl Lifter {
         }
     }
 
-    /// Once the policy is gone: takes its labels off the pods, those apart that another one still selects by.
-    async fn free_pods(&self, run: &Arc<Run>, isolation: &Isolation) -> Option<String> {
-        let others = match find(self.gate.reader(), &isolation.namespace).await {
-            Ok(found) => found,
-            Err(error) => return Some(format!("the labels that it selected by stay on their pods: {error}")),
+    /// Once the policy is gone: takes its labels off the pods, those apart that another one selects by. An alert may
+    /// isolate a pod again meanwhile, which then bears the label for that: it is asked before each, and after the last.
+    async fn free_pods(&self, run: &Arc<Run>, isolation: &Isolation) -> Option<Left> {
+        let labels = match self.unheld(run, isolation).await {
+            Ok(labels) => labels,
+            Err(error) => return Some(Left::Labels(error.to_string())),
         };
-        let others = others.iter().filter_map(|(_, found)| found.as_ref().ok());
-        let kept: BTreeSet<_> = others
-            .filter(|other| other.uid() != isolation.uid())
-            .flat_map(|other| other.selects.iter().map(|(label, _)| label.clone()))
-            .collect();
-        let labels: Vec<_> = isolation.selects.iter().filter(|(label, _)| !kept.contains(label)).collect();
         let first = labels.first()?;
         let selection = Selection {
             namespace: Some(isolation.namespace.clone()),
@@ -196,17 +213,41 @@ impl Lifter {
         };
         let pods = match self.gate.reader().list(&ApiResource::pods(), &selection).await {
             Ok(pods) => pods,
-            Err(error) => return Some(format!("the labels that it selected by stay on their pods: {error}")),
+            Err(error) => return Some(Left::Labels(error.to_string())),
         };
+        let mut freed = false;
         for pod in pods.iter().take(MOST_PODS) {
             let going = pod.pointer("/metadata/deletionTimestamp").is_some();
             let Some(object) = pod_of(pod, &isolation.namespace).filter(|_| !going) else { continue };
             let bears = |label: &str| pod.pointer("/metadata/labels").is_some_and(|all| all.get(label).is_some());
-            let labels: Vec<_> =
-                labels.iter().filter(|(label, _)| bears(label)).map(|(label, _)| label.clone()).collect();
-            let _ = self.gate.lift(run, Lift::Labels { pod: object, labels }).await;
+            let now = match self.unheld(run, isolation).await {
+                Ok(now) => now,
+                Err(error) => return Some(Left::Labels(error.to_string())),
+            };
+            let off: Vec<_> =
+                now.into_iter().filter(|one| labels.contains(one) && bears(&one.0)).map(|(label, _)| label).collect();
+            if !off.is_empty() {
+                freed = true;
+                let _ = self.gate.lift(run, Lift::Labels { pod: object, labels: off }).await;
+            }
         }
-        (pods.len() > MOST_PODS).then(|| format!("labels stay on {} further pods", pods.len() - MOST_PODS))
+        match self.unheld(run, isolation).await {
+            Ok(now) if freed && labels.iter().any(|label| !now.contains(label)) => Some(Left::IsolatedAgain),
+            Ok(_) if pods.len() > MOST_PODS => {
+                Some(Left::Labels(format!("there are {} further pods", pods.len() - MOST_PODS)))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Left::Labels(error.to_string())),
+        }
+    }
+
+    /// The labels that no policy of ours selects by at the moment. A rehearsed deletion counts as one.
+    async fn unheld(&self, run: &Arc<Run>, isolation: &Isolation) -> Result<Vec<(String, String)>, ApiError> {
+        let found = find(self.gate.reader(), &isolation.namespace).await?;
+        let same = |other: &Isolation| run.bounds.dry_run && other.uid() == isolation.uid();
+        let others = found.iter().filter_map(|(_, found)| found.as_ref().ok()).filter(|other| !same(other));
+        let held: BTreeSet<_> = others.flat_map(|other| other.selects.iter().map(|(label, _)| label)).collect();
+        Ok(isolation.selects.iter().filter(|(label, _)| !held.contains(label)).cloned().collect())
     }
 
     /// The entry, where records go, and the page.
@@ -246,14 +287,16 @@ pub async fn find(
 
 impl Subject {
     pub fn isolation(&self) -> &Isolation {
-        let (Self::Policy(isolation) | Self::Pod { isolation, .. }) = self;
+        let (Self::Policy(isolation) | Self::Pod { isolation, .. } | Self::Rest(isolation)) = self;
         isolation
     }
 
     /// Those that come off pods.
     fn labels(&self) -> Vec<&str> {
         match self {
-            Self::Policy(isolation) => isolation.selects.iter().map(|(label, _)| label.as_str()).collect(),
+            Self::Policy(isolation) | Self::Rest(isolation) => {
+                isolation.selects.iter().map(|(label, _)| label.as_str()).collect()
+            }
             Self::Pod { labels, .. } => labels.iter().map(String::as_str).collect(),
         }
     }

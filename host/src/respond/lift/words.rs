@@ -25,16 +25,20 @@ pub(super) fn base(
         Why::Asked { reason, .. } => reason.clone(),
     };
     let (pod, policy, object) = match subject {
-        Subject::Policy(isolation) => (None, Some(isolation.policy.name.to_string()), &isolation.policy),
+        Subject::Policy(isolation) | Subject::Rest(isolation) => {
+            (None, Some(isolation.policy.name.to_string()), &isolation.policy)
+        }
         Subject::Pod { pod, .. } => (Some(pod.name.to_string()), None, pod),
     };
+    // Whoever may edit the policy may edit this. A rule's name is one of the host's fields only where it is one.
+    let rule = isolation.rule.as_deref().filter(|rule| lifter.rules.contains(*rule));
     let uid = object.uid.as_ref().map_or_else(|| object.to_string(), ToString::to_string);
     let mut base = fields([
         ("timestamp", json!(seconds(found_at))),
         ("action", json!(ACTION)),
         ("namespace", json!(isolation.namespace.as_str())),
         ("pod", json!(pod.clone().unwrap_or_else(|| "-".to_owned()))),
-        ("rule", json!(isolation.rule.as_deref().unwrap_or("-"))),
+        ("rule", json!(rule.unwrap_or("-"))),
         ("dry_run", json!(dry_run)),
         ("reason", json!(reason)),
         ("operator", json!(OPERATOR)),
@@ -65,8 +69,17 @@ pub(super) fn base(
         base.insert("labels".to_owned(), json!(labels));
     }
     base.extend(policy.map(|policy| ("policy".to_owned(), json!(policy))));
+    if let Some(other) = isolation.rule.as_ref().filter(|_| rule.is_none()) {
+        base.insert("note_rule".to_owned(), json!(other));
+    }
     if let Expiry::At(at) = isolation.expiry {
         base.insert("expires_at".to_owned(), json!(seconds(at)));
+    }
+    if let Subject::Policy(isolation) = subject
+        && !isolation.selects.is_empty()
+    {
+        let selects = isolation.selects.iter().map(|(label, value)| (label.clone(), json!(value))).collect();
+        base.insert("selects".to_owned(), Value::Object(selects));
     }
     if let Why::Asked { by, .. } = why {
         base.insert("lifted_by".to_owned(), json!(by));
@@ -112,7 +125,7 @@ pub(super) fn pages(
     let isolation = subject.isolation();
     let pod = match subject {
         Subject::Pod { pod, .. } => Some(pod.name.to_string()),
-        Subject::Policy(_) => None,
+        Subject::Policy(_) | Subject::Rest(_) => None,
     };
     let selects_all = isolation.selects.is_empty();
     let told = Told { action: isolation.action.as_deref(), pod: pod.as_deref(), selects_all };

@@ -29,7 +29,7 @@ fn there(expires_at: Option<&str>) -> Value {
         "metadata": {
             "name": "falco-x", "namespace": "shop", "uid": "u", "resourceVersion": "7", "annotations": annotations,
             "labels": {MANAGED_BY.0: MANAGED_BY.1},
-            "managedFields": [{"manager": "falco-response-controller/isolate_namespace", "operation": "Apply"}],
+            "managedFields": [{"manager": "falco-response-controller/isolate_namespace", "fieldsV1": {"f:spec": {}}}],
         },
         "spec": {"podSelector": {}, "policyTypes": ["Egress"]},
     })
@@ -149,12 +149,25 @@ fn reads_what_is_ours_and_trusts_none_of_its_texts() {
     assert_eq!(read.expiry, Expiry::At(at("2026-11-24T13:00:00Z")));
     assert_eq!(read.selects, [("falco-response/isolated-egress".to_owned(), "true".to_owned())]);
     policy["metadata"]["annotations"] = json!({EVENT_ID: "'; --", RULE: "é".repeat(2000), EXPIRES_AT: "tomorrow"});
-    policy["metadata"]["managedFields"] = json!([{"manager": "falco-response-controller/../x"}]);
+    policy["metadata"]["managedFields"] = json!([{"manager": "falco-response-controller/../x", "fieldsV1": {}}]);
     let read = Isolation::read(&policy).expect("ours");
     assert_eq!((read.event_id, read.action), (None, None));
     assert!(read.rule.is_some_and(|rule| rule.len() <= MOST_RULE));
     assert_eq!(read.expiry, Expiry::Unreadable("tomorrow".to_owned()));
     assert_eq!(Expiry::Unreadable("tomorrow".to_owned()).over_since(Timestamp::MAX), None);
+}
+
+#[test]
+fn knows_when_somebody_else_had_a_hand_in_what_it_forbids() {
+    let mut policy = there(None);
+    assert!(!Isolation::read(&policy).expect("ours").edited);
+    for (fields, edited) in [
+        (json!({"f:metadata": {"f:annotations": {}}}), false),
+        (json!({"f:spec": {"f:egress": {}}}), true),
+    ] {
+        policy["metadata"]["managedFields"][1] = json!({"manager": "kubectl-edit", "fieldsV1": fields});
+        assert_eq!(Isolation::read(&policy).expect("ours").edited, edited, "{policy}");
+    }
 }
 
 #[test]

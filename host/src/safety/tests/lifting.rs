@@ -55,7 +55,7 @@ async fn what_is_ours_goes_as_it_was_read_and_uses_no_budget() {
     let (policy, resource_version) = policy(&stage, "production", "falco-x").await;
     let read = stage.reader.get(&ObjectRef { uid: None, ..policy.clone() }).await.expect("is there");
     assert!(Isolation::read(&read).is_ok());
-    stage.gate.lift(&run, Lift::Policy { policy: policy.clone(), resource_version }).await.expect("lifted");
+    stage.gate.lift(&run, Lift::Policy { policy: policy.clone(), resource_version, edited: false }).await.expect("lifted");
     assert!(stage.reader.get(&policy).await.expect_err("gone").is_not_found());
     assert_eq!(*notes.written.lock().unwrap(), ["intent delete", "result delete changed"]);
 }
@@ -71,7 +71,7 @@ async fn what_is_not_ours_or_was_edited_or_is_elsewhere_stays() {
         let run = lifting_run(&stage, false, Arc::default()).await;
         let (policy, read) = policy(&stage, namespace, name).await;
         let resource_version = version.map_or(read, str::to_owned);
-        let error = stage.gate.lift(&run, Lift::Policy { policy, resource_version }).await.expect_err(name);
+        let error = stage.gate.lift(&run, Lift::Policy { policy, resource_version, edited: false }).await.expect_err(name);
         assert!(error.message.contains(words), "{name}: {}", error.message);
         assert!(stage.sent().is_empty(), "{name}: {:?}", stage.sent());
     }
@@ -82,7 +82,7 @@ async fn the_brake_and_a_dry_run_hold_for_it() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let stage = policies_stage(Some(file.path().to_owned()));
     let (policy, resource_version) = policy(&stage, "production", "falco-x").await;
-    let lift = || Lift::Policy { policy: policy.clone(), resource_version: resource_version.clone() };
+    let lift = || Lift::Policy { policy: policy.clone(), resource_version: resource_version.clone(), edited: false };
     let run = lifting_run(&stage, false, Arc::default()).await;
     let error = stage.gate.lift(&run, lift()).await.expect_err("the brake is on");
     assert!(error.message.contains("stop"), "{}", error.message);
@@ -96,7 +96,7 @@ async fn a_run_either_acts_or_lifts() {
     let stage = policies_stage(None);
     let (policy, resource_version) = policy(&stage, "production", "falco-x").await;
     let answers = stage.run(lifting::permissions(), false).await;
-    let error = stage.gate.lift(&answers, Lift::Policy { policy, resource_version }).await.expect_err("it answers");
+    let error = stage.gate.lift(&answers, Lift::Policy { policy, resource_version, edited: false }).await.expect_err("it answers");
     assert_eq!(error.reason, Reason::Denied);
     let lifts = lifting_run(&stage, false, Arc::default()).await;
     let delete = Change::Delete { object: pod("target"), grace_period_seconds: None, propagation: None };
