@@ -84,5 +84,8 @@ fn what_rbac_prints_for_commands_is_both_verbs() {
     let plan = plan(cluster, "printed", "run_command", "{command: [id]}");
     let printed = printed(&plan, "printed-falco", &[]);
     let rule = printed.find("\"pods/exec\"").expect("it is there");
-    assert!(printed[rule..].lines().nth(1).is_some_and(|verbs| verbs.contains("get") && verbs.contains("create")), "{printed}");
+    assert!(
+        printed[rule..].lines().nth(1).is_some_and(|verbs| verbs.contains("get") && verbs.contains("create")),
+        "{printed}"
+    );
 }

@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn says_what_may_leave_and_what_will_be_refused() {
-        let manifest = json!({"contract": "0.1", "name": "webhook", "summary": "Posts.", "target": "none", "http": ["POST"]});
+        let manifest =
+            json!({"contract": "0.1", "name": "webhook", "summary": "Posts.", "target": "none", "http": ["POST"]});
         let manifest = crate::plugins::manifest::parse(manifest.to_string().as_bytes()).unwrap();
         let grant = |methods: &[WebMethod]| WebGrant {
             urls: vec![Url::parse("https://hooks.example.com/falco?key=secret").unwrap()],

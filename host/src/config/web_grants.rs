@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 
 use super::section::{Problems, Section, report_repeated_keys_below};
-use super::tree::{Content, Node, excerpt};
 use super::suggest;
+use super::tree::{Content, Node, excerpt};
 use crate::cluster::web::Trust;
 use crate::cluster::web::url::Url;
 use crate::safety::web::{WebGrant, WebMethod};
@@ -39,8 +39,12 @@ pub fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<WebGrant
             Some(method) => methods.push(method),
             None => {
                 let known = WebMethod::ALL.map(WebMethod::as_str);
-                let message =
-                    format!("{}: `{}` is not a choice{}", section.name("methods"), excerpt(text), suggest::phrase(text, &known));
+                let message = format!(
+                    "{}: `{}` is not a choice{}",
+                    section.name("methods"),
+                    excerpt(text),
+                    suggest::phrase(text, &known)
+                );
                 problems.add(location, message);
             }
         }
@@ -52,7 +56,8 @@ pub fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<WebGrant
     let plain = urls.iter().any(|url| !url.is_tls());
     if plain && !trust.headers_from.is_empty() {
         let location = section.get("headers_from").map_or(section.location, |node| node.location);
-        let message = "`headers_from` is sent in the clear to a URL with http://, write https:// or take the header out";
+        let message =
+            "`headers_from` is sent in the clear to a URL with http://, write https:// or take the header out";
         problems.add(location, message);
     }
     (!urls.is_empty() && !methods.is_empty()).then_some(WebGrant { urls, methods, trust })
@@ -61,8 +66,7 @@ pub fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<WebGrant
 /// By the header's name in lower case.
 fn headers_from(section: &Section<'_>, problems: &mut Problems) -> BTreeMap<String, std::path::PathBuf> {
     /// What the connection itself lives by.
-    const OF_THE_CONNECTION: [&str; 6] =
-        ["connection", "content-length", "host", "te", "transfer-encoding", "upgrade"];
+    const OF_THE_CONNECTION: [&str; 6] = ["connection", "content-length", "host", "te", "transfer-encoding", "upgrade"];
     let mut found = BTreeMap::new();
     if let Some(node) = section.get("headers_from") {
         report_repeated_keys_below(node, problems);

@@ -101,7 +101,7 @@ impl Gate {
             before: Some(before),
             touched: None,
             stamped: Stamped::default(),
-            removes: None,
+            counts_for: None,
         })
     }
 
@@ -126,7 +126,7 @@ impl Gate {
             before: Some(before),
             touched: Some(touched),
             stamped: Stamped::default(),
-            removes: None,
+            counts_for: None,
         })
     }
 }

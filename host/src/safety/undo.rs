@@ -167,7 +167,7 @@ fn changes(document: &Value, before: &Value, kind: &str) -> Option<Changes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-use crate::cluster::names::Uid;
+    use crate::cluster::names::Uid;
     use serde_json::json;
 
     fn object(resource: ApiResource, name: &str) -> ObjectRef {
@@ -177,7 +177,7 @@ use crate::cluster::names::Uid;
 
     fn undo(mutation: Mutation, before: Option<Value>) -> Option<Undo> {
         let stamped = isolation::Stamped::default();
-        of(&Planned { mutation, uid: None, path: String::new(), before, touched: None, stamped, removes: None })
+        of(&Planned { mutation, uid: None, path: String::new(), before, touched: None, stamped, counts_for: None })
     }
 
     fn policy(name: &str, selector: Value) -> Option<Undo> {

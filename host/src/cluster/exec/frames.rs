@@ -129,7 +129,8 @@ impl Output {
         }
         if text("reason") == "NonZeroExitCode" {
             let causes = status.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
-            let mut codes = causes.filter(|cause| cause["reason"] == "ExitCode").filter_map(|cause| cause["message"].as_str());
+            let mut codes =
+                causes.filter(|cause| cause["reason"] == "ExitCode").filter_map(|cause| cause["message"].as_str());
             if let Some(exit_code) = codes.next().and_then(|code| code.parse().ok()) {
                 return Ok(Ended { exit_code, ..self.ended });
             }

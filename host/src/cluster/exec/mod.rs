@@ -76,8 +76,8 @@ pub(super) async fn run(
         .body(Vec::new())
         .map_err(|error| ApiError::NotSent(format!("{:?} is no URI: {error}", approved.path)))?;
     let agent = format!("falco-response-controller/{} event={}", env!("CARGO_PKG_VERSION"), sending.event_id);
-    let agent = HeaderValue::from_str(&agent)
-        .map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
+    let agent =
+        HeaderValue::from_str(&agent).map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
     request.headers_mut().insert(header::USER_AGENT, agent);
     request.extensions_mut().insert(approved);
     let exchange = async {

@@ -174,10 +174,8 @@ mod tests {
     #[test]
     fn adds_credentials_from_their_files_each_time() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let trust = Trust {
-            headers_from: [("authorization".to_owned(), file.path().to_owned())].into(),
-            ca_file: None,
-        };
+        let trust =
+            Trust { headers_from: [("authorization".to_owned(), file.path().to_owned())].into(), ca_file: None };
         for token in ["Bearer one\n", "Bearer two"] {
             fs::write(file.path(), token).unwrap();
             let request = seal(&message(&[("x-a", "b")]), &trust, &live()).unwrap();

@@ -42,10 +42,9 @@ fn answer(section: &Section<'_>, problems: &mut Problems) -> Option<Made> {
         None => Some(200),
         Some((Content::Text(text), _)) if text == "lost" => return Some(Made::Lost),
         Some((Content::Text(text), _)) if text == "refused" => return Some(Made::Refused),
-        Some((Content::Number(number), _)) => number
-            .as_u64()
-            .filter(|code| (200..600).contains(code))
-            .and_then(|code| u16::try_from(code).ok()),
+        Some((Content::Number(number), _)) => {
+            number.as_u64().filter(|code| (200..600).contains(code)).and_then(|code| u16::try_from(code).ok())
+        }
         Some(_) => None,
     };
     let Some(status) = status else {
@@ -64,7 +63,8 @@ fn answer(section: &Section<'_>, problems: &mut Problems) -> Option<Made> {
     for (key, node) in section.entries("headers", problems).unwrap_or_default() {
         match &node.value {
             Content::Text(text) => headers.push((key.name.to_ascii_lowercase(), text.clone())),
-            _ => problems.add(node.location, format!("`http[].headers.{}` expects text, not {}", key.name, node.describe())),
+            _ => problems
+                .add(node.location, format!("`http[].headers.{}` expects text, not {}", key.name, node.describe())),
         }
     }
     Some(Made::Answer { status, headers, body })

@@ -55,7 +55,10 @@ fn each_interface_of_the_contract_is_classified() {
         let functions: Vec<_> = interface.functions.keys().map(String::as_str).collect();
         let further: Vec<_> = FURTHER.iter().filter(|(of, ..)| *of == name).map(|(_, function, _)| *function).collect();
         let known = functions.is_empty() || name == "cluster" || name == "action" || WITHIN.contains(&name);
-        assert!(known || functions == further, "classify {name} in this test, and put it behind the gate: {functions:?}");
+        assert!(
+            known || functions == further,
+            "classify {name} in this test, and put it behind the gate: {functions:?}"
+        );
     }
     for (_, _, tests) in FURTHER {
         assert!(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).join(tests).is_file(), "{tests}");

@@ -31,8 +31,7 @@ fn outside(notes: Notes, stop_file: Option<std::path::PathBuf>) -> Outside {
 
 impl Outside {
     async fn run(&self, change: impl FnOnce(&mut Bounds)) -> Arc<Run> {
-        let mut bounds =
-            self.stage.bounds(self.stage.cleared().await, ungranted(), false, Duration::from_secs(10));
+        let mut bounds = self.stage.bounds(self.stage.cleared().await, ungranted(), false, Duration::from_secs(10));
         let trust = crate::cluster::web::Trust {
             headers_from: [("x-token".to_owned(), "/nowhere".into())].into(),
             ca_file: None,
