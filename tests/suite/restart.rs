@@ -96,14 +96,15 @@ fn cut_chain_after(connection: &rusqlite::Connection, event: &str, log_type: &st
         .unwrap();
 }
 
-/// Makes the journal forget everything after the intent, as a crash between the call and its result would have left it.
-fn forget_what_followed_the_intent(directory: &std::path::Path, entry: &Value) {
+/// Makes the journal forget everything after the first record of that type, as a crash would have left it.
+fn forget_what_followed(directory: &std::path::Path, entry: &Value, log_type: &str) {
     let connection = rusqlite::Connection::open(directory.join("journal.db")).unwrap();
     let event = entry["event_id"].as_str().unwrap();
-    cut_chain_after(&connection, event, "falco-response-intent");
+    cut_chain_after(&connection, event, log_type);
+    let alert = alerts::about(MINER, "production", entry["pod"].as_str().unwrap());
     let unfinish = connection.execute(
         "UPDATE inbox SET finished = 0, body = ?2 WHERE event_id = ?1",
-        rusqlite::params![event, alerts::about(MINER, "production", "debug").to_string()],
+        rusqlite::params![event, alert.to_string()],
     );
     assert_eq!(unfinish.unwrap(), 1);
 }
@@ -115,7 +116,7 @@ fn cut_off(change: impl Fn(Plan) -> Plan) -> (House, Value) {
     house.wait_for_followup(&entry);
     let House { controller, plan } = house;
     controller.kill().unwrap();
-    forget_what_followed_the_intent(plan.path(), &entry);
+    forget_what_followed(plan.path(), &entry, "falco-response-intent");
     let plan = change(plan);
     (House { controller: Controller::start(&plan.setup()).unwrap(), plan }, entry)
 }
@@ -166,4 +167,53 @@ fn a_kill_whose_end_was_not_seen_is_followed_after_the_restart() {
     // The pod is back in the new simulation, with its old UID: nobody would call it dead.
     assert_eq!(followup["followup"], "not_confirmed", "{followup}");
     assert_eq!(followup["action_id"], entry["action_id"]);
+}
+
+/// A list of an owner's replicas and of a node's pods: what changes other objects than its target.
+const BEYOND_THE_POD: [(&str, &str); 2] = [
+    (
+        "    action: scale_to_zero\n",
+        "plugins: {grants: {scale_to_zero: [{apiGroups: [apps], resources: [deployments], verbs: [patch], scope: owners, \
+         fields: [spec.replicas]}]}}",
+    ),
+    (
+        "    action: drain_node\n    parameters: {namespaces: [production]}\n",
+        "plugins: {grants: {drain_node: [{apiGroups: [''], resources: [pods], verbs: [list], scope: node}, \
+         {apiGroups: [''], resources: [pods/eviction], verbs: [create], scope: node}]}}",
+    ),
+];
+
+/// Does so for a pod of `checkout`, and ends as if right after the first record of that type; then starts again, on a
+/// cluster that begins anew.
+fn cut_off_beyond((action, grants): (&str, &str), log_type: &str) -> (House, Value) {
+    let house = Plan::new().replace("    action: kill_pod\n", action).and(grants).start();
+    let entry = house.record_of(&alerts::about(MINER, "production", "checkout-7d9f4b-xkp2m"));
+    assert_eq!(entry["outcome"], "done", "{entry}");
+    let House { controller, plan } = house;
+    controller.kill().unwrap();
+    forget_what_followed(plan.path(), &entry, log_type);
+    (House { controller: Controller::start(&plan.setup()).unwrap(), plan }, entry)
+}
+
+#[test]
+fn what_was_announced_on_another_object_than_the_target_is_started_again() {
+    for action in BEYOND_THE_POD {
+        let (house, before) = cut_off_beyond(action, "falco-response-intent");
+        let entry = wait_for_outcome(&house);
+        assert_eq!((&entry["outcome"], &entry["changed"]), (&"done".into(), &true.into()), "{entry}");
+        assert_ne!(entry["entry_id"], before["entry_id"], "a run of its own");
+        assert_eq!(house.changes().len(), 1, "{:?}", house.changes());
+    }
+}
+
+#[test]
+fn of_a_run_that_may_have_had_more_to_do_the_end_is_not_known() {
+    for action in BEYOND_THE_POD {
+        let (house, before) = cut_off_beyond(action, "falco-response-result");
+        let entry = wait_for_outcome(&house);
+        assert_eq!((&entry["outcome"], &entry["changed"]), (&"unknown".into(), &true.into()), "{entry}");
+        assert_eq!(entry["entry_id"], before["entry_id"]);
+        assert!(entry["detail"].as_str().unwrap().contains("whether all was done"), "{entry}");
+        assert!(house.changes().is_empty(), "{:?}", house.changes());
+    }
 }

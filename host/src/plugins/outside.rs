@@ -13,7 +13,7 @@ use crate::cluster::names::{ApiResource, NameError, ObjectRef};
 use crate::cluster::{LogOptions, Selection, exec, web};
 use crate::safety::clearance::Cleared;
 use crate::safety::gate::{Change, Gate, Place};
-use crate::safety::run::Run;
+use crate::safety::run::{Evidence, Run};
 use crate::safety::{CallError, WebRequest};
 use crate::telemetry::log::{Level, Log};
 
@@ -32,6 +32,8 @@ pub(super) trait Outside: Send + Sync {
     fn refuse_document(&self, function: &'static str, place: Place<'_>, message: String) -> CallError;
     /// Whether attachments of so many bytes in all can be kept.
     fn has_room_for_evidence(&self, bytes: u64) -> bool;
+    /// It is on disk before the action's next change is sent.
+    fn attach(&self, evidence: Evidence);
     fn log(&self, level: Level, message: &str);
 }
 
@@ -142,6 +144,10 @@ impl Outside for Gated {
 
     fn has_room_for_evidence(&self, bytes: u64) -> bool {
         self.run.has_room_for_evidence(bytes)
+    }
+
+    fn attach(&self, evidence: Evidence) {
+        self.run.attach(evidence);
     }
 
     fn log(&self, level: Level, message: &str) {

@@ -21,6 +21,7 @@ use crate::cluster::{LogOptions, Selection, exec, web};
 use crate::safety::clearance::Cleared;
 use crate::safety::gate::{Change, Place};
 use crate::safety::owners::{Chain, Owner};
+use crate::safety::run::Evidence;
 use crate::safety::{CallError, Reason, WebRequest};
 use crate::telemetry::log::Level;
 
@@ -110,6 +111,10 @@ impl Outside for Noted {
 
     fn has_room_for_evidence(&self, bytes: u64) -> bool {
         bytes <= self.room
+    }
+
+    fn attach(&self, evidence: Evidence) {
+        self.calls.lock().unwrap().push(format!("attach {}", evidence.name));
     }
 
     fn log(&self, level: Level, message: &str) {

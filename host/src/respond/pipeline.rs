@@ -12,7 +12,7 @@ use super::queue::{Claimed, RunningKey};
 use super::record::{About, Ended};
 use super::recorder::JournalRecorder;
 use super::rules::{Match, Rule, Rules, Step};
-use super::{Event, Inner, customers, pages};
+use super::{Event, Inner, customers, pages, recorder};
 use crate::cluster::names::{ApiResource, ObjectRef, Uid};
 use crate::cluster::overlay::Overlay;
 use crate::cluster::{Ahead, ApiError};
@@ -219,7 +219,8 @@ impl Inner {
             && cleared.object.uid.as_ref().is_some_and(|uid| *uid != pinned)
         {
             let detail = "the object is another one than before the restart";
-            self.decide(&about, "refused", Check::Conflict.id(), detail, None, last || stops).await;
+            let page = pages::gave_up(&about, detail, self.ambient.now());
+            self.decide(&about, "refused", Check::Conflict.id(), detail, page, last || stops).await;
             return Stepped::Badly;
         }
         if let Some(confirm) = step.confirm.filter(|_| job.confirmed != Some(job.next_step)) {
@@ -433,14 +434,9 @@ impl Inner {
         {
             pages.push(pages::killing_does_not_help(about, &allowance.account, kills, now));
         }
-        let entry_id = &run.identity.entry_id;
-        let further = report.attachments.iter().map(|attachment| Write::Attach {
-            entry_id: entry_id.clone(),
-            name: attachment.name.clone(),
-            media_type: attachment.media_type.clone(),
-            sha256: attachment.sha256.clone(),
-            content: attachment.content.clone(),
-        });
+        // What was attached before a call went with its announcement.
+        let further =
+            run.take_evidence().into_iter().map(|evidence| recorder::attach(&run.identity.entry_id, evidence));
         let conclusion = Conclusion { record, pages, further: further.chain(customers::due(&entry)).collect() };
         self.conclude(about.event, conclusion, finishes).await;
         self.log.entry(&entry);

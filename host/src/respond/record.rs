@@ -296,12 +296,8 @@ fn annotations(report: &Report, redaction: &Redaction) -> (Map<String, Value>, u
         body.insert("plugin_says".to_owned(), json!(plain(said)));
     }
     if !report.attachments.is_empty() {
-        let list: Vec<_> = report
-            .attachments
-            .iter()
-            .map(|one| json!({"name": one.name, "sha256": one.sha256, "bytes": one.content.len()}))
-            .collect();
-        body.insert("attachments".to_owned(), json!(list));
+        let all = report.attachments.iter().map(|one| (one.name.as_str(), one.sha256.as_str(), one.content.len()));
+        body.insert("attachments".to_owned(), super::recorder::attached(all));
     }
     (body, redacted)
 }

@@ -11,7 +11,7 @@ use super::record::{fields, millis};
 use crate::ambient::Ambient;
 use crate::journal::{Journal, LogType, Record, Write};
 use crate::redact::Redaction;
-use crate::safety::run::{CallRecord, Identity, Intent, Recorded, Recorder};
+use crate::safety::run::{CallRecord, Evidence, Identity, Intent, Recorded, Recorder};
 use crate::ship::acceptance::{Acceptance, Expected};
 
 pub struct JournalRecorder {
@@ -46,6 +46,16 @@ pub(super) fn intent_body(identity: &Identity, intent: &Intent) -> Map<String, V
         ("namespace", json!(intent.account.as_ref().map(|account| &account.namespace))),
         ("counts", json!(intent.counts)),
     ])
+}
+
+/// What an entry says of what is attached to it.
+pub(super) fn attached<'a>(all: impl Iterator<Item = (&'a str, &'a str, usize)>) -> Value {
+    all.map(|(name, sha256, bytes)| json!({"name": name, "sha256": sha256, "bytes": bytes})).collect()
+}
+
+pub(super) fn attach(entry_id: &str, evidence: Evidence) -> Write {
+    let Evidence { name, media_type, sha256, content } = evidence;
+    Write::Attach { entry_id: entry_id.to_owned(), name, media_type, sha256, content }
 }
 
 pub(super) fn result_body(
@@ -94,11 +104,12 @@ impl JournalRecorder {
         log_type: LogType,
         identity: &Identity,
         body: Map<String, Value>,
-        to: &[String],
+        (evidence, to): (&[Evidence], &[String]),
     ) -> Result<(), String> {
         let record =
             Record { log_type, event_id: identity.event_id.clone(), entry_id: Some(identity.entry_id.clone()), body };
-        let mut writes = vec![Write::Record(record)];
+        let mut writes: Vec<_> = evidence.iter().map(|one| attach(&identity.entry_id, one.clone())).collect();
+        writes.push(Write::Record(record));
         writes.extend(to.iter().map(|destination| Write::Ship { destination: destination.clone() }));
         self.journal.commit(writes).await.map(|_| ()).map_err(|error| error.to_string())
     }
@@ -114,6 +125,10 @@ impl Recorder for JournalRecorder {
         if let Some(says) = &intent.says {
             body.insert("command".to_owned(), json!(self.plain(says)));
         }
+        if !intent.evidence.is_empty() {
+            let all = intent.evidence.iter().map(|one| (one.name.as_str(), one.sha256.as_str(), one.content.len()));
+            body.insert("attachments".to_owned(), attached(all));
+        }
         let to = match &self.required {
             Some((to, acceptance)) if !intent.dry_run => {
                 let expected = acceptance.expect(&identity.entry_id, intent.call);
@@ -122,7 +137,7 @@ impl Recorder for JournalRecorder {
             }
             _ => &[],
         };
-        Box::pin(self.write(LogType::Intent, identity, body, to))
+        Box::pin(self.write(LogType::Intent, identity, body, (&intent.evidence, to)))
     }
 
     fn accepted<'a>(&'a self, _identity: &'a Identity, intent: &'a Intent) -> Recorded<'a> {
@@ -140,7 +155,7 @@ impl Recorder for JournalRecorder {
     fn result<'a>(&'a self, identity: &'a Identity, intent: &'a Intent, call: &'a CallRecord) -> Recorded<'a> {
         let mut body = result_body(identity, intent, call, self.ambient.now());
         body.insert("detail".to_owned(), json!(self.plain(&call.detail)));
-        Box::pin(self.write(LogType::Result, identity, body, &[]))
+        Box::pin(self.write(LogType::Result, identity, body, (&[], &[])))
     }
 
     fn has_room_for_evidence(&self, bytes: u64) -> bool {

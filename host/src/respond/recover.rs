@@ -13,12 +13,13 @@ use super::outcome::{Derived, Failure, Outcome};
 use super::pipeline::{Job, is_bad};
 use super::record::{About, Ended, millis, seconds};
 use super::rules::{Match, Rule, Rules};
-use super::{Event, Inner, Responder, customers, lift, pages};
+use super::{Event, Inner, Responder, customers, lift, lookup, pages};
 use crate::alert::Alert;
-use crate::cluster::names::Uid;
+use crate::cluster::names::{ApiResource, Uid};
 use crate::config::OnFailure;
 use crate::faults;
 use crate::journal::{JournalError, LogType, Record, Unfinished, UnfinishedIntent, Write};
+use crate::plugins::manifest::Target;
 use crate::safety::policy::RuleScope;
 use crate::safety::run::Identity;
 use crate::telemetry::log::Level;
@@ -124,13 +125,17 @@ impl Inner {
         }
         let Open { event, rules, rule, next_step, intents } = &open;
         let nothing_done = intents.iter().all(|intent| effect(intent) == Some("not_sent"));
-        let repeatable = rule.steps.get(*next_step).and_then(|step| step.plugin.as_ref().ok());
-        if nothing_done
-            && repeatable.is_some_and(|plugin| plugin.manifest.repeatable)
+        let manifest =
+            rule.steps.get(*next_step).and_then(|step| step.plugin.as_ref().ok()).map(|plugin| &plugin.manifest);
+        if let Some(manifest) = manifest
+            && nothing_done
+            && manifest.repeatable
             && self.waited(event) < rules.max_recovery_age
         {
             self.persist(results).await;
-            let pinned = intents.iter().find_map(|intent| Uid::parse(&text(intent, "uid")).ok());
+            // What else was about to be changed says nothing about the target.
+            let of_target = intents.iter().filter(|intent| target_of(intent, &event.alert) == Some(manifest.target));
+            let pinned = of_target.filter_map(|intent| Uid::parse(&text(intent, "uid")).ok()).next();
             let mut job = Job::new(event.clone(), *next_step);
             job.pinned = pinned;
             self.enqueue(job);
@@ -151,7 +156,7 @@ impl Inner {
         let action = text(first, "action");
         let dry_run = first.intent.get("dry_run") == Some(&Value::Bool(true));
         let about = About { event, rules, rule, action: &action, dry_run };
-        let derived = derive(intents);
+        let derived = of_run(derive(intents), intents, &event.alert);
         let identity = Identity {
             event_id: event.id.clone(),
             entry_id: first.entry_id.clone(),
@@ -165,9 +170,14 @@ impl Inner {
             record.body.insert("timestamp".to_owned(), json!(seconds(sent_at)));
             record.body.insert("sent_at".to_owned(), json!(millis(sent_at)));
         }
+        // What was attached is on disk as far as a call was announced after it.
+        let attached = intents.iter().filter_map(|intent| intent.intent.get("attachments")?.as_array());
+        let attached: Vec<_> = attached.flatten().cloned().collect();
+        if !attached.is_empty() {
+            record.body.insert("attachments".to_owned(), json!(attached));
+        }
         // As an entry of a whole run has it: of the target, where that was to be changed.
-        let pod = format!("/api/v1/namespaces/{}/pods/{}", about.namespace(), about.pod());
-        let of_target = intents.iter().find(|intent| text(intent, "path").trim_end_matches("/eviction") == pod);
+        let of_target = intents.iter().find(|intent| target_of(intent, &event.alert).is_some());
         if let Some(uid) = of_target.unwrap_or(&first).intent.get("uid").and_then(Value::as_str) {
             let id = super::record::action_id(&rules.cluster_name, &action, uid);
             record.body.insert("action_id".to_owned(), json!(id));
@@ -288,6 +298,34 @@ fn may_have_been_sent(intent: &UnfinishedIntent) -> bool {
         return false;
     }
     !matches!(effect(intent), Some("not_sent" | "denied"))
+}
+
+/// As what the call's object would be a target: the alert's pod or its node, which is the only one that is ever changed.
+fn target_of(intent: &UnfinishedIntent, alert: &Alert) -> Option<Target> {
+    let object = lookup::object_of(&intent.intent)?;
+    if object.resource == ApiResource::nodes() {
+        return Some(Target::Nodes);
+    }
+    let named = |key: &str| alert.text(key).unwrap_or_default();
+    let is_pod = object.resource == ApiResource::pods()
+        && object.namespace.is_some_and(|namespace| namespace.as_str() == named("k8s.ns.name"))
+        && object.name.as_str() == named("k8s.pod.name");
+    is_pod.then_some(Target::Pods)
+}
+
+/// Whether more was to come is not known of a run that changes other objects, one after another: a drain, or what is done
+/// to several owners. A NetworkPolicy is what its action is for.
+fn of_run(derived: Derived, intents: &[&UnfinishedIntent], alert: &Alert) -> Derived {
+    let is_policy = |intent: &UnfinishedIntent| {
+        let object = lookup::object_of(&intent.intent);
+        object.is_some_and(|object| object.resource.is("networking.k8s.io", "networkpolicies"))
+    };
+    let goes_on = intents.iter().any(|intent| target_of(intent, alert).is_none() && !is_policy(intent));
+    if derived.outcome != Outcome::Done || !goes_on {
+        return derived;
+    }
+    let detail = format!("{}; whether all was done that was to be is not known", derived.detail);
+    Derived { outcome: Outcome::Unknown, detail, ..derived }
 }
 
 /// The same words as for a run that ended, from intents and results alone.

@@ -4,7 +4,8 @@
 //! `actions` in any span of `per` (the start excluded, the end included), and nothing latches. Refusals, dry runs and
 //! runs that send nothing take none. Time is passed in; what was taken before a restart comes from the journal.
 //!
-//! A run takes one token, and one more for each further pod that it deletes or evicts ([`super::share`]).
+//! A run takes one token, one more for each further pod that it deletes or evicts, and one for each object that is neither
+//! its target nor an owner of it ([`super::share`]).
 //!
 //! One noisy owner must not be able to switch the response off elsewhere: its own budget ends long before the
 //! cluster's, a third of which is kept for owners that did not act within the cluster's span.
@@ -73,6 +74,16 @@ impl Account {
             return Self { owner: format!("namespace/{namespace}"), described, namespace, controlled: false };
         };
         Self { namespace, ..Self::of_pod(&pod.object, &pod.chain) }
+    }
+
+    /// `chain` are the object's own owners.
+    pub fn of_object(object: &ObjectRef, chain: &Chain) -> Self {
+        let described = format!("{} {}", object.resource, object.name);
+        if chain.controllers.is_empty() {
+            Self { described, ..Self::of_pod(object, chain) }
+        } else {
+            Self::of_pod(object, chain)
+        }
     }
 
     /// `chain` are the pod's own owners.

@@ -117,7 +117,7 @@ impl Gate {
             before: Some(before),
             touched: None,
             stamped: Stamped::default(),
-            removes: None,
+            counts_for: None,
         })
     }
 
@@ -142,7 +142,7 @@ impl Gate {
             before: Some(before),
             touched: Some(touched),
             stamped: Stamped::default(),
-            removes: None,
+            counts_for: None,
         })
     }
 }

@@ -32,8 +32,8 @@ pub(super) struct Planned {
     pub touched: Option<Touched>,
     /// Of a NetworkPolicy that is made or applied, what the host wrote on it.
     pub stamped: Stamped,
-    /// Whom it counts for that a pod is deleted or evicted; none where no pod is.
-    pub removes: Option<Account>,
+    /// Whom it counts for by itself; none where it is one action with the rest of the run.
+    pub counts_for: Option<Account>,
 }
 
 /// An object that is there, cleared for a change.
@@ -41,7 +41,7 @@ pub(super) struct Pinned {
     pub uid: Uid,
     /// As it is.
     pub object: Value,
-    /// Whom it counts for what is done to it; only of a pod.
+    /// Whom it counts for what is done to it; none of what is one action with the rest of the run.
     pub account: Option<Account>,
 }
 
@@ -85,19 +85,14 @@ impl Gate {
             Change::Patch { object, document } => {
                 let touched = document::touched_by_patch(&document)?;
                 isolation::leaves_marks_alone(&object.resource, &touched)?;
-                let Pinned { uid, object: before, .. } = self.pinned(run, &object, Verb::Patch, Some(&touched)).await?;
+                let Pinned { uid, object: before, account } =
+                    self.pinned(run, &object, Verb::Patch, Some(&touched)).await?;
                 let path = object.path();
+                // What is done to the target is the action itself.
+                let counts_for = account.filter(|_| !run.is_target(&object));
                 let mutation = Mutation::Patch { object, uid: uid.clone(), document };
                 let (before, touched) = (Some(before), Some(touched));
-                Ok(Planned {
-                    mutation,
-                    uid: Some(uid),
-                    path,
-                    before,
-                    touched,
-                    stamped: Stamped::default(),
-                    removes: None,
-                })
+                Ok(Planned { mutation, uid: Some(uid), path, before, touched, stamped: Stamped::default(), counts_for })
             }
             Change::Delete { object, grace_period_seconds, propagation } => {
                 no_subresource(&object.resource)?;
@@ -119,7 +114,7 @@ impl Gate {
                     propagation,
                 };
                 let (before, stamped) = (Some(before), Stamped::default());
-                Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, removes: account })
+                Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, counts_for: account })
             }
             Change::Evict { pod, grace_period_seconds } => {
                 soon_enough(grace_period_seconds)?;
@@ -134,7 +129,7 @@ impl Gate {
                 let mutation = Mutation::Evict { pod, uid: uid.clone(), grace_period_seconds };
                 let path = eviction.path();
                 let (before, stamped) = (Some(before), Stamped::default());
-                Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, removes: account })
+                Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, counts_for: account })
             }
         }
     }
@@ -218,6 +213,7 @@ impl Gate {
         let (event_id, now) = (&run.identity.event_id, self.inner.ambient.now());
         let stamped = isolation::stamp(&object.resource, &mut manifest, (marks, event_id), before.as_ref(), now);
         let path = object.path();
+        let counts_for = by_itself(&ObjectRef { uid: uid.clone(), ..object.clone() }, reach);
         Ok(Planned {
             mutation: Mutation::Apply { object, uid: uid.clone(), manifest, force },
             uid,
@@ -225,7 +221,7 @@ impl Gate {
             before,
             touched: Some(touched),
             stamped,
-            removes: None,
+            counts_for,
         })
     }
 
@@ -284,7 +280,14 @@ impl Gate {
             _ => (clearance::uid_of(&found)?, Chain::default()),
         };
         same_uid(object, &uid, run)?;
-        let account = is_pod.then(|| Account::of_pod(&ObjectRef { uid: Some(uid.clone()), ..plain }, &chain));
+        // A node has no namespace, and is the alert's.
+        let one_with_the_run = reach.is_owner || namespace.is_none() || judged_by_namespace_alone(&plain.resource);
+        let pinned = ObjectRef { uid: Some(uid.clone()), ..plain };
+        let account = if is_pod {
+            Some(Account::of_pod(&pinned, &chain))
+        } else {
+            (!one_with_the_run).then(|| Account::of_object(&pinned, &chain))
+        };
         Ok(Pinned { uid, object: found, account })
     }
 }
@@ -319,6 +322,8 @@ fn plan_create(
     complete_metadata(&mut manifest, &name, namespace.as_ref());
     let stamped = isolation::stamp(&resource, &mut manifest, (marks, &run.identity.event_id), None, now);
     let path = crate::cluster::names::collection_path(&resource, namespace.as_ref());
+    let made = ObjectRef { resource: resource.clone(), namespace: namespace.clone(), name: name.clone(), uid: None };
+    let counts_for = by_itself(&made, reach);
     Ok(Planned {
         mutation: Mutation::Create { resource, namespace, name, manifest },
         uid: None,
@@ -326,8 +331,14 @@ fn plan_create(
         before: None,
         touched: Some(touched),
         stamped,
-        removes: None,
+        counts_for,
     })
+}
+
+/// Whom an object counts for that is made or applied whole; none where it is one action with the rest of the run.
+fn by_itself(object: &ObjectRef, reach: Reach) -> Option<Account> {
+    let one_with_the_run = reach.is_target || reach.is_owner || judged_by_namespace_alone(&object.resource);
+    (!one_with_the_run).then(|| Account::of_object(object, &Chain::default()))
 }
 
 /// Steps 3 and 4: the namespace that is written to, which must be one that a target may be in.

@@ -74,6 +74,8 @@ pub struct Run {
     overlay: Option<Overlay>,
     calls: Mutex<Vec<CallRecord>>,
     sending: Mutex<Vec<JoinHandle<()>>>,
+    /// What was attached since the last call was announced.
+    evidence: Mutex<Vec<Evidence>>,
     /// Whether a pod was deleted or evicted by the run's own share.
     removed: AtomicBool,
     trips: Mutex<Vec<Trip>>,
@@ -89,6 +91,7 @@ impl Run {
             overlay,
             calls: Mutex::default(),
             sending: Mutex::default(),
+            evidence: Mutex::default(),
             removed: AtomicBool::new(false),
             trips: Mutex::default(),
         }
@@ -111,6 +114,21 @@ impl Run {
 
     pub fn target(&self) -> Option<&Cleared> {
         self.bounds.cleared.as_ref()
+    }
+
+    /// Whether the object, or a subresource of it, is the target.
+    pub(super) fn is_target(&self, object: &ObjectRef) -> bool {
+        self.reach(&object.resource, object.namespace.as_ref(), Some(&object.name)).is_target
+    }
+
+    /// Keeps what the action attaches until its next call is announced, or it has ended.
+    pub fn attach(&self, evidence: Evidence) {
+        lock(&self.evidence).push(evidence);
+    }
+
+    /// What is not on disk yet.
+    pub fn take_evidence(&self) -> Vec<Evidence> {
+        std::mem::take(&mut *lock(&self.evidence))
     }
 
     /// True once: a pod is about to be deleted or evicted, and the run's own share is for one.
@@ -297,6 +315,15 @@ impl Effect {
     }
 }
 
+/// What an action attaches to its entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    pub name: String,
+    pub media_type: String,
+    pub sha256: String,
+    pub content: Vec<u8>,
+}
+
 /// A mutating call that is about to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
@@ -315,6 +342,8 @@ pub struct Intent {
     pub account: Option<Account>,
     /// Whether it uses up a share of the account's budgets.
     pub counts: bool,
+    /// What was attached before it, and is on disk before it is sent: the call may be what makes it irreplaceable.
+    pub evidence: Vec<Evidence>,
 }
 
 pub type Recorded<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;

@@ -44,8 +44,8 @@ pub(super) trait Outgoing: Send + Sync + 'static {
         None
     }
 
-    /// Whom it counts for that a pod is deleted or evicted; none where no pod is.
-    fn removes(&self) -> Option<&Account> {
+    /// Whom the call counts for by itself; none where it is one action with the rest of the run.
+    fn counts_for(&self) -> Option<&Account> {
         None
     }
 
@@ -69,8 +69,8 @@ impl Outgoing for Planned {
         self.path.clone()
     }
 
-    fn removes(&self) -> Option<&Account> {
-        self.removes.as_ref()
+    fn counts_for(&self) -> Option<&Account> {
+        self.counts_for.as_ref()
     }
 
     fn name(&self, record: &CallRecord) -> Option<ObjectName> {
@@ -118,7 +118,7 @@ pub(super) async fn announce<C: Outgoing>(
     record.effect = Effect::Unknown;
     let (verb, pinned, name) = (record.verb, record.uid.clone(), planned.name(&record));
     let number = run.push(record);
-    let share = match share::take(run, planned.removes(), inner.ambient.now()) {
+    let share = match share::take(run, planned.counts_for(), inner.ambient.now()) {
         Ok(share) => share,
         Err(refusal) => return Err(withhold(run, number, refusal, Reason::Denied)),
     };
@@ -133,6 +133,7 @@ pub(super) async fn announce<C: Outgoing>(
         says: planned.says(),
         account: share.account(run).cloned(),
         counts: share.counts(),
+        evidence: run.take_evidence(),
     };
     let (answered, answer) = tokio::sync::oneshot::channel();
     let task = tokio::spawn({
@@ -166,6 +167,7 @@ async fn carry_out<C: Outgoing>(
     }
     if let Err(error) = run.recorder.intent(&run.identity, intent).await {
         share.give_back(run);
+        intent.evidence.iter().cloned().for_each(|evidence| run.attach(evidence));
         let refusal =
             Refusal::new(Check::Journal, format!("not sent, since the intent could not be recorded: {error}"));
         return Err(withhold(run, intent.call, refusal, Reason::Unavailable));

@@ -1,10 +1,10 @@
 //! Which share of the budgets a call uses up.
 //!
-//! A run holds one share, and its first call uses that up: what else it does to the same effect (a policy and the label that the
-//! policy selects by) is one action. But pods that are deleted or evicted are counted one by one, or an action that empties a
-//! node would cost as much as one that kills a pod. The first of them goes by the run's share, if it is of the owner that
-//! the run counts for. Each other one draws a share of its own, for its own owner and its own namespace; where there is none
-//! left, it is refused.
+//! A run holds one share, and its first call uses that up: what else it does to its target, to the owners of that, and to
+//! network policies (a policy and the label that the policy selects by) is one action. But pods that are deleted or evicted
+//! are counted one by one, and so is every other object that is changed, or an action that empties a node would cost as much
+//! as one that kills a pod. The first pod goes by the run's share, if it is of the owner that the run counts for. Each other
+//! one draws a share of its own, for its own owner and its own namespace; where there is none left, it is refused.
 
 use jiff::Timestamp;
 
@@ -25,14 +25,14 @@ pub(super) enum Share {
 ///
 /// # Errors
 /// A budget is used up, or the run holds no share.
-pub(super) fn take(run: &Run, removes: Option<&Account>, now: Timestamp) -> Result<Share, Refusal> {
+pub(super) fn take(run: &Run, counts_for: Option<&Account>, now: Timestamp) -> Result<Share, Refusal> {
     if run.bounds.dry_run || run.bounds.purpose == Purpose::Lift {
         return Ok(Share::Nothing);
     }
     let Some(runs) = run.bounds.allowance.as_ref() else {
         return Err(Refusal::new(Check::ClusterBudget, "the run holds no share of the budgets"));
     };
-    match removes {
+    match counts_for {
         Some(account) if account.owner != runs.account.owner || !run.removes_first() => {
             let own = runs.further(account, now).map_err(|trip| {
                 let refusal = trip.refusal();

@@ -177,7 +177,7 @@ mod tests {
 
     fn undo(mutation: Mutation, before: Option<Value>) -> Option<Undo> {
         let stamped = isolation::Stamped::default();
-        of(&Planned { mutation, uid: None, path: String::new(), before, touched: None, stamped, removes: None })
+        of(&Planned { mutation, uid: None, path: String::new(), before, touched: None, stamped, counts_for: None })
     }
 
     fn policy(name: &str, selector: Value) -> Option<Undo> {

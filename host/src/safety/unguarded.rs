@@ -38,7 +38,15 @@ pub(super) fn as_asked(change: Change) -> Result<Planned, Refusal> {
             (eviction.path(), Mutation::Evict { uid: asked(&pod), pod, grace_period_seconds })
         }
     };
-    Ok(Planned { mutation, uid: None, path, before: None, touched: None, stamped: Stamped::default(), removes: None })
+    Ok(Planned {
+        mutation,
+        uid: None,
+        path,
+        before: None,
+        touched: None,
+        stamped: Stamped::default(),
+        counts_for: None,
+    })
 }
 
 /// The pod as it is found: whoever it belongs to, wherever it is.

@@ -8,6 +8,7 @@ use crate::plugins::Attachment;
 use crate::plugins::bindings::falco_response::plugin::audit::Host;
 use crate::plugins::sandbox::{Sandbox, Session};
 use crate::plugins::text::{capped, one_line};
+use crate::safety::run::Evidence;
 use crate::telemetry::log::Level;
 
 const NOTES: usize = 32;
@@ -88,6 +89,12 @@ fn attach(session: &mut Session, name: String, media_type: String, content: Vec<
         return Err("the journal has no room for attachments: they get half of `audit.max_bytes`");
     }
     let sha256 = hex(&Sha256::digest(&content));
+    session.outside.attach(Evidence {
+        name: name.clone(),
+        media_type: media_type.clone(),
+        sha256: sha256.clone(),
+        content: content.clone(),
+    });
     session.attachments.push(Attachment { name, media_type, content, sha256 });
     Ok(())
 }

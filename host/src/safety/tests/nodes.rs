@@ -376,3 +376,31 @@ async fn what_is_no_removal_of_a_pod_is_one_action_with_the_first() {
     assert_eq!(checks_of(&stage, &run, delete(pod("target"))).await, None);
     assert!(run.trips().is_empty());
 }
+
+#[tokio::test]
+async fn every_object_that_is_none_of_the_targets_own_draws_a_share_of_its_own() {
+    let maps: String = (0..4)
+        .map(|number| {
+            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: map-{number}, namespace: production}}\n")
+        })
+        .collect();
+    let stage = stage_of(&format!("{MANIFESTS}{maps}"), None);
+    let cleared = stage.cleared().await;
+    let account = Account::of(Some(&cleared), "production");
+    let mut bounds = stage.bounds(cleared, granted(&ALL_FIELDS), false, Duration::from_secs(10));
+    let budgets = Budgets::default();
+    let limits = limits(100, 3, 100);
+    bounds.allowance = Some(budgets.reserve(&account, &limits, stage.ambient.now()).expect("free"));
+    let run = Arc::new(Run::new(identity(), bounds, Arc::new(Notes::default())));
+    let map = |number: usize| object(ApiResource::core("configmaps"), "production", &format!("map-{number}"));
+    let write = || json!({"data": {"a": "b"}});
+    assert_eq!(checks_of(&stage, &run, merge(map(0), write())).await, None);
+    assert_eq!(checks_of(&stage, &run, delete(map(1))).await, None);
+    // The run holds one of the three itself.
+    assert_eq!(checks_of(&stage, &run, merge(map(2), write())).await, Some("namespace_budget"));
+    assert_eq!(checks_of(&stage, &run, delete(map(3))).await, Some("namespace_budget"));
+    // The target, and what owns it, are what the run's own share is for.
+    let deployment = object(ApiResource::parse("apps", "v1", "deployments").expect("valid"), "production", "web");
+    assert_eq!(checks_of(&stage, &run, merge(deployment, json!({"spec": {"replicas": 0}}))).await, None);
+    assert_eq!(checks_of(&stage, &run, delete(pod("target"))).await, None);
+}
