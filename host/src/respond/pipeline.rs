@@ -381,7 +381,8 @@ impl Inner {
             && outcome::is_worth_another_run(&calls, &report.end, &derived)
             && self.waited(about.event) < about.rules.max_recovery_age
         {
-            self.log_waiting(about, &about.rules.redaction.text(&derived.detail));
+            let detail = about.rules.redaction.text(&derived.detail);
+            self.log_waiting(about, &format!("nothing was sent yet: {detail}"));
             return None;
         }
         if let Some(observer) = &self.observer {
@@ -467,7 +468,7 @@ impl Inner {
     async fn no_answer(&self, about: &About<'_>, error: &ApiError, finishes: bool) -> Stepped {
         let waited = self.waited(about.event);
         if waited < about.rules.max_recovery_age {
-            self.log_waiting(about, &error.to_string());
+            self.log_waiting(about, &format!("no answer from the cluster: {error}"));
             return Stepped::Later;
         }
         let detail = format!("the cluster gave no answer for {} s: {error}", waited.as_secs());
@@ -495,7 +496,7 @@ impl Inner {
 
     fn log_waiting(&self, about: &About<'_>, why: &str) {
         let fields = super::record::fields([("event_id", about.event.id.as_str().into())]);
-        let message = format!("{}: nothing was sent yet, trying again: {why}", about.headline());
+        let message = format!("{}: trying again: {why}", about.headline());
         self.log.line(Level::Warn, &message, &fields);
     }
 

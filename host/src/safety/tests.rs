@@ -7,6 +7,7 @@ mod dependents;
 mod documents;
 mod escalation;
 mod exec;
+mod lifting;
 mod mock;
 mod nodes;
 mod outside;
