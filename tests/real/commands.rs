@@ -36,7 +36,7 @@ fn pod_with_a_kubelet(cluster: &Cluster, namespace: &str, name: &str) {
     cluster.merge(&format!("{path}/status"), &running).unwrap();
     cluster.until(&path, is_running).unwrap();
     // Only in the next second is a pod provably older than an alert.
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(1100));
 }
 
 fn plan(cluster: &Cluster, namespace: &str, action: &str, parameters: &str) -> Plan {
