@@ -93,7 +93,7 @@ fn check_world(component: &[u8]) -> Result<(), String> {
         ));
     }
     if !names(&mut world.exports.keys()).iter().any(|name| name.starts_with(ACTION)) {
-        return Err(format!("does not export {ACTION}0.1.0: implement the world action-plugin"));
+        return Err(format!("does not export {ACTION}0.1: implement the world action-plugin"));
     }
     Ok(())
 }

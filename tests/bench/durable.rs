@@ -10,7 +10,7 @@ use integration_tests::alerts;
 
 use super::Scale;
 use super::figure::{Figure, Target, at, median};
-use super::house::{Plan, RULE, TOKEN, silent_cluster};
+use super::house::{Plan, RULE, TOKEN, cluster_at};
 use super::sender::{post_all, request};
 
 /// Connections, alerts over all of them, and what must be reached. One is Falcosidekick's default.
@@ -25,7 +25,7 @@ pub fn measure(scale: Scale) -> Result<Vec<Figure>, String> {
         let (mut rates, mut p50, mut p99, mut syncs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..scale.rounds {
             let mut plan = Plan::new("", "production", "");
-            plan.cluster = silent_cluster(plan.directory.path(), api)?;
+            plan.cluster = cluster_at(plan.directory.path(), api)?;
             syncs.push(syncs_a_second(&plan)?);
             let house = plan.start()?;
             let requests: Vec<_> = (0..scale.of(count))

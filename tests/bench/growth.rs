@@ -1,15 +1,15 @@
 //! What must not matter: how many rules there are, and how much the journal holds. Two controllers take turns, alert by alert; the time
-//! is from the POST to the line that says what came of it, in a dry run on a simulated cluster.
+//! is from the POST to the line that says what came of it, in a dry run against an API server that answers from memory.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use integration_tests::{alerts, root};
+use integration_tests::alerts;
 
-use super::Scale;
 use super::figure::{Figure, Target, median, millis, words};
-use super::house::{House, Plan, RULE, TOKEN};
+use super::house::{House, Plan, RULE, TOKEN, cluster_at};
 use super::sender::{Connection, request};
+use super::{Scale, api};
 
 const PAIRS: usize = 200;
 const WARM_UP: usize = 20;
@@ -21,27 +21,28 @@ pub const JOURNAL: &str = "FALCO_RESPONSE_BENCH_JOURNAL";
 const SAME: f64 = 1.05;
 
 pub fn rules(scale: Scale) -> Result<Vec<Figure>, String> {
-    let (few, many) = (plan(FEW - 1), plan(MANY - 1));
+    let (few, many) = (plan(FEW - 1)?, plan(MANY - 1)?);
     let figure = compare(scale, &few, &many)?;
     Ok(vec![Figure { row: "rules", what: format!("time of an alert with {MANY} rules, over {FEW} rules"), ..figure }])
 }
 
 pub fn journal(scale: Scale) -> Result<Vec<Figure>, String> {
     let file = std::env::var_os(JOURNAL).map(PathBuf::from).ok_or("nobody made the large journal")?;
-    let (empty, mut large) = (plan(FEW - 1), plan(FEW - 1));
+    let (empty, mut large) = (plan(FEW - 1)?, plan(FEW - 1)?);
     large.journal = Some(file);
     let figure = compare(scale, &empty, &large)?;
     let what = "time of an alert with a million entries in the journal, over an empty one".to_owned();
     Ok(vec![Figure { row: "journal", what, ..figure }])
 }
 
-fn plan(further: usize) -> Plan {
-    let cluster = format!("simulated:{}", root().join("deploy/demo/cluster").display());
+fn plan(further: usize) -> Result<Plan, String> {
     let more: String = (0..further)
         .map(|number| format!("  - {{name: \"Rule {number}\", action: kill_pod, audit_reason: \"a benchmark\"}}\n"))
         .collect();
     let more = format!("{more}audit: {{max_bytes: 8Gi}}\n");
-    Plan::new(&cluster, "production", &more).replace("dryrun: false", "dryrun: true")
+    let mut plan = Plan::new("", "production", &more).replace("dryrun: false", "dryrun: true");
+    plan.cluster = cluster_at(plan.directory.path(), api::serve()?)?;
+    Ok(plan)
 }
 
 fn compare(scale: Scale, base: &Plan, other: &Plan) -> Result<Figure, String> {
@@ -68,7 +69,7 @@ fn compare(scale: Scale, base: &Plan, other: &Plan) -> Result<Figure, String> {
 
 /// One alert, from the POST to the line of its outcome, in milliseconds.
 fn walk(house: &House, connection: &mut Connection) -> Result<f64, String> {
-    let alert = alerts::about(RULE, "production", "checkout-7d9f4b-xkp2m");
+    let alert = alerts::about(RULE, "production", "shop-7d9f4b-xkp2m");
     let request = request(house.address, TOKEN, &alert);
     let started = Instant::now();
     connection.post(&request)?;

@@ -178,11 +178,12 @@ fn ready(lines: &Receiver<(Instant, String)>) -> Result<(Instant, SocketAddr), S
     Err(format!("the controller did not become ready:\n{said}"))
 }
 
-/// A kubeconfig for an API server that takes connections and never says a word, so that what is measured ends before it.
-pub fn silent_cluster(directory: &Path, silent: SocketAddr) -> Result<String, String> {
+/// A kubeconfig for what is at this address, over plain HTTP: a listener that never says a word, where what is measured ends
+/// before it, or [`super::api`].
+pub fn cluster_at(directory: &Path, address: SocketAddr) -> Result<String, String> {
     let path = directory.join("kubeconfig");
     let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{{name: a, cluster: {{server: \"http://{silent}\"}}}}]\n\
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{{name: a, cluster: {{server: \"http://{address}\"}}}}]\n\
          contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\nusers: [{{name: a, user: {{token: x}}}}]\n"
     );
     fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Scale;
 use super::figure::{Figure, Target, at, median};
-use super::house::{Plan, TOKEN, silent_cluster};
+use super::house::{Plan, TOKEN, cluster_at};
 use super::sender::{Connection, request};
 
 const CONNECTIONS: usize = 32;
@@ -23,7 +23,7 @@ pub fn measure(scale: Scale) -> Result<Vec<Figure>, String> {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").map_err(|error| format!("cannot bind a port: {error}"))?;
     let address = silent.local_addr().map_err(|error| format!("the port has no address: {error}"))?;
     let mut plan = Plan::new("", "production", "");
-    plan.cluster = silent_cluster(plan.directory.path(), address)?;
+    plan.cluster = cluster_at(plan.directory.path(), address)?;
     plan.core = Some(CORES[0]);
     let house = plan.start()?;
     let plain = Plain::start(Some(CORES[0]))?;

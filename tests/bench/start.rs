@@ -6,7 +6,7 @@ use integration_tests::http;
 
 use super::Scale;
 use super::figure::{Figure, Target, median, millis};
-use super::house::{Plan, silent_cluster};
+use super::house::{Plan, cluster_at};
 use super::intake::Plain;
 
 const STARTS: usize = 10;
@@ -15,7 +15,7 @@ pub fn measure(scale: Scale) -> Result<Vec<Figure>, String> {
     let silent = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("cannot bind a port: {error}"))?;
     let api = silent.local_addr().map_err(|error| format!("the port has no address: {error}"))?;
     let mut plan = Plan::new("", "production", "");
-    plan.cluster = silent_cluster(plan.directory.path(), api)?;
+    plan.cluster = cluster_at(plan.directory.path(), api)?;
     // The first compiles.
     drop(plan.start()?);
     let (mut rounds, mut plain) = (Vec::new(), Vec::new());

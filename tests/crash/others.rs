@@ -84,6 +84,28 @@ fn another_configuration_and_what_it_widens_are_on_record_once() {
 }
 
 #[test]
+fn another_version_of_a_plugin_is_on_record_once() {
+    around("configure", |fault| {
+        let stage = Stage::new(1);
+        stage.mend();
+        let controller = stage.start(Some(fault)).unwrap();
+        let file = stage.setup.plugins.join("kill_pod.wasm");
+        let mut component = std::fs::read(&file).unwrap();
+        // A custom section without a name or content: the same code under another digest.
+        component.extend_from_slice(&[0, 1, 0]);
+        std::fs::write(file.with_extension("new"), component).unwrap();
+        std::fs::rename(file.with_extension("new"), file).unwrap();
+        dies(&controller);
+        stage.mend();
+        let said = records(&stage, "falco-response-config");
+        let changes: Vec<_> = said.iter().map(|record| record["change"].as_str().unwrap()).collect();
+        let whole = if fault.contains("before") { "start" } else { "plugin" };
+        assert_eq!(changes, [whole, "widening"], "{fault}: {said:?}");
+        assert_eq!(said[1]["widens"], "plugin_changed", "{fault}");
+    });
+}
+
+#[test]
 fn a_configuration_that_cannot_be_read_and_kills_the_controller_is_met_again() {
     around("notice", |fault| {
         let stage = Stage::new(1);

@@ -115,7 +115,8 @@ fn lifts_what_is_ours_as_it_was_read(cluster: &Cluster, fence: &Fence, namespace
     let label = |value: &str| json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": value}}});
     let foreign = cluster.merge(&path, &label("Helm")).unwrap()["metadata"]["resourceVersion"].clone();
     assert_fenced(&delete(json!({"uid": uid, "resourceVersion": foreign})), "is ours, and as it was read");
-    let ours = cluster.merge(&path, &label("falco-response-controller")).unwrap()["metadata"]["resourceVersion"].clone();
+    let ours =
+        cluster.merge(&path, &label("falco-response-controller")).unwrap()["metadata"]["resourceVersion"].clone();
     assert_eq!(delete(json!({"uid": uid, "resourceVersion": foreign})).status, 409);
     let answer = delete(json!({"uid": uid, "resourceVersion": ours}));
     assert_eq!(answer.status, 200, "{}", answer.body);

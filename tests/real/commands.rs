@@ -1,6 +1,9 @@
 //! Commands in containers on the real API server, which hands them on to kwok: through RBAC, the API server's own
 //! translation of the websocket, and a kubelet's streaming server. The account may do what `rbac` prints.
 
+use std::time::{Duration, Instant};
+
+use integration_tests::account::create_all;
 use integration_tests::alerts::{self, MINER};
 use integration_tests::cluster::Cluster;
 use serde_json::{Value, json};
@@ -43,10 +46,23 @@ fn plan(cluster: &Cluster, namespace: &str, action: &str, parameters: &str) -> P
         .and(&format!("plugins:\n  grants:\n    {action}:\n{GRANT}"))
 }
 
-fn run(cluster: &Cluster, namespace: &str, action: &str, parameters: &str) -> (House, Value) {
+/// Behind both fences; `dry` is what the ConfigMap says of dry runs. The controller's own configuration is live.
+fn run(cluster: &Cluster, namespace: &str, action: &str, parameters: &str, dry: bool) -> (House, Value) {
     cluster.namespace(namespace).unwrap();
     let plan = plan(cluster, namespace, action, parameters);
-    let account = account(cluster, &plan, &format!("{namespace}-falco"));
+    let home = format!("{namespace}-falco");
+    let account = account(cluster, &plan, &home);
+    let map = json!({"metadata": {"name": "response-controller-config"}, "data": {"config.yaml": format!("dryrun: {dry}\n")}});
+    cluster.create(&format!("/api/v1/namespaces/{home}/configmaps"), &map).unwrap();
+    create_all(cluster, &printed(&plan, &home, &["--admission"])).unwrap();
+    // It may delete pods by RBAC, and not without a UID by the policies.
+    lane::bare_pod(cluster, namespace, "probe", &json!({}));
+    let path = format!("{}/probe?dryRun=All", pods(namespace));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while account.raw("DELETE", &path, "application/json", &Value::Null).unwrap().status != 422 {
+        assert!(Instant::now() < deadline, "the policies are not in force");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     pod_with_a_kubelet(cluster, namespace, "web-1");
     let house = plan.cluster(&account.spec()).start();
     let entry = house.record_of(&alerts::about(MINER, namespace, "web-1"));
@@ -56,9 +72,8 @@ fn run(cluster: &Cluster, namespace: &str, action: &str, parameters: &str) -> (H
 #[test]
 fn a_script_is_run_and_its_output_and_exit_code_are_kept() {
     let Some(cluster) = cluster() else { return };
-    let parameters =
-        r#"{command: [sh, -s], script: "cat; echo no >&2; exit 3", container: app, allow_exit_codes: [3]}"#;
-    let (house, entry) = run(cluster, "commands", "run_command", parameters);
+    let parameters = r#"{command: [sh, -s], script: "echo no >&2; exit 3", container: app, allow_exit_codes: [3]}"#;
+    let (house, entry) = run(cluster, "commands", "run_command", parameters, false);
     assert_eq!((&entry["outcome"], &entry["changed"]), (&json!("done"), &json!(true)), "{entry}");
     assert_eq!(entry["note_exit_code"], "3", "{entry}");
     let kept: Vec<_> = entry["attachments"].as_array().unwrap().iter().map(|kept| &kept["name"]).collect();
@@ -71,11 +86,20 @@ fn a_script_is_run_and_its_output_and_exit_code_are_kept() {
 #[test]
 fn a_file_is_kept_and_a_program_that_is_not_there_is_told_apart() {
     let Some(cluster) = cluster() else { return };
-    let (_, entry) = run(cluster, "files", "download_file", "{paths: [/etc/hostname], container: app}");
+    let (_, entry) = run(cluster, "files", "download_file", "{paths: [/etc/hostname], container: app}", false);
     assert_eq!(entry["outcome"], "done", "{entry}");
     assert_eq!(entry["attachments"][0]["name"], "hostname", "{entry}");
-    let (_, entry) = run(cluster, "no-program", "run_command", "{command: [no-such-program], container: app}");
+    let (_, entry) = run(cluster, "no-program", "run_command", "{command: [no-such-program], container: app}", false);
     assert_eq!((&entry["outcome"], &entry["changed"]), (&json!("failed"), &json!(false)), "{entry}");
+}
+
+/// The runbook's switch holds commands, too, whatever the controller believes.
+#[test]
+fn a_live_command_is_refused_by_the_policies_while_the_config_map_says_dry_run() {
+    let Some(cluster) = cluster() else { return };
+    let (_, entry) = run(cluster, "dry-commands", "run_command", "{command: [id], container: app}", true);
+    assert_eq!((&entry["outcome"], &entry["failure"]), (&json!("failed"), &json!("denied")), "{entry}");
+    assert_eq!(entry["changed"], false, "{entry}");
 }
 
 #[test]
@@ -84,5 +108,8 @@ fn what_rbac_prints_for_commands_is_both_verbs() {
     let plan = plan(cluster, "printed", "run_command", "{command: [id]}");
     let printed = printed(&plan, "printed-falco", &[]);
     let rule = printed.find("\"pods/exec\"").expect("it is there");
-    assert!(printed[rule..].lines().nth(1).is_some_and(|verbs| verbs.contains("get") && verbs.contains("create")), "{printed}");
+    assert!(
+        printed[rule..].lines().nth(1).is_some_and(|verbs| verbs.contains("get") && verbs.contains("create")),
+        "{printed}"
+    );
 }

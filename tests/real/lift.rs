@@ -78,20 +78,27 @@ fn of_two_replicas_one_lifts_and_records_what_is_over() {
     let pages = || pager.taken().into_iter().map(|taken| taken.body).collect::<Vec<_>>();
     until("the incident is resolved", || pages().iter().any(|page| page["event_action"] == "resolve"));
     let pages = pages();
-    let key = |action: &str| pages.iter().find(|page| page["event_action"] == action).map(|page| page["dedup_key"].clone());
+    let key =
+        |action: &str| pages.iter().find(|page| page["event_action"] == action).map(|page| page["dedup_key"].clone());
     assert_eq!(key("trigger"), key("resolve"), "{pages:?}");
 }
 
 #[test]
 fn an_edited_policy_is_lifted_as_it_is_then_and_another_alert_puts_its_end_off() {
     let Some(cluster) = cluster() else { return };
-    let house = { cluster.namespace("longer").unwrap(); plan(cluster, "longer").start() };
+    let house = {
+        cluster.namespace("longer").unwrap();
+        plan(cluster, "longer").start()
+    };
     house.record_of(&alerts::about(POOL, "longer", "miner"));
     let before = cluster.get(&ours("longer")).unwrap();
     // At once again: nothing is written.
     let again = house.record_of(&alerts::about(POOL, "longer", "miner-2"));
     assert_eq!((again["outcome"].as_str(), again["changed"].as_bool()), (Some("skipped"), Some(false)), "{again}");
-    assert_eq!(cluster.get(&ours("longer")).unwrap()["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
+    assert_eq!(
+        cluster.get(&ours("longer")).unwrap()["metadata"]["resourceVersion"],
+        before["metadata"]["resourceVersion"]
+    );
     // The time has come nearer: by the manager that is ours, as time itself would do it.
     let near = (Timestamp::now() + SignedDuration::from_secs(600)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let document = json!({
@@ -102,7 +109,8 @@ fn an_edited_policy_is_lifted_as_it_is_then_and_another_alert_puts_its_end_off()
         "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": []},
     });
     let path = format!("{}?fieldManager=falco-response-controller/isolate_namespace", ours("longer"));
-    let answer = cluster.raw("PATCH", &path, "application/apply-patch+yaml", "application/json", &document.to_string()).unwrap();
+    let answer =
+        cluster.raw("PATCH", &path, "application/apply-patch+yaml", "application/json", &document.to_string()).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
     let third = house.record_of(&alerts::about(POOL, "longer", "miner-3"));
     assert_eq!((third["outcome"].as_str(), third["changed"].as_bool()), (Some("done"), Some(true)), "{third}");
@@ -141,7 +149,8 @@ fn lift(setup: &Setup, namespace: &str, more: &[&str]) -> (Option<i32>, String) 
 fn isolated_pods_are_freed_with_their_policy_and_one_alone_without() {
     let Some(cluster) = cluster() else { return };
     cluster.namespace("freed").unwrap();
-    let plan = || lane::plan(cluster, &["freed"]).replace("    action: isolate_namespace\n", "    action: isolate_pod\n");
+    let plan =
+        || lane::plan(cluster, &["freed"]).replace("    action: isolate_namespace\n", "    action: isolate_pod\n");
     let account = rbac::account(cluster, &plan(), "freed-falco");
     let house = plan().cluster(&account.spec()).start();
     for pod in ["one", "two", "three"] {
@@ -177,7 +186,9 @@ fn a_lift_that_was_cut_off_after_it_was_sent_is_found_gone() {
     setup.environment = vec![("FAULT".to_owned(), "crash:after:send".to_owned())];
     let crashing = Controller::start(&setup).unwrap();
     until("it is sent", || is_gone(cluster, "cutoff"));
-    until("it dies", || std::fs::read_to_string(format!("/proc/{}/stat", crashing.pid())).is_ok_and(|stat| stat.contains(") Z ")));
+    until("it dies", || {
+        std::fs::read_to_string(format!("/proc/{}/stat", crashing.pid())).is_ok_and(|stat| stat.contains(") Z "))
+    });
     drop(crashing);
     setup.environment.clear();
     let house = House { controller: Controller::start(&setup).unwrap(), plan };

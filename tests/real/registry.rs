@@ -237,11 +237,12 @@ fn what_the_registry_has_spoiled_or_does_not_have_is_not_loaded() {
 }
 
 #[test]
-fn another_configuration_brings_another_action_while_it_runs() {
-    let Some(registry) = registry::start(&Doors::Open) else { return };
+fn another_configuration_brings_another_action_and_waits_for_a_registry_that_is_away() {
+    let Some(mut registry) = registry::start(&Doors::Open) else { return };
     let (kill, label) = (push(registry.address, "kill_pod", &[]), push(registry.address, "label_pod", &[]));
     let house = start(plan(&format!("{{oci: [\"{kill}\"]}}")));
     kills(&house, "debug");
+    registry.kill();
     let config = house.plan.path().join("config.yaml");
     let text = std::fs::read_to_string(&config).unwrap();
     let text = text.replace(&format!("\"{kill}\""), &format!("\"{kill}\", \"{label}\"")).replacen(
@@ -250,8 +251,16 @@ fn another_configuration_brings_another_action_while_it_runs() {
         1,
     );
     std::fs::write(&config, text).unwrap();
-    let reloaded = |line: &Value| line["change"] == "reload";
-    assert!(house.controller.wait_for(0, WITHIN, reloaded).is_some(), "{}", house.controller.text());
+    let wait = |change: &str| {
+        let found = house.controller.wait_for(0, WITHIN, |line| line["change"] == change);
+        found.unwrap_or_else(|| panic!("no {change}; the log:\n{}", house.controller.text()))
+    };
+    // It would take the plugin away from a rule that has one.
+    let rejected = wait("rejected");
+    assert!(rejected.to_string().contains("is not at hand"), "{rejected}");
+    kills(&house, "checkout-7d9f4b-q8r5t");
+    registry.restart().unwrap();
+    wait("reload");
     let record = house.record_of(&alerts::about(MINER, "production", "checkout-7d9f4b-xkp2m"));
     assert_eq!((&record["action"], &record["outcome"]), (&"label_pod".into(), &"done".into()), "{record}");
 }

@@ -106,7 +106,7 @@ fn inspect_tells_what_every_shipped_action_is() {
         }
     }
     let (code, said) = told(&plugin(directory.path(), &["inspect", "kill_node", "--plugins", &plugins]));
-    assert!(code == 2 && said.contains("there is isolate_namespace, ") && said.contains("kill_pod"), "{said}");
+    assert!(code == 2 && said.contains("there is annotate_pod, ") && said.contains("kill_pod"), "{said}");
     let (code, said) = told(&plugin(directory.path(), &["inspect", "registry.example/kill_pod:1"]));
     assert!(code == 2 && said.contains("--plugins DIR"), "{said}");
 }

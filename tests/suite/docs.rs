@@ -164,8 +164,9 @@ fn every_configuration_in_the_pages_passes_check() {
 /// The sentences of the pager, as the page for those on call quotes them.
 #[test]
 fn what_the_pager_says_is_quoted_as_it_is() {
-    let sources = ["respond/pages.rs", "respond/probe.rs", "respond/upkeep.rs", "safety/undo.rs"]
-        .map(|file| root().join("host/src").join(file));
+    let sources =
+        ["respond/pages.rs", "respond/probe.rs", "respond/upkeep.rs", "respond/lift/words.rs", "safety/undo.rs"]
+            .map(|file| root().join("host/src").join(file));
     let mut sources: String = sources.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     // What is said of the configuration and the plugins.
     for file in ["host/src/cli/serve/plugins.rs", "host/src/cli/serve/force.rs"] {
@@ -185,6 +186,9 @@ fn what_the_pager_says_is_quoted_as_it_is() {
         "the Kubernetes API does not answer the response controller; alerts wait",
         "the response controller's journal is full: nothing is acted on until there is room",
         "is customer-facing and was not annotated in time",
+        " is lifted: ",
+        " has expired and was not lifted (",
+        "falco-response-controller lift",
         "kubectl delete ",
         "kubectl label ",
     ] {

@@ -80,7 +80,8 @@ fn what_is_not_over_not_ours_or_not_to_be_read_stays() {
     ]
     .concat();
     let house = plan(&manifests).start();
-    let odd = |line: &Value| line["message"].as_str().is_some_and(|message| message.contains("falco-odd never expires"));
+    let odd =
+        |line: &Value| line["message"].as_str().is_some_and(|message| message.contains("falco-odd never expires"));
     assert!(house.controller.wait_for(0, Duration::from_secs(15), odd).is_some(), "{}", house.controller.text());
     std::thread::sleep(Duration::from_secs(11));
     assert!(house.changes().is_empty() && lifts(&house) == 0, "{:?}", house.changes());
@@ -98,11 +99,16 @@ fn a_dry_run_says_once_what_it_would_lift_and_the_brake_is_one() {
         let house = plan.and(&format!("paging: {{alertmanager: {{url: \"http://{}\"}}}}", pager.address)).start();
         assert_eq!(lift_of(&house)["dry_run"], true);
         std::thread::sleep(Duration::from_secs(11));
-        let dry = |line: &Value| line["message"].as_str().is_some_and(|message| message.starts_with("DRY_RUN lift_isolation"));
+        let dry = |line: &Value| {
+            line["message"].as_str().is_some_and(|message| message.starts_with("DRY_RUN lift_isolation"))
+        };
         let lines: Vec<_> = house.controller.lines().into_iter().filter(dry).collect();
         assert_eq!(lines.len(), 1, "{lines:?}");
         let message = lines[0]["message"].as_str().unwrap();
-        assert!(message.contains("production/falco-emergency-isolation rule=") && message.contains("would delete"), "{message}");
+        assert!(
+            message.contains("production/falco-emergency-isolation rule=") && message.contains("would delete"),
+            "{message}"
+        );
         assert!(house.changes().is_empty(), "{:?}", house.changes());
         assert_eq!(lifts(&house), 1);
         assert!(pager.taken().is_empty(), "{:?}", pager.taken());
@@ -113,7 +119,8 @@ fn a_dry_run_says_once_what_it_would_lift_and_the_brake_is_one() {
 fn a_lift_that_is_cut_off_is_looked_up_and_goes_on_record_once() {
     let plan = plan(&policy("falco-emergency-isolation", OVER)).fault("crash:after:send");
     let first = Controller::start(&plan.setup()).unwrap();
-    let dead = || std::fs::read_to_string(format!("/proc/{}/stat", first.pid())).is_ok_and(|stat| stat.contains(") Z "));
+    let dead =
+        || std::fs::read_to_string(format!("/proc/{}/stat", first.pid())).is_ok_and(|stat| stat.contains(") Z "));
     let deadline = Instant::now() + Duration::from_secs(30);
     while !dead() {
         assert!(Instant::now() < deadline, "it did not come to the point:\n{}", first.text());
@@ -132,7 +139,8 @@ fn a_lift_that_is_cut_off_is_looked_up_and_goes_on_record_once() {
 fn check(plan: &Plan) -> (Option<i32>, String) {
     let setup = plan.setup();
     let mut check = Command::new(binary().unwrap());
-    let output = check.args(["check", "--config"]).arg(setup.config).arg("--plugins").arg(setup.plugins).output().unwrap();
+    let output =
+        check.args(["check", "--config"]).arg(setup.config).arg("--plugins").arg(setup.plugins).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code(), said)
 }
@@ -140,8 +148,12 @@ fn check(plan: &Plan) -> (Option<i32>, String) {
 #[test]
 fn check_refuses_an_expiry_of_what_isolates_nothing_and_spans_that_make_no_sense() {
     let at_kill = |text: &str| Plan::new().replace("    action: kill_pod\n", &format!("    action: kill_pod\n{text}"));
-    let at_isolation =
-        |span: &str| Plan::new().replace("    action: isolate_namespace\n", &format!("    action: isolate_namespace\n    expires_after: {span}\n"));
+    let at_isolation = |span: &str| {
+        Plan::new().replace(
+            "    action: isolate_namespace\n",
+            &format!("    action: isolate_namespace\n    expires_after: {span}\n"),
+        )
+    };
     for (plan, words) in [
         (at_kill("    expires_after: 1h\n"), "no action of rule"),
         (

@@ -93,7 +93,18 @@ fn lifts_the_isolation_of_a_namespace_and_records_who_did_it() {
         assert_eq!(text(key), expected, "{key}: {entry}");
     }
     assert_eq!((entry["dry_run"].as_bool(), entry["changed"].as_bool()), (Some(false), Some(true)), "{entry}");
-    let ten = ["timestamp", "action", "namespace", "pod", "rule", "dry_run", "reason", "operator", "falco_priority", "falco_output"];
+    let ten = [
+        "timestamp",
+        "action",
+        "namespace",
+        "pod",
+        "rule",
+        "dry_run",
+        "reason",
+        "operator",
+        "falco_priority",
+        "falco_output",
+    ];
     let keys: Vec<_> = entry.as_object().unwrap().keys().take(10).map(String::as_str).collect();
     assert_eq!(keys, ten);
     // The intent is there, and came first.
@@ -212,6 +223,10 @@ fn the_page_has_the_command_and_the_time() {
     assert_eq!(page[0]["annotations"]["expires_at"], expires_at, "{page}");
     // Alerts that come together change nothing about it.
     let again = house.record_of(&alerts::about(POOL, "production", "debug"));
-    assert_eq!((again["outcome"].as_str(), again["expires_at"].as_str()), (Some("skipped"), Some(expires_at)), "{again}");
+    assert_eq!(
+        (again["outcome"].as_str(), again["expires_at"].as_str()),
+        (Some("skipped"), Some(expires_at)),
+        "{again}"
+    );
     assert_eq!(house.changes().len(), 1, "{:?}", house.changes());
 }

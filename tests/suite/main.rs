@@ -29,6 +29,7 @@ mod isolation;
 mod kill;
 mod lift;
 mod metrics;
+mod outside;
 mod overload;
 mod paging;
 mod plugin_life;

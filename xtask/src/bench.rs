@@ -121,9 +121,10 @@ fn controller(root: &Path, debug: bool) -> Result<PathBuf, String> {
 
 /// What measures; it holds nothing of the controller's own code.
 fn program(root: &Path, debug: bool) -> Result<PathBuf, String> {
-    let arguments = ["build", "--package", "integration-tests", "--bench", "figures"];
-    let release = [&arguments[..], &["--release"]].concat();
-    build::program(root, if debug { &arguments } else { &release }, "figures")
+    if debug {
+        return build::beside_the_tests(root, "figures");
+    }
+    build::program(root, &["build", "--release", "--package", "integration-tests", "--bench", "figures"], "figures")
 }
 
 fn measure(root: &Path, program: &Path, controller: &Path, row: &str, quick: bool) -> Result<Vec<Value>, String> {
@@ -152,20 +153,8 @@ fn large_journal(root: &Path, entries: usize) -> Result<PathBuf, String> {
         return Ok(file);
     }
     eprintln!("writing a journal of {entries} entries, once");
-    // With the tests' features and not optimized, so that little is built for it; SQLite and SHA-256 are optimized there, too.
-    let arguments = [
-        "build",
-        "--workspace",
-        "--bin",
-        "falco-response-controller",
-        "--test",
-        "suite",
-        "--package",
-        "falco-response-controller",
-        "--bench",
-        "journal",
-    ];
-    let program = build::program(root, &arguments, "journal")?;
+    // Not optimized; but SQLite and SHA-256 are, in that build too.
+    let program = build::beside_the_tests(root, "journal")?;
     let draft = directory.with_extension("new");
     // What a broken attempt has left.
     let _ = fs::remove_dir_all(&draft);

@@ -33,6 +33,14 @@ pub fn faults(root: &Path) -> Result<(), String> {
         .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), kept.display()))
 }
 
+/// Builds one more program as the tests are built, so that little is compiled for it, and answers where it is.
+///
+/// # Errors
+/// As of [`program`].
+pub fn beside_the_tests(root: &Path, bench: &str) -> Result<PathBuf, String> {
+    program(root, &[&BUILD[..], &["--bench", bench]].concat(), bench)
+}
+
 /// Builds targets, and answers with the program of this name among them.
 ///
 /// # Errors

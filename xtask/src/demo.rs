@@ -151,7 +151,9 @@ fn play(controller: &Controller, pager: &Receiver, number: usize, of: usize, sce
 fn show_page(page: &Value) -> String {
     let annotation =
         |key: &str| page.pointer(&format!("/0/annotations/{key}")).and_then(Value::as_str).unwrap_or("").to_owned();
-    format!("{}\n             undo: {}", annotation("summary"), annotation("undo"))
+    let lift = annotation("lift");
+    let lift = if lift.is_empty() { lift } else { format!("\n             lift: {lift}") };
+    format!("{}\n             undo: {}{lift}", annotation("summary"), annotation("undo"))
 }
 
 fn show(record: &Value) -> String {

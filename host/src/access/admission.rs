@@ -103,6 +103,8 @@ impl<'a> Fence<'a> {
         for need in needs::of_manifests(config, manifests).0 {
             let operation = match need.verb {
                 Verb::Get | Verb::List => continue,
+                // To admission a command is a connection, however it is opened.
+                Verb::Create if need.resource == "pods/exec" => "CONNECT",
                 Verb::Create => "CREATE",
                 Verb::Patch => "UPDATE",
                 Verb::Delete => "DELETE",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::cluster::web::url::Url;
 use crate::config::Config;
 use crate::plugins::Plugins;
 use crate::plugins::manifest::Manifest;
@@ -24,7 +25,8 @@ fn of_manifest(manifest: &Manifest, granted: &[WebGrant], used: bool) -> Vec<Str
     let name = &manifest.name;
     let mut sentences = Vec::new();
     for grant in granted {
-        let urls: Vec<_> = grant.urls.iter().map(|url| url.without_query()).collect();
+        let shown = |url: &Url| if grant.secret_path { url.without_path() } else { url.without_query() };
+        let urls: Vec<_> = grant.urls.iter().map(shown).collect();
         let (urls, methods) = (urls.join(", "), words(&grant.methods));
         if !grant.methods.iter().any(|method| manifest.http.contains(method)) {
             sentences.push(format!(
@@ -66,16 +68,17 @@ mod tests {
 
     use super::*;
     use crate::cluster::web::Trust;
-    use crate::cluster::web::url::Url;
 
     #[test]
     fn says_what_may_leave_and_what_will_be_refused() {
-        let manifest = json!({"contract": "0.1", "name": "webhook", "summary": "Posts.", "target": "none", "http": ["POST"]});
+        let manifest =
+            json!({"contract": "0.1", "name": "webhook", "summary": "Posts.", "target": "none", "http": ["POST"]});
         let manifest = crate::plugins::manifest::parse(manifest.to_string().as_bytes()).unwrap();
         let grant = |methods: &[WebMethod]| WebGrant {
             urls: vec![Url::parse("https://hooks.example.com/falco?key=secret").unwrap()],
             methods: methods.to_vec(),
-            trust: Trust { headers_from: [("authorization".to_owned(), "/x".into())].into(), ca_file: None },
+            trust: Trust { headers_from: [("authorization".to_owned(), "/x".into())].into(), ..Trust::default() },
+            secret_path: false,
         };
         let told = of_manifest(&manifest, &[grant(&[WebMethod::Post])], true);
         let [one] = told.as_slice() else { panic!("{told:?}") };

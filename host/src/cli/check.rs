@@ -133,13 +133,17 @@ fn unread(config: &Config) -> Vec<String> {
         let (file, error) = file.and_then(|file| std::fs::read(file).err().map(|error| (file, error)))?;
         Some(format!("`{key}` cannot be read here, and the controller needs it: {}: {error}", file.display()))
     });
-    let grants = config.plugins.web_grants.iter().flat_map(|(name, grants)| grants.iter().map(move |grant| (name, grant)));
+    let grants =
+        config.plugins.web_grants.iter().flat_map(|(name, grants)| grants.iter().map(move |grant| (name, grant)));
     let of_grants = grants.flat_map(|(name, grant)| {
         let files = grant.trust.headers_from.values().chain(&grant.trust.ca_file);
         files.filter_map(move |file| {
             let error = std::fs::read(file).err()?;
             let key = format!("plugins.grants.{name}");
-            Some(format!("`{key}` names a file that cannot be read here, and the controller needs it: {}: {error}", file.display()))
+            Some(format!(
+                "`{key}` names a file that cannot be read here, and the controller needs it: {}: {error}",
+                file.display()
+            ))
         })
     });
     unread.chain(of_grants).collect()

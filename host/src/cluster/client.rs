@@ -20,7 +20,7 @@ use super::outermost::{self, Refused};
 use super::overlay::Overlay;
 use super::web::script::Script;
 use super::web::{self, Message, Trust, Web, WebError};
-use super::{Answer, ApiError, exec, LogOptions, Mutation, PatchDocument, Selection, Sending, request, uid_str};
+use super::{Answer, ApiError, LogOptions, Mutation, PatchDocument, Selection, Sending, exec, request, uid_str};
 use crate::faults;
 use crate::telemetry::metrics::Metrics;
 

@@ -133,7 +133,9 @@ impl Subresource {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Eviction, Self::Exec, Self::Log, Self::Scale, Self::Status].into_iter().find(|known| known.as_str() == text)
+        [Self::Eviction, Self::Exec, Self::Log, Self::Scale, Self::Status]
+            .into_iter()
+            .find(|known| known.as_str() == text)
     }
 }
 

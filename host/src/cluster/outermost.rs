@@ -22,8 +22,8 @@ use kube::client::Body;
 use serde_json::{Map, Value, json};
 use tower::{BoxError, Layer, Service};
 
-use super::exec::approved;
 use super::exec::ApprovedExec;
+use super::exec::approved;
 use crate::faults;
 
 /// What the writer wants sent; made nowhere else. The body travels here, so that the layer alone writes it.
@@ -536,7 +536,8 @@ mod tests {
         assert!(seal(Request::new(Body::from(b"{}".to_vec()))).is_err(), "a GET with a body");
         assert!(seal(Request::new(Body::empty())).is_ok());
         // A GET that changes something.
-        for path in ["pods/x/exec?command=sh", "pods/x/attach", "pods/x/portforward", "pods/x/proxy", "pods/x/proxy/a"] {
+        for path in ["pods/x/exec?command=sh", "pods/x/attach", "pods/x/portforward", "pods/x/proxy", "pods/x/proxy/a"]
+        {
             let mut request = Request::new(Body::empty());
             *request.uri_mut() = format!("/api/v1/namespaces/production/{path}").parse().expect("valid");
             assert!(seal(request).is_err(), "{path}");

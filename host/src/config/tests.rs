@@ -216,6 +216,11 @@ fn every_error_names_its_place_and_its_remedy() {
             "confirm: out of range",
             with_rule("    actions: [{action: kill_pod, confirm: {alerts: 101, pods: 0, window: 5m}}]"),
         ),
+        ("expires_after: too short", with_rule("    action: isolate_namespace\n    expires_after: 30s")),
+        (
+            "expires_after: too long, and no time",
+            with_rule("    actions: [{action: a, expires_after: 400d}, {action: b, expires_after: 0}]"),
+        ),
         ("unknown key in an action", with_rule("    actions: [{action: kill_pod, onfailure: stop}]")),
         ("unknown key in a grant", with("plugins: {grants: {x: [{resource: [pods], verbs: [get], scope: target}]}}")),
         ("key twice", with("dryrun: true\ndryrun: false")),

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 
 use super::section::{Problems, Section, report_repeated_keys_below};
-use super::tree::{Content, Node, excerpt};
 use super::suggest;
-use crate::cluster::web::Trust;
+use super::tree::{Content, Node, excerpt};
 use crate::cluster::web::url::Url;
+use crate::cluster::web::{Trust, is_the_hosts};
 use crate::safety::web::{WebGrant, WebMethod};
 
-const KEYS: &[&str] = &["ca_file", "headers_from", "methods", "urls"];
+const KEYS: &[&str] = &["ca_file", "headers", "headers_from", "methods", "secret_path", "urls"];
 
 /// Whether an item is one of these; the others are permissions in the cluster.
 pub fn is_one(node: &Node) -> bool {
@@ -39,8 +39,12 @@ pub fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<WebGrant
             Some(method) => methods.push(method),
             None => {
                 let known = WebMethod::ALL.map(WebMethod::as_str);
-                let message =
-                    format!("{}: `{}` is not a choice{}", section.name("methods"), excerpt(text), suggest::phrase(text, &known));
+                let message = format!(
+                    "{}: `{}` is not a choice{}",
+                    section.name("methods"),
+                    excerpt(text),
+                    suggest::phrase(text, &known)
+                );
                 problems.add(location, message);
             }
         }
@@ -48,21 +52,42 @@ pub fn read(node: &Node, path: &str, problems: &mut Problems) -> Option<WebGrant
     let trust = Trust {
         headers_from: headers_from(&section, problems),
         ca_file: section.text("ca_file", problems).map(Into::into),
+        headers: headers(&section, problems),
     };
     let plain = urls.iter().any(|url| !url.is_tls());
     if plain && !trust.headers_from.is_empty() {
         let location = section.get("headers_from").map_or(section.location, |node| node.location);
-        let message = "`headers_from` is sent in the clear to a URL with http://, write https:// or take the header out";
+        let message =
+            "`headers_from` is sent in the clear to a URL with http://, write https:// or take the header out";
         problems.add(location, message);
     }
-    (!urls.is_empty() && !methods.is_empty()).then_some(WebGrant { urls, methods, trust })
+    let secret_path = section.bool("secret_path", problems).unwrap_or(false);
+    (!urls.is_empty() && !methods.is_empty()).then_some(WebGrant { urls, methods, trust, secret_path })
+}
+
+/// Those that an action may write, in lower case.
+fn headers(section: &Section<'_>, problems: &mut Problems) -> Vec<String> {
+    let mut found = Vec::new();
+    for (location, text) in section.texts("headers", problems).unwrap_or_default() {
+        match HeaderName::from_bytes(text.as_bytes()) {
+            Ok(name) if !is_the_hosts(&name) => found.push(name.as_str().to_owned()),
+            _ => {
+                let message = format!(
+                    "{}: `{}` is no header that an action can be given; credentials are `headers_from`",
+                    section.name("headers"),
+                    excerpt(text)
+                );
+                problems.add(location, message);
+            }
+        }
+    }
+    found
 }
 
 /// By the header's name in lower case.
 fn headers_from(section: &Section<'_>, problems: &mut Problems) -> BTreeMap<String, std::path::PathBuf> {
     /// What the connection itself lives by.
-    const OF_THE_CONNECTION: [&str; 6] =
-        ["connection", "content-length", "host", "te", "transfer-encoding", "upgrade"];
+    const OF_THE_CONNECTION: [&str; 6] = ["connection", "content-length", "host", "te", "transfer-encoding", "upgrade"];
     let mut found = BTreeMap::new();
     if let Some(node) = section.get("headers_from") {
         report_repeated_keys_below(node, problems);
@@ -119,6 +144,10 @@ mod tests {
             ("{urls: ['https://a/'], methods: [post]}", "`post` is not a choice"),
             ("{urls: ['https://a/'], methods: [POST], scope: cluster}", "unknown key"),
             ("{urls: ['https://a/'], methods: [POST], headers_from: {Host: /x}}", "no header that can be set"),
+            (
+                "{urls: ['https://a/'], methods: [POST], headers: [Authorization]}",
+                "no header that an action can be given",
+            ),
             ("{urls: ['http://a/'], methods: [POST], headers_from: {Authorization: /x}}", "in the clear"),
         ] {
             let error = parse(grant).expect_err(grant);

@@ -177,8 +177,7 @@ impl Harness {
         played.difference = match truly {
             Some(truly) if !dry_run => truly,
             truly => {
-                played.changed_although_dry =
-                    truly.is_some_and(|truly| !truly.is_empty()) || !web.sent().is_empty();
+                played.changed_although_dry = truly.is_some_and(|truly| !truly.is_empty()) || !web.sent().is_empty();
                 Difference::of_answers(played.calls(), &reader).await
             }
         };

@@ -31,7 +31,7 @@ pub const CONFIG: &[&str] = &[
 /// Of the section `plugins`.
 pub const PLUGINS: &[&str] = &["limits"];
 /// Of a rule.
-pub const RULE: &[&str] = &["audit_reason", "namespaces", "timeout"];
+pub const RULE: &[&str] = &["audit_reason", "expires_after", "namespaces", "timeout"];
 
 const REASON: &str = "played by the harness";
 

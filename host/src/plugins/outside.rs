@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use super::witness::{Asked, Witness};
 use crate::cluster::names::{ApiResource, NameError, ObjectRef};
 use crate::cluster::{LogOptions, Selection, exec, web};
-use crate::safety::{CallError, WebRequest};
 use crate::safety::clearance::Cleared;
 use crate::safety::gate::{Change, Gate, Place};
 use crate::safety::run::Run;
+use crate::safety::{CallError, WebRequest};
 use crate::telemetry::log::{Level, Log};
 
 pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send + 'a>>;

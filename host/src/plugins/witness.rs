@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::cluster::exec::Command;
 use crate::cluster::names::{ApiResource, ObjectRef};
-use crate::safety::{CallError, WebRequest};
 use crate::safety::gate::Change;
+use crate::safety::{CallError, WebRequest};
 use crate::telemetry::log::Level;
 
 /// A call as the action made it, with names that were parsed.

@@ -35,7 +35,7 @@ pub(super) struct Finding {
     pub detail: String,
 }
 
-fn finding(effect: &'static str, detail: impl Into<String>) -> Finding {
+pub(super) fn finding(effect: &'static str, detail: impl Into<String>) -> Finding {
     Finding { effect, detail: detail.into() }
 }
 

@@ -128,7 +128,8 @@ pub fn budget_used_up(about: &About, trip: &Trip, at: Timestamp) -> Option<Page>
     let (owner, count) = &trip.used_up_by;
     let (budget, whose) = match trip.budget {
         Budget::Owner => ("owner", owner.clone()),
-        Budget::Namespace => ("namespace", about.namespace()),
+        // An action on a node may have come to an end in another namespace than its alert's.
+        Budget::Namespace => ("namespace", trip.namespace.clone()),
         Budget::Cluster => ("cluster", "all".to_owned()),
     };
     let per = trip.limit.per.as_secs();

@@ -381,7 +381,8 @@ impl Inner {
             && outcome::is_worth_another_run(&calls, &report.end, &derived)
             && self.waited(about.event) < about.rules.max_recovery_age
         {
-            self.log_waiting(about, &derived.detail);
+            let why = about.rules.redaction.text(&derived.detail);
+            self.log_waiting(about, &format!("nothing was sent yet: {why}"));
             return None;
         }
         if let Some(observer) = &self.observer {
@@ -442,10 +443,12 @@ impl Inner {
 
     /// The line that the runbook greps for.
     fn log_dry_run(&self, about: &About<'_>, run: &Run, derived: &Derived, entry: &Map<String, Value>) {
+        // A command line is part of it.
+        let detail = about.rules.redaction.text(&derived.detail);
         let would = match derived.outcome {
-            Outcome::Done => format!("would {}", derived.detail),
-            Outcome::AlreadyGone | Outcome::Skipped => format!("would change nothing: {}", derived.detail),
-            Outcome::Failed(_) | Outcome::Unknown => format!("would have failed: {}", derived.detail),
+            Outcome::Done => format!("would {detail}"),
+            Outcome::AlreadyGone | Outcome::Skipped => format!("would change nothing: {detail}"),
+            Outcome::Failed(_) | Outcome::Unknown => format!("would have failed: {detail}"),
         };
         let pod = run.target().and_then(Cleared::alerts_pod);
         let owner = pod.and_then(|pod| pod.chain.top.clone());
@@ -465,7 +468,7 @@ impl Inner {
     async fn no_answer(&self, about: &About<'_>, error: &ApiError, finishes: bool) -> Stepped {
         let waited = self.waited(about.event);
         if waited < about.rules.max_recovery_age {
-            self.log_waiting(about, &error.to_string());
+            self.log_waiting(about, &format!("no answer from the cluster: {error}"));
             return Stepped::Later;
         }
         let detail = format!("the cluster gave no answer for {} s: {error}", waited.as_secs());
@@ -493,7 +496,7 @@ impl Inner {
 
     fn log_waiting(&self, about: &About<'_>, why: &str) {
         let fields = super::record::fields([("event_id", about.event.id.as_str().into())]);
-        let message = format!("{}: nothing was sent yet, trying again: {why}", about.headline());
+        let message = format!("{}: trying again: {why}", about.headline());
         self.log.line(Level::Warn, &message, &fields);
     }
 

@@ -108,6 +108,9 @@ impl Recorder for JournalRecorder {
     fn intent<'a>(&'a self, identity: &'a Identity, intent: &'a Intent) -> Recorded<'a> {
         let mut body = intent_body(identity, intent);
         body.extend(self.further.clone());
+        if intent.verb == "http" {
+            body.insert("path".to_owned(), json!(self.plain(&intent.path)));
+        }
         if let Some(says) = &intent.says {
             body.insert("command".to_owned(), json!(self.plain(says)));
         }

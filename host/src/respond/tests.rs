@@ -2,6 +2,7 @@
 //! ends in the middle.
 
 pub(crate) mod action;
+mod ahead;
 mod ends;
 mod repeated;
 mod together;
@@ -20,6 +21,7 @@ use crate::alert::Alert;
 use crate::ambient::Ambient;
 use crate::cluster::connect::connect_simulated;
 use crate::cluster::simulated::{Fault, FaultKind, Simulation};
+use crate::cluster::{Reader, Writer};
 use crate::config::Config;
 use crate::intake::Inlet;
 use crate::journal::{Content, Journal, LogType};
@@ -103,7 +105,10 @@ async fn replica(simulation: &Simulation, plugins: &Plugins) -> Replica {
 }
 
 fn replica_in(directory: TempDir, simulation: &Simulation, rules: Rules, ambient: Ambient) -> Replica {
-    let (reader, writer) = connect_simulated(simulation.clone());
+    replica_on(directory, connect_simulated(simulation.clone()), rules, ambient)
+}
+
+fn replica_on(directory: TempDir, (reader, writer): (Reader, Writer), rules: Rules, ambient: Ambient) -> Replica {
     let journal = Journal::open(&directory.path().join("journal.db"), &ambient).expect("opens");
     let (log, lines) = Log::memory(&ambient, Format::Json);
     let responder = Responder::new(Parts {

@@ -109,6 +109,8 @@ impl Budget {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trip {
     pub budget: Budget,
+    /// Of what asked.
+    pub namespace: String,
     pub limit: Limit,
     /// What there may be at most for this owner: less than `limit` where the rest is kept for owners not seen lately.
     pub most: usize,
@@ -219,10 +221,10 @@ impl Ledger {
             (Budget::Namespace, limits.namespace, limits.namespace.actions, &account.namespace, &same_namespace),
             (Budget::Cluster, limits.cluster, shared, "", &everyone),
         ];
-        for (budget, limit, most, key, counts) in questions {
-            let most = usize::try_from(most).unwrap_or(usize::MAX);
-            if self.count(limit, now, counts) >= most {
-                return Err(self.trip(budget, limit, most, key, counts, now));
+        for question in questions {
+            let (_, limit, most, _, counts) = question;
+            if self.count(limit, now, counts) >= usize::try_from(most).unwrap_or(usize::MAX) {
+                return Err(self.trip(account, question, now));
             }
         }
         Ok(())
@@ -236,15 +238,10 @@ impl Ledger {
         self.of(limit, now).filter(|taken| counts(&taken.account)).count()
     }
 
-    fn trip(
-        &mut self,
-        budget: Budget,
-        limit: Limit,
-        most: usize,
-        key: &str,
-        counts: &dyn Fn(&Account) -> bool,
-        now: Timestamp,
-    ) -> Trip {
+    fn trip(&mut self, account: &Account, question: Question<'_>, now: Timestamp) -> Trip {
+        let (budget, limit, most, key, counts) = question;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let namespace = account.namespace.clone();
         let mut by_owner: BTreeMap<&str, (String, usize)> = BTreeMap::new();
         let mut oldest = now;
         for taken in self.of(limit, now).filter(|taken| counts(&taken.account)) {
@@ -255,7 +252,7 @@ impl Ledger {
         let used_up_by = by_owner.into_values().max_by_key(|(_, count)| *count).unwrap_or_default();
         let free_at = oldest.saturating_add(signed(limit.per)).unwrap_or(Timestamp::MAX);
         let first = self.say(Subject::Tripped(budget), key, limit.per, now);
-        Trip { budget, limit, most, used_up_by, free_at, first }
+        Trip { budget, namespace, limit, most, used_up_by, free_at, first }
     }
 
     /// Whether it was not said within `per`.

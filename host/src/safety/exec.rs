@@ -65,7 +65,8 @@ impl Gate {
         let reach = run.reach(&pod.resource, pod.namespace.as_ref(), Some(&pod.name));
         let target = run.target().filter(|_| reach.is_target && pod.resource == ApiResource::pods());
         let Some((target, uid)) = target.and_then(|target| Some((target, target.object.uid.clone()?))) else {
-            let detail = format!("commands are run in the target pod alone, and {pod} is another object; no grant allows it");
+            let detail =
+                format!("commands are run in the target pod alone, and {pod} is another object; no grant allows it");
             return Err(Refusal::new(Check::Permission, detail).into());
         };
         let call = Call {
@@ -108,9 +109,8 @@ fn well_formed(command: &Command) -> Result<(), Refusal> {
 
 /// As a person would type it, cut.
 fn shown(command: &Command) -> String {
-    let plain = |word: &str| {
-        !word.is_empty() && word.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&c))
-    };
+    let plain =
+        |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&c));
     let quoted = |word: &String| if plain(word) { word.clone() } else { format!("{word:?}") };
     let text = command.command.iter().map(quoted).collect::<Vec<_>>().join(" ");
     match text.len() {

@@ -38,6 +38,8 @@ pub struct WebRequest {
 struct PlannedWeb {
     message: Message,
     trust: Trust,
+    /// Method and URL, as records have them.
+    shown: String,
 }
 
 impl Gate {
@@ -47,7 +49,7 @@ impl Gate {
     /// Refused by a check or a permission; not sent; or no answer, or one that is too large.
     pub async fn send_outside(&self, run: &Arc<Run>, request: WebRequest) -> Result<Answer, CallError> {
         let (method, url) = (WebMethod::parse(&request.method), Url::parse(&request.url));
-        let shown = url.as_ref().map_or_else(|_| "invalid URL".to_owned(), Url::without_query);
+        let shown = url.as_ref().map_or_else(|_| "invalid URL".to_owned(), |url| run.bounds.web.shown(url));
         let record = record(method.map_or("?", WebMethod::as_str), &shown);
         if !run.bounds.dry_run
             && let Some(why) = self.braked()
@@ -96,7 +98,9 @@ fn plan(
         let detail = format!("the body has {} bytes, and {LARGEST_BODY} are allowed", body.len());
         return Err(Refusal::new(Check::Document, detail));
     }
-    Ok(PlannedWeb { message: Message { method: method.method(), url, headers, body }, trust: grant.trust.clone() })
+    let shown = format!("{} {}", method.as_str(), run.bounds.web.shown(&url));
+    let trust = grant.trust.clone();
+    Ok(PlannedWeb { message: Message { method: method.method(), url, headers, body }, trust, shown })
 }
 
 fn headers(asked: &[(String, String)], trust: &Trust) -> Result<HeaderMap, Refusal> {
@@ -113,6 +117,11 @@ fn headers(asked: &[(String, String)], trust: &Trust) -> Result<HeaderMap, Refus
         if is_the_hosts(&name) || trust.headers_from.contains_key(name.as_str()) {
             return refuse(format!("the header {name} is the controller's to set; credentials come from the grant"));
         }
+        if !trust.lets_write(&name) {
+            return refuse(format!(
+                "the header {name} may be another method or path to the server; `headers` of the grant can name it"
+            ));
+        }
         // Line breaks end a header and begin the next.
         let Ok(value) = HeaderValue::from_str(value) else {
             return refuse(format!("the header {name} holds more than one line of plain text"));
@@ -126,7 +135,7 @@ impl Outgoing for PlannedWeb {
     type Answer = Answer;
 
     fn path(&self) -> String {
-        format!("{} {}", self.message.method, self.message.url.without_query())
+        self.shown.clone()
     }
 
     fn name(&self, _: &CallRecord) -> Option<ObjectName> {

@@ -89,7 +89,15 @@ impl Gate {
                 let path = object.path();
                 let mutation = Mutation::Patch { object, uid: uid.clone(), document };
                 let (before, touched) = (Some(before), Some(touched));
-                Ok(Planned { mutation, uid: Some(uid), path, before, touched, stamped: Stamped::default(), removes: None })
+                Ok(Planned {
+                    mutation,
+                    uid: Some(uid),
+                    path,
+                    before,
+                    touched,
+                    stamped: Stamped::default(),
+                    removes: None,
+                })
             }
             Change::Delete { object, grace_period_seconds, propagation } => {
                 no_subresource(&object.resource)?;
@@ -323,7 +331,11 @@ fn plan_create(
 }
 
 /// Steps 3 and 4: the namespace that is written to, which must be one that a target may be in.
-pub(super) fn permitted_namespace(run: &Run, resource: &ApiResource, namespace: Option<&Namespace>) -> Result<Namespace, Refusal> {
+pub(super) fn permitted_namespace(
+    run: &Run,
+    resource: &ApiResource,
+    namespace: Option<&Namespace>,
+) -> Result<Namespace, Refusal> {
     let Some(namespace) = namespace else {
         let detail =
             format!("{resource} without a namespace: no list of namespaces covers it, and its effects reach every one");

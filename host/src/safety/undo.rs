@@ -167,7 +167,7 @@ fn changes(document: &Value, before: &Value, kind: &str) -> Option<Changes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-use crate::cluster::names::Uid;
+    use crate::cluster::names::Uid;
     use serde_json::json;
 
     fn object(resource: ApiResource, name: &str) -> ObjectRef {

@@ -1,6 +1,8 @@
 //! What an action may send to servers outside of the cluster: the methods that its manifest declares, to the URLs that the
 //! operator granted. Nothing is granted by default.
 
+use std::fmt;
+
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -49,12 +51,23 @@ impl WebMethod {
 }
 
 /// An item of `plugins.grants.NAME` with `urls`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct WebGrant {
     /// Each for itself alone, or, where its path ends with `/`, for all below it.
     pub urls: Vec<Url>,
     pub methods: Vec<WebMethod>,
     pub trust: Trust,
+    /// Whether the path is the secret, as of a chat's hook: then no record has it.
+    pub secret_path: bool,
+}
+
+/// For records, in which a change of what they hide still shows.
+impl fmt::Debug for WebGrant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<_> = self.urls.iter().map(|url| url.told(self.secret_path)).collect();
+        let methods: Vec<_> = self.methods.iter().map(|method| method.as_str()).collect();
+        write!(formatter, "{} to {} with {:?}", methods.join(", "), urls.join(", "), self.trust)
+    }
 }
 
 /// What one action may send: both what it declares and what is granted must permit it.
@@ -65,6 +78,13 @@ pub struct WebPermissions {
 }
 
 impl WebPermissions {
+    /// The URL as records have it: without its query, and without its path where a grant for that server says that the path is
+    /// a secret, also where another path is asked for.
+    pub fn shown(&self, url: &Url) -> String {
+        let secret = |grant: &WebGrant| grant.secret_path && grant.urls.iter().any(|own| own.is_beside(url));
+        if self.granted.iter().any(secret) { url.without_path() } else { url.without_query() }
+    }
+
     /// The first grant that covers it, whose credentials go along.
     ///
     /// # Errors
@@ -81,7 +101,12 @@ impl WebPermissions {
         }
         match self.granted.iter().find(|grant| grant.covers(method, url)) {
             Some(grant) => Ok(grant),
-            None => refuse(not_granted(action, method, url)),
+            None => refuse(not_granted(
+                action,
+                method,
+                &self.shown(url),
+                (self.shown(url) == url.to_string()).then(|| url.to_string()),
+            )),
         }
     }
 }
@@ -92,16 +117,17 @@ impl WebGrant {
     }
 }
 
-fn not_granted(action: &str, method: WebMethod, url: &Url) -> String {
-    let (name, shown) = (method.as_str(), url.without_query());
+/// `shown` is the URL as records have it, `whole` as the line needs it.
+fn not_granted(action: &str, method: WebMethod, shown: &str, whole: Option<String>) -> String {
+    let name = method.as_str();
     let what = format!("{name} {shown} is not granted to {action} in plugins.grants.{action}");
-    if url.has_query() {
-        // It may hold what is nobody's business, and would be part of the record.
-        return format!("{what}; to allow it: a line with `urls`, the URL with its query, and `methods: [{name}]`");
-    }
+    let Some(whole) = whole else {
+        // What is hidden may be a secret, and the line would be part of the record.
+        return format!("{what}; to allow it: a line with `urls`, the whole URL in it, and `methods: [{name}]`");
+    };
     // A path that ends so stands for all that is below it.
-    let below = if shown.ends_with('/') { " and all below it" } else { "" };
-    format!("{what}; to allow it{below}: `- {{urls: [{}], methods: [{name}]}}`", json!(shown))
+    let below = if whole.ends_with('/') { " and all below it" } else { "" };
+    format!("{what}; to allow it{below}: `- {{urls: [{}], methods: [{name}]}}`", json!(whole))
 }
 
 #[cfg(test)]
@@ -114,7 +140,7 @@ mod tests {
 
     fn granted(urls: &[&str], methods: &[WebMethod]) -> WebPermissions {
         let urls = urls.iter().map(|text| url(text)).collect();
-        let grant = WebGrant { urls, methods: methods.to_vec(), trust: Trust::default() };
+        let grant = WebGrant { urls, methods: methods.to_vec(), trust: Trust::default(), secret_path: false };
         WebPermissions { declared: vec![WebMethod::Post], granted: vec![grant] }
     }
 
@@ -146,10 +172,26 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_is_a_secret_is_in_no_record_and_a_change_of_it_shows_all_the_same() {
+        let mut permissions = granted(&["https://chat.example.com/hooks/T0/B0"], &[WebMethod::Post]);
+        permissions.granted[0].secret_path = true;
+        let asked = url("https://chat.example.com/hooks/T1/B1");
+        assert_eq!(permissions.shown(&asked), "https://chat.example.com/…");
+        let refused = permissions.permit("webhook", WebMethod::Post, &asked).expect_err("another");
+        assert!(!refused.detail.contains("T1"), "{}", refused.detail);
+        let told = |grant: &WebGrant| format!("{grant:?}");
+        let before = told(&permissions.granted[0]);
+        permissions.granted[0].urls = vec![asked];
+        assert!(!before.contains("T0") && before != told(&permissions.granted[0]), "{before}");
+        let query = granted(&["https://hooks.example.com/falco?key=secret"], &[WebMethod::Post]);
+        assert!(!told(&query.granted[0]).contains("secret"), "{:?}", query.granted);
+    }
+
+    #[test]
     fn the_first_grant_that_covers_it_gives_the_credentials() {
         let mut permissions = granted(&["https://hooks.example.com/"], &[WebMethod::Post]);
         let exact = granted(&["https://hooks.example.com/falco"], &[WebMethod::Post]).granted.remove(0);
-        let trust = Trust { headers_from: [("authorization".to_owned(), "/token".into())].into(), ca_file: None };
+        let trust = Trust { headers_from: [("authorization".to_owned(), "/token".into())].into(), ..Trust::default() };
         permissions.granted.insert(0, WebGrant { trust: trust.clone(), ..exact });
         let found = |path: &str| {
             let url = url(&format!("https://hooks.example.com{path}"));

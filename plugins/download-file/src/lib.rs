@@ -27,10 +27,9 @@ pub struct DownloadFile;
 
 impl Action for DownloadFile {
     type Parameters = Parameters;
-    const MANIFEST: Manifest =
-        Manifest::new("download_file", "Keeps files of the alert's pod with the audit entry.")
-            .target(Target::Pods)
-            .permissions(&[Permission::core(&["pods/exec"], &[Verb::Create], Scope::Target)]);
+    const MANIFEST: Manifest = Manifest::new("download_file", "Keeps files of the alert's pod with the audit entry.")
+        .target(Target::Pods)
+        .permissions(&[Permission::core(&["pods/exec"], &[Verb::Create], Scope::Target)]);
 
     fn check(parameters: &Parameters) -> Vec<Problem> {
         let mut problems = Vec::new();

@@ -49,7 +49,11 @@ impl Action for RunCommand {
         keep(host, &output)?;
         let code = output.exit_code;
         let ended = ["the command ended with exit code ", &code.to_string()].concat();
-        if code == 0 || parameters.allow_exit_codes.contains(&code) { Ok(Outcome::acted(ended)) } else { Err(ended.into()) }
+        if code == 0 || parameters.allow_exit_codes.contains(&code) {
+            Ok(Outcome::acted(ended))
+        } else {
+            Err(ended.into())
+        }
     }
 }
 

@@ -7,9 +7,7 @@ const URL: &str = "https://hooks.example.com/falco";
 fn mock(further: &str) -> Mock {
     let alert = r#"{"rule": "Miner", "priority": "Critical", "output": "xmrig",
         "output_fields": {"k8s.ns.name": "shop", "k8s.pod.name": "web-1"}}"#;
-    Mock::default()
-        .with_alert(Value::parse(alert).unwrap())
-        .with_parameters(&format!(r#"{{"url": "{URL}"{further}}}"#))
+    Mock::default().with_alert(Value::parse(alert).unwrap()).with_parameters(&format!(r#"{{"url": "{URL}"{further}}}"#))
 }
 
 #[test]
@@ -20,9 +18,13 @@ fn posts_the_alert_and_what_it_is_about() {
     assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", URL));
     assert_eq!(request.headers, [("Content-Type".to_owned(), "application/json".to_owned())]);
     let document = Value::parse(&String::from_utf8(request.body.unwrap()).unwrap()).unwrap();
-    for (key, value) in
-        [("rule", "Miner"), ("priority", "Critical"), ("namespace", "shop"), ("pod", "web-1"), ("environment", "production")]
-    {
+    for (key, value) in [
+        ("rule", "Miner"),
+        ("priority", "Critical"),
+        ("namespace", "shop"),
+        ("pod", "web-1"),
+        ("environment", "production"),
+    ] {
         assert_eq!(document.at(&[key]).as_str(), Some(value), "{key}");
     }
     assert_eq!(document.at(&["alert", "output"]).as_str(), Some("xmrig"));

@@ -33,7 +33,7 @@ enum Format {
     Csv,
 }
 
-const COLUMNS: [&str; 33] = [
+const COLUMNS: [&str; 35] = [
     "timestamp",
     "log_type",
     "action",
@@ -47,8 +47,10 @@ const COLUMNS: [&str; 33] = [
     "decision",
     "check",
     "followup",
+    "change",
     "annotation",
     "by",
+    "lifted_by",
     "detail",
     "reason",
     "falco_priority",

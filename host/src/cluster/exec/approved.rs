@@ -11,13 +11,26 @@ pub struct ApprovedExec {
     pub query: String,
 }
 
-/// Whether a GET reaches into a pod instead of reading about it.
+/// Whether a GET reaches into an object instead of reading it or about it. A pod may be called `proxy`.
 pub fn reaches_in(parts: &Parts) -> bool {
-    let last = parts.uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    ["attach", "exec", "portforward", "proxy"].contains(&last)
-        || parts.uri.path().contains("/proxy/")
+    let path = parts.uri.path();
+    // The API server looks at the decoded path.
+    path.to_ascii_lowercase().contains("%2f")
+        || subresource(path).is_some_and(|subresource| !["log", "scale", "status"].contains(&subresource))
         || parts.headers.contains_key(header::UPGRADE)
         || parts.headers.contains_key(header::SEC_WEBSOCKET_KEY)
+}
+
+/// What comes after the object's name.
+fn subresource(path: &str) -> Option<&str> {
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let (["api", _, below @ ..] | ["apis", _, _, below @ ..]) = parts.as_slice() else { return None };
+    match below {
+        ["namespaces", _, _, _, subresource, ..] => Some(subresource),
+        ["namespaces", ..] => None,
+        [_, _, subresource, ..] => Some(subresource),
+        _ => None,
+    }
 }
 
 /// Completes the request that was approved.
@@ -36,4 +49,42 @@ pub fn seal(parts: &mut Parts, approved: &ApprovedExec) -> Result<(), String> {
     }
     parts.uri = uri;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn reaches(path: &str) -> bool {
+        reaches_in(&Request::get(path).body(()).expect("a path").into_parts().0)
+    }
+
+    #[test]
+    fn knows_what_reaches_into_an_object_from_one_that_is_only_called_so() {
+        for path in [
+            "/api/v1/namespaces/shop/pods/web/exec",
+            "/api/v1/namespaces/shop/pods/web/exec/",
+            "/api/v1/namespaces/shop//pods/web/exec",
+            "/api/v1/namespaces/shop/pods/web/%65xec",
+            "/api/v1/namespaces/shop/pods/web%2Fexec",
+            "/api/v1/namespaces/shop/services/web/proxy/admin/status",
+            "/api/v1/nodes/node-1/proxy/run",
+            "/apis/example.com/v1/things/a/connect",
+        ] {
+            assert!(reaches(path), "{path}");
+        }
+        for path in [
+            "/api/v1/namespaces/shop/pods/proxy",
+            "/api/v1/namespaces/exec/pods/exec",
+            "/api/v1/namespaces/proxy",
+            "/api/v1/namespaces/shop/pods/web/log",
+            "/apis/apps/v1/namespaces/shop/deployments/web/scale",
+            "/api/v1/nodes/proxy",
+            "/version",
+        ] {
+            assert!(!reaches(path), "{path}");
+        }
+    }
 }

@@ -129,15 +129,17 @@ impl Output {
         }
         if text("reason") == "NonZeroExitCode" {
             let causes = status.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
-            let mut codes = causes.filter(|cause| cause["reason"] == "ExitCode").filter_map(|cause| cause["message"].as_str());
+            let mut codes =
+                causes.filter(|cause| cause["reason"] == "ExitCode").filter_map(|cause| cause["message"].as_str());
             if let Some(exit_code) = codes.next().and_then(|code| code.parse().ok()) {
                 return Ok(Ended { exit_code, ..self.ended });
             }
         }
         let message = text("message");
-        // Container runtimes say it in their own words, and the API server calls all of them internal errors.
-        let never_began = ["executable file not found", "no such file or directory", "permission denied"];
-        if never_began.iter().any(|why| message.to_ascii_lowercase().contains(why)) {
+        // Container runtimes say it in their own words, and the API server calls all of them internal errors. A container that
+        // ends meanwhile has files that are not found any more, too.
+        let never_began = ["unable to start container process", "executable file not found in $PATH"];
+        if never_began.iter().any(|why| message.contains(why)) {
             let (reason, message) = ("Invalid".to_owned(), format!("the container cannot start it: {message}"));
             return Err(ApiError::Status { code: 400, reason, message, retry_after: None });
         }
@@ -178,7 +180,9 @@ mod tests {
         let missing = json!({"status": "Failure", "reason": "InternalError",
             "message": "exec: \"tar\": executable file not found in $PATH: unknown"});
         assert!(matches!(ended(&[], &missing), Err(ApiError::Status { code: 400, .. })));
-        for odd in [json!({}), Value::Null, exit("x"), json!({"status": "Failure", "message": "timeout"})] {
+        let died =
+            json!({"status": "Failure", "reason": "InternalError", "message": "open pid: no such file or directory"});
+        for odd in [json!({}), Value::Null, exit("x"), json!({"status": "Failure", "message": "timeout"}), died] {
             assert!(matches!(ended(&[], &odd), Err(ApiError::NoAnswer(_))), "{odd}");
         }
     }

@@ -9,13 +9,14 @@ mod frames;
 use http::{HeaderValue, Request, header};
 use hyper::body::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 use tokio::time::timeout;
 
 pub(super) use approved::ApprovedExec;
 
 use super::client::{another, has_uid, not_answered};
 use super::names::{ApiResource, ObjectName, ObjectRef, Subresource, Uid};
-use super::{ApiError, Reader, Sending};
+use super::{ApiError, Reader, Sending, uid_str};
 use crate::faults;
 
 /// The most that one command is given or answers with.
@@ -76,8 +77,8 @@ pub(super) async fn run(
         .body(Vec::new())
         .map_err(|error| ApiError::NotSent(format!("{:?} is no URI: {error}", approved.path)))?;
     let agent = format!("falco-response-controller/{} event={}", env!("CARGO_PKG_VERSION"), sending.event_id);
-    let agent = HeaderValue::from_str(&agent)
-        .map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
+    let agent =
+        HeaderValue::from_str(&agent).map_err(|_| ApiError::NotSent("the event id is no header value".to_owned()))?;
     request.headers_mut().insert(header::USER_AGENT, agent);
     request.extensions_mut().insert(approved);
     let exchange = async {
@@ -87,7 +88,7 @@ pub(super) async fn run(
         let found = reader.get(&ObjectRef { uid: None, ..command.pod.clone() }).await;
         match found {
             Ok(found) if has_uid(&found, uid) => {}
-            Ok(_) => return Err(another(&command.pod, uid)),
+            Ok(found) => return Err(in_another(command, uid, &found)),
             Err(error) => return Err(whose(&error)),
         }
         frames::talk(connection.into_stream(), command, closes).await
@@ -96,6 +97,19 @@ pub(super) async fn run(
     let answer = timeout(sending.timeout, exchange).await;
     faults::point("after:send");
     answer.unwrap_or_else(|_| Err(ApiError::NoAnswer(format!("no end within {} ms", sending.timeout.as_millis()))))
+}
+
+/// The command was started before it was known whose container it is in. Of one that waits for its stdin that is a conflict,
+/// since it gets none; of any other nobody knows what it did.
+fn in_another(command: &Command, uid: &Uid, found: &Value) -> ApiError {
+    if command.stdin.is_some() {
+        return another(&command.pod, uid);
+    }
+    let found = uid_str(found).and_then(|uid| Uid::parse(uid).ok());
+    let found = found.map_or_else(|| "another UID".to_owned(), |found| format!("UID {found}"));
+    ApiError::NoAnswer(format!(
+        "it was started in a pod of that name with {found}, and not in the one that was cleared, with UID {uid}"
+    ))
 }
 
 fn whose(error: &ApiError) -> ApiError {

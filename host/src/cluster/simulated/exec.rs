@@ -133,7 +133,8 @@ fn not_found(program: &str) -> Prints {
     let message = format!(
         "Internal error occurred: OCI runtime exec failed: exec: {program:?}: executable file not found in $PATH: unknown"
     );
-    let status = json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "message": message, "code": 500});
+    let status =
+        json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "message": message, "code": 500});
     Prints { status, ..Prints::default() }
 }
 
@@ -156,7 +157,9 @@ pub async fn connect(request: Request<Vec<u8>>, prints: Prints) -> Result<Respon
 }
 
 fn switch(mut request: Request<Incoming>, prints: Prints) -> Response<Empty<Bytes>> {
-    let of = |headers: &HeaderMap, name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let of = |headers: &HeaderMap, name| {
+        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
     let key = of(request.headers(), header::SEC_WEBSOCKET_KEY);
     let stdin = request.uri().query().unwrap_or_default().contains("stdin=true");
     let upgrade = hyper::upgrade::on(&mut request);
@@ -200,7 +203,9 @@ where
     }
     let echoed = if prints.echo { read } else { Vec::new() };
     let stdout = [prints.stdout.as_bytes(), &echoed].concat();
-    for (channel, data) in [(STDOUT, stdout), (STDERR, prints.stderr.into_bytes()), (STATUS, prints.status.to_string().into_bytes())] {
+    for (channel, data) in
+        [(STDOUT, stdout), (STDERR, prints.stderr.into_bytes()), (STATUS, prints.status.to_string().into_bytes())]
+    {
         for part in data.chunks(32 << 10) {
             socket.send(Message::Binary(Bytes::from([&[channel], part].concat()))).await?;
         }

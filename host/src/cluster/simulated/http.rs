@@ -109,13 +109,9 @@ pub fn dry_run(options: &str, values: &[Value]) -> Result<bool, Failure> {
 pub fn exec(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>) -> Option<Result<Prints, Failure>> {
     store.sweep(ambient.now());
     let route = Route::parse(&store.kinds, request.uri().path()).ok()?;
-    let exec = request.method() == Method::GET && route.kind.is_pod() && route.subresource.as_deref() == Some("exec");
-    exec.then(|| {
-        if !request.headers().contains_key(http::header::UPGRADE) {
-            return Err(Failure::bad_request("Upgrade request required"));
-        }
-        store.commands.answer(get(store, &route)?, &Query::parse(request))
-    })
+    let upgrades = request.method() == Method::GET && request.headers().contains_key(http::header::UPGRADE);
+    let exec = upgrades && route.kind.is_pod() && route.subresource.as_deref() == Some("exec");
+    exec.then(|| store.commands.answer(get(store, &route)?, &Query::parse(request)))
 }
 
 pub fn answer(store: &mut Store, ambient: &Ambient, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 use sha2::{Digest, Sha256};
 
-use super::kinds::{Kind, Kinds};
 use super::exec::{Commands, is_exec};
+use super::kinds::{Kind, Kinds};
 use super::logs::{Logs, is_log};
 use super::store::{Key, Store, whole_seconds};
 use super::{apply, schema};

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::kinds::{Kind, Kinds, qualified};
 use super::exec::Commands;
+use super::kinds::{Kind, Kinds, qualified};
 use super::logs::Logs;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

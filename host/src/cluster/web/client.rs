@@ -40,8 +40,8 @@ impl Client {
     /// # Errors
     /// Why its TLS cannot be set up.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
-        let api_server = std::env::var(API_SERVER).ok().and_then(|address| address.parse().ok());
-        let mut http = HttpConnector::new_with_resolver(Elsewhere { inner: GaiResolver::new(), api_server });
+        let mut http =
+            HttpConnector::new_with_resolver(Elsewhere { inner: GaiResolver::new(), api_server: api_server() });
         http.enforce_http(false);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let https = match ca_file {
@@ -83,6 +83,11 @@ impl Client {
             .await
             .unwrap_or_else(|_| Err(WebError::NoAnswer(format!("nothing within {} ms", timeout.as_millis()))))
     }
+}
+
+/// None outside of a cluster.
+pub(super) fn api_server() -> Option<IpAddr> {
+    std::env::var(API_SERVER).ok().and_then(|address| address.parse().ok())
 }
 
 fn changed_at(ca_file: Option<&Path>) -> Option<SystemTime> {
@@ -147,7 +152,9 @@ impl Service<Name> for Elsewhere {
 
 fn allowed(name: &str, found: &[SocketAddr], api_server: Option<IpAddr>) -> io::Result<()> {
     for address in found.iter().map(SocketAddr::ip) {
-        let what = if is_link_local(address) {
+        let what = if address.is_loopback() || address.is_unspecified() {
+            "this machine itself; a grant can name 127.0.0.1, and a name can lead anywhere"
+        } else if is_link_local(address) {
             "a link-local address, where clouds keep the node's credentials"
         } else if Some(address) == api_server {
             "the cluster's own API server"
@@ -168,7 +175,9 @@ mod tests {
         let at = |address: &str| SocketAddr::new(address.parse().unwrap(), 443);
         let (good, api) = (at("192.0.2.7"), "10.96.0.1".parse().ok());
         assert!(allowed("hooks.example.com", &[good, at("2001:db8::1"), at("10.0.0.7")], api).is_ok());
-        for bad in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "10.96.0.1"] {
+        for bad in
+            ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "10.96.0.1", "127.0.0.1", "::1"]
+        {
             let error = allowed("hooks.example.com", &[good, at(bad)], api).unwrap_err();
             assert!(error.to_string().contains("no grant opens it"), "{bad}: {error}");
         }

@@ -40,6 +40,8 @@ pub struct Trust {
     pub headers_from: BTreeMap<String, PathBuf>,
     /// PEM; instead of the machine's own roots.
     pub ca_file: Option<PathBuf>,
+    /// Further headers that the action may write, in lower case.
+    pub headers: Vec<String>,
 }
 
 /// How it is sent.
@@ -70,7 +72,7 @@ pub enum WebError {
     NoAnswer(String),
 }
 
-/// Headers that say who asks, where a request goes and how long it is: nothing that a plugin writes.
+/// Headers that say who asks, where a request goes and how long it is: no grant hands these to an action.
 pub fn is_the_hosts(name: &HeaderName) -> bool {
     const OWN: [&str; 17] = [
         "accept-encoding",
@@ -92,5 +94,28 @@ pub fn is_the_hosts(name: &HeaderName) -> bool {
         "via",
     ];
     let name = name.as_str();
-    OWN.contains(&name) || ["proxy-", "sec-", "x-forwarded-", "x-real-"].iter().any(|start| name.starts_with(start))
+    OWN.contains(&name) || ["proxy-", "sec-", "x-forwarded-"].iter().any(|start| name.starts_with(start))
+}
+
+impl Trust {
+    /// Whether an action may write this header: of those that are about its document, and of what the grant names. To many
+    /// servers other headers are another method (`X-HTTP-Method-Override`), another path (`X-Original-URL`) or another caller,
+    /// and what was granted is one method and one URL.
+    pub fn lets_write(&self, name: &HeaderName) -> bool {
+        const ABOUT_THE_DOCUMENT: [&str; 9] = [
+            "accept",
+            "accept-language",
+            "content-encoding",
+            "content-language",
+            "content-type",
+            "idempotency-key",
+            "if-match",
+            "if-modified-since",
+            "if-none-match",
+        ];
+        let text = name.as_str();
+        !is_the_hosts(name)
+            && !self.headers_from.contains_key(text)
+            && (ABOUT_THE_DOCUMENT.contains(&text) || self.headers.iter().any(|own| own == text))
+    }
 }

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use hyper::body::Bytes;
 
-use super::client::Client;
+use super::client::{self, Client};
 use super::script::Script;
-use super::{Answer, LARGEST_BODY, Message, Sending, Trust, WebError, is_the_hosts};
+use super::url::Host;
+use super::{Answer, LARGEST_BODY, Message, Sending, Trust, WebError};
 use crate::faults;
 
 /// A header's value is a token; a file that is longer is another file.
@@ -47,7 +48,7 @@ impl Web {
         match &self.0 {
             Way::Real(clients) => {
                 let request = seal(message, trust, sending)?;
-                let client = client(clients, trust.ca_file.as_deref())?;
+                let client = client_for(clients, trust.ca_file.as_deref())?;
                 faults::point("before:send");
                 let answer = client.exchange(request, sending.timeout).await;
                 faults::point("after:send");
@@ -62,7 +63,7 @@ impl Web {
     }
 }
 
-fn client(clients: &Mutex<BTreeMap<Option<PathBuf>, Client>>, ca_file: Option<&Path>) -> Result<Client, WebError> {
+fn client_for(clients: &Mutex<BTreeMap<Option<PathBuf>, Client>>, ca_file: Option<&Path>) -> Result<Client, WebError> {
     let key = ca_file.map(Path::to_owned);
     // Roots are read anew for a client that is new; a map stays whole if a thread panics.
     let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,10 +80,16 @@ fn seal(message: &Message, trust: &Trust, sending: &Sending) -> Result<Request<B
     let refuse = |why: String| Err(WebError::NotSent(why));
     let text = message.url.to_string();
     let uri: Uri = text.parse().map_err(|error| WebError::NotSent(format!("{error}")))?;
+    // A literal never meets the resolver.
+    if let Host::Address(address) = message.url.host()
+        && client::api_server() == Some(*address)
+    {
+        return refuse("it is the cluster's own API server; no grant opens it".to_owned());
+    }
     let mut headers = HeaderMap::new();
     for (name, value) in &message.headers {
-        if is_the_hosts(name) || trust.headers_from.contains_key(name.as_str()) {
-            return refuse(format!("the header {name} is the controller's"));
+        if !trust.lets_write(name) {
+            return refuse(format!("the header {name} is not the action's"));
         }
         headers.append(name, value.clone());
     }
@@ -113,7 +120,7 @@ fn verify(message: &Message, trust: &Trust, request: &Request<Bytes>) -> Result<
         return refuse("it is not the request that was approved");
     }
     let own = |name: &HeaderName| name == header::USER_AGENT || trust.headers_from.contains_key(name.as_str());
-    if request.headers().keys().any(|name| is_the_hosts(name) && !own(name)) {
+    if request.headers().keys().any(|name| !trust.lets_write(name) && !own(name)) {
         return refuse("it has a header that was not approved");
     }
     if request.headers().values().any(|value| value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))) {
@@ -174,16 +181,14 @@ mod tests {
     #[test]
     fn adds_credentials_from_their_files_each_time() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let trust = Trust {
-            headers_from: [("authorization".to_owned(), file.path().to_owned())].into(),
-            ca_file: None,
-        };
+        let trust =
+            Trust { headers_from: [("authorization".to_owned(), file.path().to_owned())].into(), ..Trust::default() };
         for token in ["Bearer one\n", "Bearer two"] {
             fs::write(file.path(), token).unwrap();
-            let request = seal(&message(&[("x-a", "b")]), &trust, &live()).unwrap();
+            let request = seal(&message(&[("content-type", "b")]), &trust, &live()).unwrap();
             assert_eq!(request.headers()[header::AUTHORIZATION], token.trim());
             assert!(request.headers()[header::AUTHORIZATION].is_sensitive());
-            assert_eq!(request.headers()["x-a"], "b");
+            assert_eq!(request.headers()["content-type"], "b");
         }
         for unusable in ["", " \n", "two\nlines", "\u{1}"] {
             fs::write(file.path(), unusable).unwrap();
@@ -196,10 +201,15 @@ mod tests {
 
     #[test]
     fn what_a_plugin_must_not_set_stops_here_at_the_latest() {
-        for name in ["host", "authorization", "content-length", "transfer-encoding", "cookie", "proxy-authorization"] {
+        let names = ["host", "authorization", "content-length", "transfer-encoding", "cookie", "proxy-authorization"];
+        let elsewhere = ["x-http-method-override", "x-original-url", "x_forwarded_for", "x-anything"];
+        for name in names.into_iter().chain(elsewhere) {
             assert!(seal(&message(&[(name, "x")]), &Trust::default(), &live()).is_err(), "{name}");
         }
-        let trust = Trust { headers_from: [("x-token".to_owned(), "/x".into())].into(), ca_file: None };
+        let named = Trust { headers: vec!["x-anything".to_owned(), "host".to_owned()], ..Trust::default() };
+        assert!(seal(&message(&[("x-anything", "x")]), &named, &live()).is_ok());
+        assert!(seal(&message(&[("host", "x")]), &named, &live()).is_err(), "no grant gives it away");
+        let trust = Trust { headers_from: [("x-token".to_owned(), "/x".into())].into(), ..Trust::default() };
         assert!(seal(&message(&[("x-token", "mine")]), &trust, &live()).is_err(), "what the grant sets");
     }
 

@@ -28,7 +28,11 @@ pub struct Reply {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
-    Answer { status: u16, headers: Vec<(String, String)>, body: Bytes },
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    },
     /// The server took it, and nobody hears of it.
     Lost,
     /// There is no connection.

@@ -6,10 +6,14 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use sha2::{Digest as _, Sha256};
+
+use crate::hex::hex;
+
 const LONGEST: usize = 2048;
 
 /// Scheme, host, port and path in their one form. Never with user or fragment.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Url {
     tls: bool,
     host: Host,
@@ -99,10 +103,37 @@ impl Url {
         place && (below || (&self.path, &self.query) == (&other.path, &other.query))
     }
 
+    /// Whether it is of the same server.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        (self.tls, &self.host, self.port) == (other.tls, &other.host, other.port)
+    }
+
+    /// For records of a URL whose path is a secret.
+    pub fn without_path(&self) -> String {
+        let server = Self { path: "/".to_owned(), query: None, ..self.clone() };
+        if *self == server { server.to_string() } else { format!("{server}…") }
+    }
+
+    /// For records of a configuration: with a digest of what is hidden, so that a change of it shows.
+    pub fn told(&self, secret_path: bool) -> String {
+        let shown = if secret_path { self.without_path() } else { self.without_query() };
+        if shown == self.to_string() {
+            return shown;
+        }
+        format!("{shown} (sha256:{})", &hex(&Sha256::digest(self.to_string()))[..8])
+    }
+
     /// For records: what stands in a query is often a secret.
     pub fn without_query(&self) -> String {
         let hidden = if self.query.is_some() { "?…" } else { "" };
         format!("{}{hidden}", Self { query: None, ..self.clone() })
+    }
+}
+
+/// What is hidden in records is hidden here, too.
+impl fmt::Debug for Url {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.told(false))
     }
 }
 
@@ -124,6 +155,7 @@ impl Host {
         let host = Self::of_text(text)?;
         match &host {
             Self::Address(address) if is_link_local(*address) => Err(LINK_LOCAL),
+            Self::Address(address) if address.is_unspecified() => Err(UrlError("it is the address of no machine")),
             Self::Name(name) if is_api_server(name) => {
                 Err(UrlError("it is the cluster's own API server, which is reached by `cluster` and its checks alone"))
             }
@@ -180,14 +212,24 @@ const LINK_LOCAL: UrlError =
 
 /// Where nodes and clouds offer what is meant for the machine itself.
 pub(super) fn is_link_local(address: IpAddr) -> bool {
-    /// Of AWS, for machines that have IPv6 alone.
-    const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    /// Of Azure's host, and of Alibaba's metadata.
+    const CLOUDS: [Ipv4Addr; 2] = [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(100, 100, 100, 200)];
+    /// Of AWS and Google, for machines that have IPv6 alone.
+    const CLOUDS_V6: [Ipv6Addr; 2] =
+        [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+    let v4 = |address: Ipv4Addr| address.is_link_local() || CLOUDS.contains(&address);
     match address {
-        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V4(address) => v4(address),
         IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, high, low] = address.segments();
+            let [high, low] = [high.to_be_bytes(), low.to_be_bytes()];
+            let inner = Ipv4Addr::new(high[0], high[1], low[0], low[1]);
+            // An IPv4 address by way of a translator (RFC 6052).
+            let translated = [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0];
             address.is_unicast_link_local()
-                || address == METADATA_V6
-                || address.to_ipv4_mapped().is_some_and(|inner| inner.is_link_local())
+                || CLOUDS_V6.contains(&address)
+                || (translated && v4(inner))
+                || address.to_ipv4_mapped().is_some_and(v4)
         }
     }
 }
@@ -243,11 +285,15 @@ fn check_path(path: &str) -> Result<(), UrlError> {
     if path.contains("%2F") || path.contains("%5C") {
         return Err(UrlError("an encoded slash is a slash to some and none to others"));
     }
+    // Decoded once more by a proxy, it would be what was refused.
+    if path.contains("%25") {
+        return Err(UrlError("an encoded % is decoded once by some and twice by others"));
+    }
     let segments = path.split('/').skip(1);
     let last = segments.clone().count() - 1;
     for (at, segment) in segments.enumerate() {
         // Some servers cut parameters off before they look for dots.
-        let name = segment.split(';').next().unwrap_or_default();
+        let name = segment.split(';').next().and_then(|name| name.split("%3B").next()).unwrap_or_default();
         if name == "." || name == ".." {
             return Err(UrlError("a path with `.` or `..` leads elsewhere than it says"));
         }
@@ -285,15 +331,56 @@ mod tests {
     #[test]
     fn refuses_what_two_readers_take_for_two_things() {
         for text in [
-            "", "hooks.example.com", "ftp://hooks.example.com/", "https:///a", "https://", "https:/x", "//x/",
-            "https://user@hooks.example.com/", "https://user:x@hooks.example.com/", "https://a.example#b", "https://a/#",
-            "https://höoks.example.com/", "https://a example/", "https://a/\r\nHost: b", "https://a\\b/", "https://a/\tb",
-            "https://a:0/", "https://a:65536/", "https://a:/", "https://a:+1/", "https://a:080/", "https://a:1:2/",
-            "https://a./", "https://a..b/", "https://-a/", "https://a%2eb/", "https://*.example.com/",
-            "http://2130706433/", "http://0x7f.0.0.1/", "http://0x7f000001/", "http://010.0.0.1/", "http://127.1/",
-            "http://[::ffff:127.0.0.1]/", "http://[::1/", "http://::1/", "http://[x]/",
-            "https://a/../b", "https://a/.", "https://a/%2e%2E/b", "https://a/b/.%2e", "https://a/..;x/b", "https://a//b",
-            "https://a/b%2fc", "https://a/b%5cc", "https://a/%", "https://a/%4", "https://a/%zz", "https://a/%00",
+            "",
+            "hooks.example.com",
+            "ftp://hooks.example.com/",
+            "https:///a",
+            "https://",
+            "https:/x",
+            "//x/",
+            "https://user@hooks.example.com/",
+            "https://user:x@hooks.example.com/",
+            "https://a.example#b",
+            "https://a/#",
+            "https://höoks.example.com/",
+            "https://a example/",
+            "https://a/\r\nHost: b",
+            "https://a\\b/",
+            "https://a/\tb",
+            "https://a:0/",
+            "https://a:65536/",
+            "https://a:/",
+            "https://a:+1/",
+            "https://a:080/",
+            "https://a:1:2/",
+            "https://a./",
+            "https://a..b/",
+            "https://-a/",
+            "https://a%2eb/",
+            "https://*.example.com/",
+            "http://2130706433/",
+            "http://0x7f.0.0.1/",
+            "http://0x7f000001/",
+            "http://010.0.0.1/",
+            "http://127.1/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::1/",
+            "http://::1/",
+            "http://[x]/",
+            "https://a/../b",
+            "https://a/.",
+            "https://a/%2e%2E/b",
+            "https://a/b/.%2e",
+            "https://a/..;x/b",
+            "https://a//b",
+            "https://a/b%2fc",
+            "https://a/%252e%252e/b",
+            "https://a/..%3bx/b",
+            "https://a/b%5cc",
+            "https://a/%",
+            "https://a/%4",
+            "https://a/%zz",
+            "https://a/%00",
             "https://a/?%0d%0a",
         ] {
             assert!(Url::parse(text).is_err(), "{text:?}");
@@ -303,8 +390,18 @@ mod tests {
     #[test]
     fn no_url_leads_to_a_nodes_own_services_or_around_the_gate() {
         for text in [
-            "http://169.254.169.254/latest/meta-data/", "http://169.254.0.1/", "http://[fe80::1]/",
-            "http://[fd00:ec2::254]/", "https://kubernetes/", "https://kubernetes.default.svc/api/v1",
+            "http://169.254.169.254/latest/meta-data/",
+            "http://169.254.0.1/",
+            "http://[fe80::1]/",
+            "http://[fd00:ec2::254]/",
+            "http://168.63.129.16/",
+            "http://100.100.100.200/",
+            "http://[fd20:ce::254]/",
+            "http://[64:ff9b::a9fe:a9fe]/",
+            "http://0.0.0.0/",
+            "http://[::]/",
+            "https://kubernetes/",
+            "https://kubernetes.default.svc/api/v1",
             "https://KUBERNETES.default.svc.cluster.local/api",
         ] {
             assert!(Url::parse(text).is_err(), "{text:?}");

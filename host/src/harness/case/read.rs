@@ -8,16 +8,28 @@ use serde_json::{Map, Value, json};
 
 use super::{expect, servers};
 use crate::alert::Alert;
-use crate::cluster::web::script::Script;
 use crate::cluster::simulated::{Fault, FaultKind, LoadError, Simulation, Source};
+use crate::cluster::web::script::Script;
 use crate::config::section::{Problems, Section};
 use crate::config::tree::{Content, Node, excerpt};
 use crate::config::{Config, ConfigError, Location, Problem};
 use crate::harness::setup::{self, Wishes};
 use crate::harness::stage::StageClock;
 
-pub const CASE: &[&str] =
-    &["age", "alert", "cluster", "config", "dryrun", "expect", "faults", "grants", "http", "name", "parameters", "rule"];
+pub const CASE: &[&str] = &[
+    "age",
+    "alert",
+    "cluster",
+    "config",
+    "dryrun",
+    "expect",
+    "faults",
+    "grants",
+    "http",
+    "name",
+    "parameters",
+    "rule",
+];
 pub const FAULT: &[&str] = &["answer", "object", "path", "times", "verb"];
 pub const VERBS: &[&str] = &["get", "list", "logs", "create", "apply", "patch", "delete", "evict", "exec"];
 
@@ -97,7 +109,18 @@ fn resolve(file: &Path, action: &str, text: String, root: &Node, problems: &mut 
             None => {}
         }
     }
-    Some(Case { file: file.to_owned(), name, alert, received_at, config: config?, simulation, servers, expect, text, expect_at })
+    Some(Case {
+        file: file.to_owned(),
+        name,
+        alert,
+        received_at,
+        config: config?,
+        simulation,
+        servers,
+        expect,
+        text,
+        expect_at,
+    })
 }
 
 fn key_location(root: &Node, name: &str) -> Option<Location> {

@@ -1,6 +1,5 @@
 //! `http` of a case: what servers outside of the cluster say. One of which nothing is said takes everything with 200.
 
-use http::Method;
 use hyper::body::Bytes;
 
 use crate::cluster::web::script::{Made, Reply, Script};
@@ -34,7 +33,7 @@ fn reply(node: &Node, problems: &mut Problems) -> Option<Reply> {
     let times = section.number("times", 1..=u64::from(u32::MAX), problems);
     let times = times.and_then(|times| u32::try_from(times).ok()).unwrap_or(u32::MAX);
     let answer = answer(&section, problems)?;
-    Some(Reply { method: method as Option<Method>, url: url?, answer, times })
+    Some(Reply { method, url: url?, answer, times })
 }
 
 fn answer(section: &Section<'_>, problems: &mut Problems) -> Option<Made> {
@@ -42,10 +41,9 @@ fn answer(section: &Section<'_>, problems: &mut Problems) -> Option<Made> {
         None => Some(200),
         Some((Content::Text(text), _)) if text == "lost" => return Some(Made::Lost),
         Some((Content::Text(text), _)) if text == "refused" => return Some(Made::Refused),
-        Some((Content::Number(number), _)) => number
-            .as_u64()
-            .filter(|code| (200..600).contains(code))
-            .and_then(|code| u16::try_from(code).ok()),
+        Some((Content::Number(number), _)) => {
+            number.as_u64().filter(|code| (200..600).contains(code)).and_then(|code| u16::try_from(code).ok())
+        }
         Some(_) => None,
     };
     let Some(status) = status else {
@@ -64,7 +62,8 @@ fn answer(section: &Section<'_>, problems: &mut Problems) -> Option<Made> {
     for (key, node) in section.entries("headers", problems).unwrap_or_default() {
         match &node.value {
             Content::Text(text) => headers.push((key.name.to_ascii_lowercase(), text.clone())),
-            _ => problems.add(node.location, format!("`http[].headers.{}` expects text, not {}", key.name, node.describe())),
+            _ => problems
+                .add(node.location, format!("`http[].headers.{}` expects text, not {}", key.name, node.describe())),
         }
     }
     Some(Made::Answer { status, headers, body })

@@ -95,7 +95,10 @@ fn an_action_for_a_contract_before_it_grew_runs() {
         ("functions", &[(logs, ""), (attach, ""), ("    attempt: func() -> u32;\n", "")]),
         ("an interface", &[("    import audit;\n", "")]),
         ("a type that only new functions use", &[(logs, ""), (log_options(), "")]),
-        ("what came with 0.1.1", &[(AT_0_1_1, "package falco-response:plugin@0.1.0"), ("    import exec;\n    import http;\n", "")]),
+        (
+            "what came with 0.1.1",
+            &[(AT_0_1_1, "package falco-response:plugin@0.1.0"), ("    import exec;\n    import http;\n", "")],
+        ),
         // A controller and an action built against a later one that uses nothing new.
         ("the version, forwards", &[(AT_0_1_1, "package falco-response:plugin@0.1.7")]),
         ("both", &[(AT_0_1_1, "package falco-response:plugin@0.1.7"), (attach, "")]),

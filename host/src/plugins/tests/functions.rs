@@ -50,12 +50,15 @@ const WITHIN: [&str; 3] = ["audit", "log", "request"];
 fn each_interface_of_the_contract_is_classified() {
     let mut resolve = Resolve::default();
     resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).expect("the contract parses");
-    for (_, interface) in &resolve.interfaces {
+    for (_, interface) in resolve.interfaces.iter() {
         let name = interface.name.as_deref().unwrap_or_default();
         let functions: Vec<_> = interface.functions.keys().map(String::as_str).collect();
         let further: Vec<_> = FURTHER.iter().filter(|(of, ..)| *of == name).map(|(_, function, _)| *function).collect();
         let known = functions.is_empty() || name == "cluster" || name == "action" || WITHIN.contains(&name);
-        assert!(known || functions == further, "classify {name} in this test, and put it behind the gate: {functions:?}");
+        assert!(
+            known || functions == further,
+            "classify {name} in this test, and put it behind the gate: {functions:?}"
+        );
     }
     for (_, _, tests) in FURTHER {
         assert!(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).join(tests).is_file(), "{tests}");

@@ -6,11 +6,13 @@ use wit_parser::{Resolve, WorldItem};
 use super::component::{ACTED, Action};
 use super::{Arc, CallError, Limits, Noted, Reason, Sandbox, run_once, sandbox};
 use crate::plugins::Attachment;
-use crate::plugins::bindings::falco_response::plugin::{audit, cluster, log, request, types};
+use crate::plugins::bindings::falco_response::plugin::{audit, cluster, exec, http, log, request, types};
 use crate::plugins::limits::CallLimitReached;
 use crate::telemetry::log::Level;
 use audit::Host as _;
 use cluster::Host as _;
+use exec::Host as _;
+use http::Host as _;
 use log::Host as _;
 use request::Host as _;
 
@@ -90,6 +92,20 @@ async fn call(function: &str, sandbox: &mut Sandbox) -> wasmtime::Result<()> {
         "audit.note" => sandbox.note("a".to_owned(), "b".to_owned()),
         "audit.attach" => sandbox.attach("a".to_owned(), "text/plain".to_owned(), Vec::new()).map(drop),
         "log.write" => sandbox.write(log::Level::Info, "a".to_owned()),
+        "exec.run" => {
+            let options = exec::Options {
+                container: None,
+                command: vec!["id".to_owned()],
+                stdin: None,
+                output_limit: None,
+                timeout_seconds: None,
+            };
+            sandbox.run(object("a"), options).await.map(drop)
+        }
+        "http.send" => {
+            let (method, url) = ("POST".to_owned(), "https://hooks.example.com/".to_owned());
+            sandbox.send(http::Request { method, url, headers: Vec::new(), body: None }).await.map(drop)
+        }
         other => {
             let function = other.strip_prefix("cluster.").unwrap_or_else(|| panic!("no test knows {other}: add it"));
             on_cluster(function, sandbox, "a", "{}").await.map(drop)

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::super::Inner;
+use super::super::lookup::{self, Finding};
 use super::super::outcome::{Failure, Outcome};
 use super::super::record::{millis, seconds};
 use super::super::recover::{derive, effect, is_open};
@@ -62,7 +63,7 @@ impl Inner {
         let mut writes = Vec::new();
         for intent in intents.iter_mut().filter(|intent| is_open(intent)) {
             // The next start asks.
-            let Some(finding) = self.look_up(&intent.intent).await else { return };
+            let Some(finding) = self.look_up_lift(&intent.intent, &base).await else { return };
             let body = finding.result(&intent.intent, millis(self.ambient.now()));
             let (log_type, entry_id) = (LogType::Result, Some(entry_id.clone()));
             writes.push(Write::Record(Record { log_type, event_id: event_id.clone(), entry_id, body: body.clone() }));
@@ -89,16 +90,36 @@ impl Inner {
         let told = Told {
             action: Some(action.as_str()).filter(|action| !action.is_empty()),
             pod: Some(pod.as_str()).filter(|pod| *pod != "-"),
-            // One that selected pods has calls on their labels, or resolves an incident that there is none of.
-            selects_all: true,
+            selects_all: !entry.contains_key("labels"),
         };
-        let page = words::page_of(&lifter, &told, !by_hand, derived.outcome, &entry);
-        if let Err(error) = lifter.conclude(&identity, entry.clone(), page).await {
+        let pages = words::pages_of(&lifter, &told, (!by_hand, false), derived.outcome, &entry);
+        if let Err(error) = lifter.conclude(&identity, entry.clone(), &pages).await {
             let message = format!("a lift that was cut off waits for the next start: {error}");
             self.log.line(Level::Error, &message, &Map::new());
             return;
         }
         self.log.entry(&entry);
+    }
+
+    /// Labels that are gone leave no mark behind, so they are looked for.
+    async fn look_up_lift(&self, intent: &Map<String, Value>, base: &Map<String, Value>) -> Option<Finding> {
+        let live = intent.get("dry_run") == Some(&Value::Bool(false));
+        let patched =
+            lookup::object_of(intent).filter(|_| live && intent.get("verb").and_then(Value::as_str) == Some("patch"));
+        let Some(pod) = patched else { return self.look_up(intent).await };
+        let labels: Vec<_> = base.get("labels").and_then(Value::as_array).into_iter().flatten().collect();
+        let bears = |pod: &Value| {
+            let borne = pod.pointer("/metadata/labels").and_then(Value::as_object);
+            borne.is_some_and(|borne| labels.iter().filter_map(|label| label.as_str()).any(|it| borne.contains_key(it)))
+        };
+        Some(match self.gate.reader().get(&pod).await {
+            Ok(found) if bears(&found) => {
+                lookup::finding("not_sent", "looked up after a restart: the pod bears the labels")
+            }
+            Ok(_) => lookup::finding("changed", "found without the labels after a restart"),
+            Err(error) if error.is_not_found() => lookup::finding("changed", "the pod was found gone after a restart"),
+            Err(error) => lookup::finding("unknown", format!("looked up after a restart, without an answer: {error}")),
+        })
     }
 }
 

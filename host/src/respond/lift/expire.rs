@@ -20,7 +20,7 @@ use crate::telemetry::log::Level;
 
 const EVERY: Duration = Duration::from_secs(10);
 /// Where no rule makes an isolation expire: one may have, before the configuration changed.
-const SELDOM: Duration = Duration::from_secs(300);
+const SELDOM: Duration = Duration::from_secs(60);
 /// Between two looks at least.
 const PAUSE: Duration = Duration::from_millis(200);
 /// After a failure, doubled with each.
@@ -50,14 +50,11 @@ impl Responder {
         let (mut known, mut silent) = (Known::default(), false);
         loop {
             let rules = inner.rules.load_full();
-            let wait = match inner.lift_what_is_over(&rules, &mut known, &mut silent).await {
-                next if rules.expires() => {
-                    let left = next.map(|at| at.duration_since(inner.ambient.now()));
-                    left.and_then(|left| Duration::try_from(left).ok()).unwrap_or(EVERY).clamp(PAUSE, EVERY)
-                }
-                Some(_) => EVERY,
-                None => SELDOM.min(EVERY * 6),
-            };
+            let next = inner.lift_what_is_over(&rules, &mut known, &mut silent).await;
+            let longest = if rules.expires() || next.is_some() { EVERY } else { SELDOM };
+            let left = next.map(|at| at.duration_since(inner.ambient.now()));
+            // What is over by now has none left.
+            let wait = left.map_or(longest, |left| Duration::try_from(left).unwrap_or(PAUSE)).clamp(PAUSE, longest);
             tokio::time::sleep(wait).await;
             let age = Duration::try_from(inner.ambient.now().duration_since(started)).unwrap_or_default();
             if !taken_up && age > UNDER_WAY {
@@ -124,10 +121,11 @@ impl Inner {
             return;
         }
         let (inner, subject) = (Arc::clone(self), Subject::Policy(isolation));
+        let why = Why::Expired { since, again: one.failures > 0 };
         let busy = self.busy();
         // In a task of its own: what has begun is recorded, also when the controller is asked to end meanwhile.
         let lifting = tokio::spawn(async move {
-            let lifted = Lifter::of(&inner).lift(&subject, &Why::Expired(since), dry_run).await;
+            let lifted = Lifter::of(&inner).lift(&subject, &why, dry_run).await;
             drop(busy);
             (lifted, subject)
         });

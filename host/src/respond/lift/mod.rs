@@ -61,8 +61,15 @@ pub struct Lifter {
 /// Why an isolation is lifted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    Expired(Timestamp),
-    Asked { by: String, reason: String },
+    Expired {
+        since: Timestamp,
+        /// It was tried before, and somebody was told that it failed.
+        again: bool,
+    },
+    Asked {
+        by: String,
+        reason: String,
+    },
 }
 
 /// One thing to lift.
@@ -142,8 +149,8 @@ impl Lifter {
             derived.detail.push_str(&format!("; {left}"));
         }
         let entry = words::entry(self, base, &calls, &derived, self.ambient.now());
-        let page = words::page(self, subject, why, &derived, &entry);
-        self.conclude(&identity, entry.clone(), page).await?;
+        let pages = words::pages(self, subject, why, &derived, &entry);
+        self.conclude(&identity, entry.clone(), &pages).await?;
         let Derived { outcome, detail, .. } = derived;
         Ok(Lifted::Recorded { outcome, detail, entry })
     }
@@ -192,7 +199,8 @@ impl Lifter {
             Err(error) => return Some(format!("the labels that it selected by stay on their pods: {error}")),
         };
         for pod in pods.iter().take(MOST_PODS) {
-            let Some(object) = pod_of(pod, &isolation.namespace) else { continue };
+            let going = pod.pointer("/metadata/deletionTimestamp").is_some();
+            let Some(object) = pod_of(pod, &isolation.namespace).filter(|_| !going) else { continue };
             let bears = |label: &str| pod.pointer("/metadata/labels").is_some_and(|all| all.get(label).is_some());
             let labels: Vec<_> =
                 labels.iter().filter(|(label, _)| bears(label)).map(|(label, _)| label.clone()).collect();
@@ -206,7 +214,7 @@ impl Lifter {
         &self,
         identity: &Identity,
         body: Map<String, Value>,
-        page: Option<Page>,
+        pages: &[Page],
     ) -> Result<(), JournalError> {
         let entry_id = Some(identity.entry_id.clone());
         let mut writes = vec![Write::Record(Record {
@@ -216,7 +224,7 @@ impl Lifter {
             body,
         })];
         writes.extend(self.destinations.ships());
-        writes.extend(page.iter().flat_map(|page| self.destinations.sends(page)));
+        writes.extend(pages.iter().flat_map(|page| self.destinations.sends(page)));
         self.ledger.commit(writes).await
     }
 }
@@ -241,6 +249,14 @@ impl Subject {
         let (Self::Policy(isolation) | Self::Pod { isolation, .. }) = self;
         isolation
     }
+
+    /// Those that come off pods.
+    fn labels(&self) -> Vec<&str> {
+        match self {
+            Self::Policy(isolation) => isolation.selects.iter().map(|(label, _)| label.as_str()).collect(),
+            Self::Pod { labels, .. } => labels.iter().map(String::as_str).collect(),
+        }
+    }
 }
 
 fn pod_of(pod: &Value, namespace: &Namespace) -> Option<ObjectRef> {
@@ -260,7 +276,7 @@ fn cleared(namespace: &Namespace) -> Option<Cleared> {
 /// Where no entry says what happened: another was first, or nothing was sent and it will be tried again. Whoever asks for
 /// it by hand gets an entry all the same, since he goes away with the answer.
 fn without_entry(calls: &[CallRecord], why: &Why) -> Option<Lifted> {
-    let Why::Expired(_) = why else { return None };
+    let Why::Expired { .. } = why else { return None };
     let first = calls.first()?;
     let detail = || first.detail.clone();
     match first.effect {

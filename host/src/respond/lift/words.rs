@@ -21,7 +21,7 @@ pub(super) fn base(
 ) -> Map<String, Value> {
     let isolation = subject.isolation();
     let reason = match why {
-        Why::Expired(at) => format!("isolation expired: it was to last until {}", seconds(*at)),
+        Why::Expired { since, .. } => format!("isolation expired: it was to last until {}", seconds(*since)),
         Why::Asked { reason, .. } => reason.clone(),
     };
     let (pod, policy, object) = match subject {
@@ -60,6 +60,10 @@ pub(super) fn base(
         ("accepted_at", Value::Null),
         ("isolated_by", json!(isolation.action)),
     ]);
+    let labels = subject.labels();
+    if !labels.is_empty() {
+        base.insert("labels".to_owned(), json!(labels));
+    }
     base.extend(policy.map(|policy| ("policy".to_owned(), json!(policy))));
     if let Expiry::At(at) = isolation.expiry {
         base.insert("expires_at".to_owned(), json!(seconds(at)));
@@ -98,13 +102,13 @@ pub(super) fn ended(lifter: &Lifter, entry: &mut Map<String, Value>, derived: &D
 }
 
 /// The incident of the isolation is over; or it is not, and nobody has asked who would see that.
-pub(super) fn page(
+pub(super) fn pages(
     lifter: &Lifter,
     subject: &Subject,
     why: &Why,
     derived: &Derived,
     entry: &Map<String, Value>,
-) -> Option<Page> {
+) -> Vec<Page> {
     let isolation = subject.isolation();
     let pod = match subject {
         Subject::Pod { pod, .. } => Some(pod.name.to_string()),
@@ -112,7 +116,8 @@ pub(super) fn page(
     };
     let selects_all = isolation.selects.is_empty();
     let told = Told { action: isolation.action.as_deref(), pod: pod.as_deref(), selects_all };
-    page_of(lifter, &told, matches!(why, Why::Expired(_)), derived.outcome, entry)
+    let told_of_failure = matches!(why, Why::Expired { again: true, .. });
+    pages_of(lifter, &told, (matches!(why, Why::Expired { .. }), told_of_failure), derived.outcome, entry)
 }
 
 /// What a page needs to know beside the entry.
@@ -123,19 +128,20 @@ pub(super) struct Told<'a> {
     pub selects_all: bool,
 }
 
-pub(super) fn page_of(
+pub(super) fn pages_of(
     lifter: &Lifter,
     told: &Told<'_>,
-    expired: bool,
+    (expired, told_of_failure): (bool, bool),
     outcome: Outcome,
     entry: &Map<String, Value>,
-) -> Option<Page> {
+) -> Vec<Page> {
     if entry.get("dry_run") != Some(&Value::Bool(false)) {
-        return None;
+        return Vec::new();
     }
     let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or("-");
     let (namespace, cluster) = (text("namespace"), &lifter.cluster_name);
     let place = told.pod.map_or_else(|| namespace.to_owned(), |pod| format!("{namespace}/{pod}"));
+    // The action is part of what Alertmanager knows an incident by.
     let mut details = fields([("action", json!(told.action.unwrap_or(ACTION)))]);
     if lifter.rules.contains(text("rule")) {
         details.insert("rule".to_owned(), entry.get("rule").cloned().unwrap_or_default());
@@ -145,28 +151,34 @@ pub(super) fn page_of(
         let value = entry.get(key).filter(|value| !value.is_null() && (key != "reason" || expired));
         details.extend(value.map(|value| (key.to_owned(), value.clone())));
     }
-    let timestamp = text("timestamp").to_owned();
-    let page = |dedup_key, severity, summary, resolved| {
-        Some(Page { dedup_key, severity, summary, timestamp: timestamp.clone(), details, resolved })
+    let page = |dedup_key, severity, summary: &str, resolved| Page {
+        dedup_key,
+        severity,
+        summary: summary.to_owned(),
+        timestamp: text("timestamp").to_owned(),
+        details: details.clone(),
+        resolved,
     };
+    let failed = || format!("falco-response/{cluster}/{ACTION}/{namespace}/failed");
     match outcome {
         Outcome::Done | Outcome::AlreadyGone | Outcome::Skipped => {
-            // Pods that a policy selects have an incident each, which ends with the pod's own labels.
-            let kind = told.pod.map(|pod| format!("/pod/{pod}")).or_else(|| told.selects_all.then(String::new))?;
-            let key = format!("falco-response/{cluster}/{}/{namespace}{kind}", told.action?);
             let how = if expired { "it has expired" } else { "by hand" };
-            page(key, Severity::Info, format!("the isolation of {place} is lifted: {how}"), true)
+            let summary = format!("the isolation of {place} is lifted: {how}");
+            // Pods that a policy selects have an incident each, which ends with the pod's own labels.
+            let kind = told.pod.map(|pod| format!("/pod/{pod}")).or_else(|| told.selects_all.then(String::new));
+            let key = kind
+                .zip(told.action)
+                .map(|(kind, action)| format!("falco-response/{cluster}/{action}/{namespace}{kind}"));
+            // As severe as what they end: that is part of the identity, too.
+            let isolation = key.map(|key| page(key, Severity::Critical, &summary, true));
+            let failure = told_of_failure.then(|| page(failed(), Severity::Error, &summary, true));
+            isolation.into_iter().chain(failure).collect()
         }
         Outcome::Failed(_) | Outcome::Unknown if expired => {
             let failure = outcome.failure().unwrap_or("the result is not known");
-            let key = format!("falco-response/{cluster}/{ACTION}/{namespace}/failed");
-            page(
-                key,
-                Severity::Error,
-                format!("the isolation of {place} has expired and was not lifted ({failure})"),
-                false,
-            )
+            let summary = format!("the isolation of {place} has expired and was not lifted ({failure})");
+            vec![page(failed(), Severity::Error, &summary, false)]
         }
-        Outcome::Failed(_) | Outcome::Unknown => None,
+        Outcome::Failed(_) | Outcome::Unknown => Vec::new(),
     }
 }

@@ -133,11 +133,17 @@ async fn a_pod_that_took_the_name_is_a_conflict_before_and_after_the_connection(
         }
     }));
     let gate = Gate::new(stage.reader.clone(), writer, stage.ambient.clone(), None);
-    let run = stage.run(granted_exec(), false).await;
+    let cleared = stage.cleared().await;
+    let run = stage.run_on(cleared.clone(), granted_exec(), false, &Overlay::default());
     let script = Command { stdin: Some(Bytes::from_static(b"x")), ..command("target", &["cat"]) };
     let error = gate.exec(&run, script, None).await.expect_err("another");
     assert_eq!((error.reason, run.calls()[0].effect), (Reason::Conflict, Effect::Conflict));
-    assert!(run.calls()[0].sent_at.is_some(), "a command without stdin may have run");
+    // One that waits for nothing has run by then, and nobody knows what it did there.
+    stage.simulation.place(cleared.manifest.clone()).expect("placed");
+    let run = stage.run_on(cleared, granted_exec(), false, &Overlay::default());
+    let error = gate.exec(&run, command("target", &["ps"]), None).await.expect_err("another");
+    assert_eq!((error.reason, run.calls()[0].effect), (Reason::Unavailable, Effect::Unknown));
+    assert!(run.calls()[0].detail.contains("with UID new,"), "{:?}", run.calls());
 }
 
 #[tokio::test]

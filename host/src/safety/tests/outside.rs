@@ -31,16 +31,15 @@ fn outside(notes: Notes, stop_file: Option<std::path::PathBuf>) -> Outside {
 
 impl Outside {
     async fn run(&self, change: impl FnOnce(&mut Bounds)) -> Arc<Run> {
-        let mut bounds =
-            self.stage.bounds(self.stage.cleared().await, ungranted(), false, Duration::from_secs(10));
+        let mut bounds = self.stage.bounds(self.stage.cleared().await, ungranted(), false, Duration::from_secs(10));
         let trust = crate::cluster::web::Trust {
             headers_from: [("x-token".to_owned(), "/nowhere".into())].into(),
-            ca_file: None,
+            ..crate::cluster::web::Trust::default()
         };
         let urls = vec![Url::parse(HOOK).expect("valid")];
         bounds.web = WebPermissions {
             declared: vec![WebMethod::Post],
-            granted: vec![WebGrant { urls, methods: vec![WebMethod::Post], trust }],
+            granted: vec![WebGrant { urls, methods: vec![WebMethod::Post], trust, secret_path: false }],
         };
         change(&mut bounds);
         Arc::new(Run::new(identity(), bounds, Arc::clone(&self.notes) as Arc<dyn Recorder>))
@@ -92,7 +91,10 @@ async fn what_is_not_granted_or_no_request_is_refused_and_nothing_leaves() {
         (with("Host", "elsewhere"), "document"),
         (with("Content-Length", "0"), "document"),
         (with("Transfer-Encoding", "chunked"), "document"),
+        (with("X-HTTP-Method-Override", "DELETE"), "document"),
+        (with("X-Original-URL", "/admin"), "document"),
         (with("X-A", "b\r\nHost: elsewhere"), "document"),
+        (with("Content-Type", "b\r\nHost: elsewhere"), "document"),
         (with("X-A\r\nHost", "elsewhere"), "document"),
         (WebRequest { body: Some(vec![0; (1 << 20) + 1]), ..asked(HOOK) }, "document"),
     ];
