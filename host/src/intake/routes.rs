@@ -124,7 +124,9 @@ async fn take(intake: &Intake, request: Request) -> Result<(), Refused> {
 /// It is polled where the answer is waited for: a task of its own would cost an alert that no rule wants more than the rest of
 /// the answer, and others another way between two threads. An alert that was offered is taken in to the end all the same: when
 /// nobody waits any more, because the sender has hung up or was told 503, what is left of it becomes a task.
-struct TakingIn(Option<Pin<Box<dyn Future<Output = Result<(), Turned>> + Send>>>);
+struct TakingIn(Option<Offer>);
+
+type Offer = Pin<Box<dyn Future<Output = Result<(), Turned>> + Send>>;
 
 impl Future for TakingIn {
     type Output = Option<Result<(), Turned>>;
