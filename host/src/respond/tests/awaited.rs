@@ -5,7 +5,8 @@ use super::*;
 /// Without a plugin; `awaited`: one is being fetched.
 async fn without(awaited: bool, config: &str) -> Rules {
     let config = Config::parse(Path::new("config.yaml"), config.as_bytes()).expect("a configuration");
-    let plugins = Plugins { awaited, ..Plugins::default() };
+    let mut plugins = Plugins::default();
+    plugins.awaited = awaited;
     let (rules, problems) = Rules::join(&config, &plugins, "test".to_owned()).await;
     assert!(!problems.is_empty());
     rules
