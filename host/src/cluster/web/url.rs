@@ -460,7 +460,9 @@ mod tests {
             let grant = url("https://a.example/hooks/");
             if let Ok(asked) = Url::parse(&format!("https://a.example/hooks/{rest}")) {
                 prop_assert!(grant.covers(&asked));
-                prop_assert!(asked.path.starts_with("/hooks/") && !asked.path.contains(".."), "{}", asked);
+                prop_assert!(asked.path.starts_with("/hooks/"), "{}", asked);
+                let climbs = |part: &str| part == ".." || part.starts_with("..;");
+                prop_assert!(!asked.path.split('/').any(climbs), "{}", asked);
             }
         }
     }

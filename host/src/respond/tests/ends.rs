@@ -92,6 +92,13 @@ fn intent(action: &str) -> Value {
         "dry_run": false, "plugin_sha256": "p"})
 }
 
+/// The same, of the alert's own pod.
+fn intent_on_target(action: &str) -> Value {
+    let mut intent = intent(action);
+    intent["path"] = json!("/api/v1/namespaces/production/pods/a");
+    intent
+}
+
 fn result(effect: &str) -> Value {
     json!({"call": 0, "effect": effect})
 }
@@ -125,7 +132,7 @@ async fn a_call_without_a_result_is_unknown_also_when_no_rule_wants_the_alert_an
 async fn a_change_by_an_action_that_is_no_longer_configured_pages_somebody() {
     let simulation = simulation();
     let config = CONFIG.replace("{name: kill, action: kill,", "{name: kill, action: sweep,");
-    let records = [(LogType::Intent, "n", intent("kill")), (LogType::Result, "n", result("changed"))];
+    let records = [(LogType::Intent, "n", intent_on_target("kill")), (LogType::Result, "n", result("changed"))];
     let replica = recovered(left_behind("kill", NO_TIME, &records).await, &simulation, &config).await;
     assert_eq!(replica.words(1).await, ["kill done"]);
     assert_eq!((sent(&simulation), replica.pages().await.len()), (0, 1));
@@ -135,7 +142,7 @@ async fn a_change_by_an_action_that_is_no_longer_configured_pages_somebody() {
 async fn the_steps_after_one_that_was_cut_off_are_taken_up() {
     let simulation = simulation();
     // The first step's delete was answered; its entry was not written.
-    let records = [(LogType::Intent, "n", intent("sweep")), (LogType::Result, "n", result("changed"))];
+    let records = [(LogType::Intent, "n", intent_on_target("sweep")), (LogType::Result, "n", result("changed"))];
     let replica = recovered(left_behind("both", NO_TIME, &records).await, &simulation, CONFIG).await;
     assert_eq!(replica.words(3).await, ["sweep done", "kill done", "tell failed/denied"]);
 }
