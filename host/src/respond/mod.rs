@@ -3,6 +3,7 @@
 //! It decides which rule an alert belongs to, has the target cleared, runs the actions, and turns what they did into
 //! records and pages. It knows no SQL, no HTTP and no WebAssembly.
 
+mod begun;
 mod confirm;
 mod customers;
 mod duplicates;
@@ -25,7 +26,6 @@ pub mod rules;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upkeep;
-mod withdrawn;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

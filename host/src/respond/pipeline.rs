@@ -163,6 +163,8 @@ impl Inner {
         if self.journal.is_full() {
             return self.no_room(&about, last || stops).await;
         }
+        let arrived = if step.awaited { in_force.arrived(&rule.name, step) } else { None };
+        let step = arrived.as_ref().unwrap_or(step);
         let plugin = match &step.plugin {
             Ok(plugin) => Arc::clone(plugin),
             // Of an action that is being fetched nobody has said yet that there is none.

@@ -4,6 +4,7 @@
 pub(crate) mod action;
 mod ahead;
 mod awaited;
+mod begun;
 mod ends;
 mod repeated;
 mod together;
@@ -70,9 +71,15 @@ rules:
     actions: [{action: sweep}, {action: kill, on_failure: continue}, {action: tell}]
 ";
 
+const ACTIONS: &[(&str, &str)] = &[("kill", KILL), ("once", ONCE), ("sweep", SWEEP), ("tell", TELL)];
+
 fn plugins() -> Plugins {
+    plugins_of(ACTIONS)
+}
+
+fn plugins_of(actions: &[(&str, &str)]) -> Plugins {
     let dir = tempfile::tempdir().expect("a directory");
-    for (name, manifest) in [("kill", KILL), ("once", ONCE), ("sweep", SWEEP), ("tell", TELL)] {
+    for (name, manifest) in actions {
         let text = wat::parse_str(action::text(manifest)).expect("WAT");
         std::fs::write(dir.path().join(format!("{name}.wasm")), text).expect("written");
     }

@@ -40,3 +40,20 @@ async fn it_does_not_wait_where_nothing_is_fetched_nor_for_ever() {
         assert_eq!(replica.words(1).await, ["kill plugin_unavailable plugin"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_began_without_its_last_action_goes_on_with_what_came() {
+    let simulation = simulation();
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = CONFIG.replace("{action: sweep}, ", "{action: tell, on_failure: continue}, ");
+    let parsed = Config::parse(Path::new("config.yaml"), config.as_bytes()).expect("a configuration");
+    let told = Plugins { awaited: true, ..plugins_of(&[("tell", TELL)]) };
+    let (begun, _) = Rules::join(&parsed, &told, "test".to_owned()).await;
+    let replica = replica_in(directory, &simulation, begun, Ambient::system());
+    replica.offer(alert("both", "a")).await;
+    while replica.records().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    replica.responder.install(rules(&plugins(), &config).await);
+    assert_eq!(replica.words(3).await, ["tell failed/denied", "kill done", "tell failed/denied"]);
+}

@@ -2,6 +2,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::plugins::Unusable;
+use crate::plugins::registry::signature::Keys;
 use crate::respond::tests::action;
 
 /// Takes `keep` and nothing else.
@@ -185,6 +186,18 @@ async fn the_configuration_is_to_blame_for_a_pin_and_not_for_a_file_that_was_rem
     assert_eq!(removed.lost(&before.rules), Vec::<String>::new());
     let another_action = stage.load(&CONFIG.replacen("action: one", "action: two", 1)).await;
     assert_eq!(another_action.lost(&before.rules).len(), 1, "that one was never there");
+}
+
+#[tokio::test]
+async fn what_is_in_force_goes_where_another_signer_is_asked_for() {
+    let mut stage = Stage::new();
+    stage.write("one.wasm", ONE);
+    stage.look().await;
+    let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/registry/cosign.pub");
+    stage.source.keys = Keys::read(&[key]).unwrap();
+    let (kept, unusable) = stage.look().await;
+    assert_eq!(kept, None, "nobody whose key counts has signed it");
+    assert!(unusable[0].name.as_deref() == Some("one") && unusable[0].in_force.is_none(), "{unusable:?}");
 }
 
 #[tokio::test]

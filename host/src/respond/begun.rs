@@ -1,5 +1,5 @@
-//! What is taken away from a list of actions after it began: a version of a plugin, its signer, a grant. The list ends as it
-//! began, with what both configurations let it do.
+//! Lists of actions that began under other rules than those in force. They end as they began, with what both let them do:
+//! what is taken away meanwhile, a version of a plugin, its signer, a grant, is not used any more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,6 +54,19 @@ impl Rules {
         let (name, sha256) = (&plugin.manifest.name, &plugin.sha256);
         let detail = format!("{name} {sha256}, with which this list of actions began, is not started any more: {why}");
         Some(Refusal::new(Check::Permission, detail))
+    }
+
+    /// A step that began without its plugin, with the one that has been fetched meanwhile; none where it has not.
+    pub fn arrived(&self, rule: &str, begun: &Step) -> Option<Step> {
+        let mut steps = self.steps().into_iter().filter(|(name, _)| *name == rule).map(|(_, step)| step);
+        let found = steps
+            .find(|step| step.action == begun.action && step.parameters == begun.parameters && step.plugin.is_ok())?;
+        let mut step = begun.clone();
+        step.plugin.clone_from(&found.plugin);
+        step.awaited = false;
+        step.permissions.declared.clone_from(&found.permissions.declared);
+        step.web.declared.clone_from(&found.web.declared);
+        Some(step)
     }
 
     /// A step of a list that began under other rules, with those of its grants that these give as well.
