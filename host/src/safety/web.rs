@@ -171,6 +171,29 @@ mod tests {
         assert!(!refused.detail.contains("secret") && refused.detail.contains("?…"), "{}", refused.detail);
     }
 
+    /// As an operator pastes it, read by the configuration's own loader.
+    #[test]
+    fn the_line_of_a_refusal_permits_that_request_and_no_other() {
+        for text in
+            ["https://hooks.example.com/falco", "http://127.0.0.1:9000/a%C3%A4", "https://[2001:db8::1]:8443/x'\"y"]
+        {
+            let Ok(asked) = Url::parse(text) else { continue };
+            let detail = granted(&[], &[]).permit("webhook", WebMethod::Post, &asked).expect_err("refused").detail;
+            let line = detail.split('`').nth(1).expect("a line");
+            let text = format!(
+                "dryrun: true\nallowed_namespaces: [a]\nrules: []\nplugins:\n  grants:\n    webhook:\n      {line}\n"
+            );
+            let config = crate::config::Config::parse("config.yaml".as_ref(), text.as_bytes()).expect(&text);
+            let granted = config.plugins.web_grants["webhook"].clone();
+            let pasted = WebPermissions { declared: WebMethod::ALL.to_vec(), granted };
+            assert!(pasted.permit("webhook", WebMethod::Post, &asked).is_ok(), "{line}");
+            for other in ["https://hooks.example.com/", "https://hooks.example.com/falco/x", "http://127.0.0.1:9000/"] {
+                assert!(pasted.permit("webhook", WebMethod::Post, &url(other)).is_err(), "{line} {other}");
+            }
+            assert!(pasted.permit("webhook", WebMethod::Put, &asked).is_err(), "{line}");
+        }
+    }
+
     #[test]
     fn a_path_that_is_a_secret_is_in_no_record_and_a_change_of_it_shows_all_the_same() {
         let mut permissions = granted(&["https://chat.example.com/hooks/T0/B0"], &[WebMethod::Post]);
