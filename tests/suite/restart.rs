@@ -217,3 +217,34 @@ fn of_a_run_that_may_have_had_more_to_do_the_end_is_not_known() {
         assert!(house.changes().is_empty(), "{:?}", house.changes());
     }
 }
+
+const BOUND: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: production}
+spec: {serviceAccountName: web, containers: [{name: web, image: shop/web:2}]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: web, namespace: production}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: ServiceAccount, name: web, namespace: production}]
+";
+
+/// It may be all that is left of what the call takes away.
+#[test]
+fn what_was_attached_before_a_call_is_on_record_although_the_run_was_cut_off() {
+    let grants = "plugins: {grants: {revoke_service_account: [{apiGroups: [rbac.authorization.k8s.io], \
+                  resources: [rolebindings], verbs: [list, delete], scope: namespace}]}}";
+    let plan = Plan::new().manifests(BOUND).replace("    action: kill_pod\n", "    action: revoke_service_account\n");
+    let house = plan.and(grants).start();
+    let before = house.record_of(&alerts::about(MINER, "production", "web"));
+    assert_eq!(before["outcome"], "done", "{before}");
+    let House { controller, plan } = house;
+    controller.kill().unwrap();
+    forget_what_followed(plan.path(), &before, "falco-response-result");
+    let house = House { controller: Controller::start(&plan.setup()).unwrap(), plan };
+    let entry = wait_for_outcome(&house);
+    assert_eq!((&entry["outcome"], &entry["attachments"]), (&"unknown".into(), &before["attachments"]), "{entry}");
+    assert_eq!(entry["attachments"][0]["name"], "rolebindings.json", "{entry}");
+}
