@@ -47,7 +47,8 @@ async fn a_list_that_began_without_its_last_action_goes_on_with_what_came() {
     let directory = tempfile::tempdir().expect("a directory");
     let config = CONFIG.replace("{action: sweep}, ", "{action: tell, on_failure: continue}, ");
     let parsed = Config::parse(Path::new("config.yaml"), config.as_bytes()).expect("a configuration");
-    let told = Plugins { awaited: true, ..plugins_of(&[("tell", TELL)]) };
+    let mut told = plugins_of(&[("tell", TELL)]);
+    told.awaited = true;
     let (begun, _) = Rules::join(&parsed, &told, "test".to_owned()).await;
     let replica = replica_in(directory, &simulation, begun, Ambient::system());
     replica.offer(alert("both", "a")).await;
