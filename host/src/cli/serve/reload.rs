@@ -238,7 +238,7 @@ impl Reloader {
         let loaded = match self.load(&config, same, Fetch::Start, &seen.config).await {
             Loading::Overtaken => return Attempt::Ended { recorded: false },
             Loading::Failed(error) => return refused(&error.to_string(), brake),
-            Loading::Done(loaded) => loaded,
+            Loading::Done(loaded) => *loaded,
         };
         // What the configuration in force takes away, since a key is another one by now, it does not leave in force.
         let lost = if same { Vec::new() } else { loaded.lost(&self.responder.rules()) };
@@ -255,7 +255,7 @@ impl Reloader {
         // What the other one lacks goes on being fetched.
         match self.load(&config, true, Fetch::Nothing, on_disk).await {
             Loading::Overtaken => false,
-            Loading::Done(loaded) => self.swap(loaded).await,
+            Loading::Done(loaded) => self.swap(*loaded).await,
             Loading::Failed(error) => {
                 self.log.line(Level::Error, &format!("the plugins stay as they are: {error}"), &Map::new());
                 true
@@ -283,7 +283,7 @@ impl Reloader {
                     let overtaken = stopped || self.look().await.is_none_or(|now| now.config != *on_disk);
                     return match loaded {
                         _ if overtaken => Loading::Overtaken,
-                        Ok(loaded) => Loading::Done(loaded),
+                        Ok(loaded) => Loading::Done(Box::new(loaded)),
                         Err(error) => Loading::Failed(error),
                     };
                 }
@@ -318,7 +318,7 @@ enum Attempt {
 }
 
 enum Loading {
-    Done(Loaded),
+    Done(Box<Loaded>),
     Failed(Failure),
     /// The configuration on disk is another one by now.
     Overtaken,

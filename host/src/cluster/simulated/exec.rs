@@ -190,7 +190,10 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let mut read = Vec::new();
-    while stdin {
+    loop {
+        if !stdin {
+            break;
+        }
         match socket.next().await {
             Some(Ok(Message::Binary(data))) => match data.split_first() {
                 Some((&STDIN, data)) => read.extend_from_slice(data),

@@ -185,8 +185,7 @@ fn cut_off(recent: &[Record]) -> BTreeMap<String, Vec<UnfinishedIntent>> {
         let Some(entry_id) = intent.entry_id.as_ref().filter(|id| !entered.contains(id)) else { continue };
         let result = of_type(LogType::Result)
             .filter(|result| result.entry_id.as_ref() == Some(entry_id))
-            .filter(|result| result.body.get("call") == intent.body.get("call"))
-            .next_back();
+            .rfind(|result| result.body.get("call") == intent.body.get("call"));
         found.entry(entry_id.clone()).or_default().push(UnfinishedIntent {
             entry_id: entry_id.clone(),
             intent: intent.body.clone(),

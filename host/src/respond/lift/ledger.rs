@@ -49,7 +49,7 @@ impl Ledger {
             Self::Store(_) => Arc::new(Beside {
                 ledger: self.clone(),
                 ambient: ambient.clone(),
-                required: destinations.required.is_some().then(|| destinations.records.clone()).unwrap_or_default(),
+                required: if destinations.required.is_some() { destinations.records.clone() } else { Vec::new() },
                 further,
             }),
         }

@@ -153,7 +153,7 @@ async fn a_daemon_sets_pod_has_a_node_like_any_other_and_counts_for_its_daemon_s
     let cleared = stage.node_of("production", "agent-2").await.expect("cleared");
     let account = Account::of(Some(&cleared), "production");
     assert_eq!((cleared.object.to_string().as_str(), account.described.as_str()), ("nodes n1", "DaemonSet/agent"));
-    assert!(account.controlled && account.owner != "", "by its UID: {account:?}");
+    assert!(account.controlled && !account.owner.is_empty(), "by its UID: {account:?}");
     let run = stage.run_on(cleared, both(&[CORDON]), false, &Overlay::default());
     assert_eq!(checks_of(&stage, &run, evict("production", "agent-2")).await, Some("permission"));
     let run = stage.run_on_node(granted(&ALL_FIELDS)).await;
