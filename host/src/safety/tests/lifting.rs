@@ -9,7 +9,16 @@ use crate::safety::lifting::{self, Lift};
 const POLICIES: &str = r#"
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
-metadata: {name: falco-x, namespace: production, labels: {app.kubernetes.io/managed-by: falco-response-controller}}
+metadata:
+  name: falco-x
+  namespace: production
+  labels: {app.kubernetes.io/managed-by: falco-response-controller}
+  managedFields: [{manager: falco-response-controller/isolate, operation: Apply, fieldsV1: {f:spec: {f:policyTypes: {}}}}]
+spec: {podSelector: {}, policyTypes: [Egress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: falco-edited, namespace: production, labels: {app.kubernetes.io/managed-by: falco-response-controller}}
 spec: {podSelector: {}, policyTypes: [Egress]}
 ---
 apiVersion: networking.k8s.io/v1
@@ -68,6 +77,7 @@ async fn what_is_ours_goes_as_it_was_read_and_uses_no_budget() {
 async fn what_is_not_ours_or_was_edited_or_is_elsewhere_stays() {
     for (namespace, name, version, words) in [
         ("production", "falco-foreign", None, "is not ours"),
+        ("production", "falco-edited", None, "somebody has edited"),
         ("production", "falco-x", Some("1000000"), "was changed since it was looked at"),
         ("monitoring", "falco-x", None, "denied_namespaces"),
     ] {
