@@ -18,7 +18,8 @@ fn policy(name: &str, expires_at: &str) -> String {
     format!(
         "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: {name}\n  namespace: production\n  \
          labels: {{app.kubernetes.io/managed-by: falco-response-controller}}\n  annotations: {{falco-response/event-id: \
-         {EVENT}, falco-response/rule: \"{POOL}\", falco-response/expires-at: \"{expires_at}\"}}\nspec: {{podSelector: {{}}, \
+         {EVENT}, falco-response/rule: \"{POOL}\", falco-response/expires-at: \"{expires_at}\"}}\n  managedFields: [{{manager: \
+         falco-response-controller/isolate_namespace, operation: Apply, fieldsV1: {{f:spec: {{f:policyTypes: {{}}}}}}}}]\nspec: {{podSelector: {{}}, \
          policyTypes: [Egress]}}\n"
     )
 }

@@ -97,9 +97,11 @@ impl<'a> Fence<'a> {
             });
             granted.map(|(_, one)| one.names.as_slice()).collect()
         };
-        let isolating = || actions
-            .iter()
-            .filter(|action| !action.namespaces.is_empty() && permitted::isolates(action, &policy).is_some());
+        let isolating = || {
+            actions
+                .iter()
+                .filter(|action| !action.namespaces.is_empty() && permitted::isolates(action, &policy).is_some())
+        };
         let evictions = !granted("", "pods/eviction", &[Verb::Create]).is_empty();
         let mut changes: BTreeMap<Change, BTreeSet<String>> = BTreeMap::new();
         for need in needs::of_manifests(config, manifests).0 {

@@ -269,7 +269,9 @@ fn described(subject: &Subject) -> String {
         Expiry::Unreadable(_) => "lasts until it is lifted, since its expiry is no time".to_owned(),
     };
     match subject {
-        Subject::Policy(isolation) | Subject::Rest(isolation) => format!("{}/{} ({ends}{rule})", isolation.namespace, isolation.policy.name),
+        Subject::Policy(isolation) | Subject::Rest(isolation) => {
+            format!("{}/{} ({ends}{rule})", isolation.namespace, isolation.policy.name)
+        }
         Subject::Pod { pod, labels, .. } => {
             format!("pod {}/{} ({}{rule})", isolation.namespace, pod.name, labels.join(", "))
         }

@@ -28,7 +28,7 @@ use super::checks::{Check, Refusal};
 use super::plan::{Planned, Stop};
 use super::run::{CallRecord, Effect, Run};
 use super::send::NOTHING_TO_CHANGE;
-use super::{CallError, Reason, reads, send, undo};
+use super::{CallError, Reason, isolation, reads, send, undo};
 use crate::ambient::Ambient;
 use crate::cluster::names::{ApiResource, NameError, Namespace, ObjectName, ObjectRef};
 use crate::cluster::overlay::Overlay;
@@ -174,8 +174,36 @@ impl Gate {
                 record("evict", &pod.resource, pod.namespace.as_ref(), Some(&pod.name), true, run)
             }
         };
+        let again = Self::of_isolation(&change);
         let planned = self.plan(run, change).await;
-        self.carry_on(run, record, planned).await
+        let was_there = planned.as_ref().is_ok_and(|planned| planned.before.is_some());
+        let answer = self.carry_on(run, record.clone(), planned).await;
+        match again {
+            Some((object, change))
+                if was_there
+                    && answer.as_ref().is_err_and(|error| error.reason == Reason::Conflict)
+                    && self.reader_of(run).get(&object).await.is_err_and(|error| error.is_not_found()) =>
+            {
+                // An isolation that was over went while it was asked for again: it is not lost for that.
+                run.update(run.made().saturating_sub(1), |call| {
+                    call.effect = Effect::Gone;
+                    call.detail = "it was lifted in the meantime, and is applied anew".to_owned();
+                });
+                let planned = self.plan(run, change).await;
+                self.carry_on(run, record, planned).await
+            }
+            _ => answer,
+        }
+    }
+
+    /// An apply of a NetworkPolicy of whatever UID, to be tried once more.
+    fn of_isolation(change: &Change) -> Option<(ObjectRef, Change)> {
+        match change {
+            Change::Apply { object, .. } if isolation::is_policy(&object.resource) && object.uid.is_none() => {
+                Some((object.clone(), change.clone()))
+            }
+            _ => None,
+        }
     }
 
     /// Sends what was planned, or puts on record why not.

@@ -103,20 +103,15 @@ impl Inner {
         self.log.entry(&entry);
         let policy_gone = effect(&intents[0]) == Some("changed");
         if let Some(rest) = rest_of(&intents[0].intent, &entry).filter(|_| policy_gone) {
-            self.free_the_rest(&lifter, rest, by_hand).await;
+            self.free_the_rest(&lifter, rest).await;
         }
     }
 
     /// The policy is gone, and whether all its labels are was cut off: they would widen the next isolation.
-    async fn free_the_rest(&self, lifter: &Lifter, rest: Isolation, by_hand: bool) {
+    async fn free_the_rest(&self, lifter: &Lifter, rest: Isolation) {
         let rules = self.rules.load_full();
         let dry_run = rules.dryrun || self.gate.stopped();
-        let reason = "labels that a lift which was cut off had left on pods".to_owned();
-        let why = if by_hand {
-            Why::Asked { by: super::super::record::OPERATOR.to_owned(), reason }
-        } else {
-            Why::Expired { since: self.ambient.now(), again: false }
-        };
+        let why = Why::Expired { since: self.ambient.now(), again: false };
         match lifter.lift(&Subject::Rest(rest), &why, dry_run).await {
             Ok(Lifted::Recorded { entry, .. }) => self.log.entry(&entry),
             Ok(Lifted::AnotherWasFirst(_) | Lifted::NotNow(_)) => {}

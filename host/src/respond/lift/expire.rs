@@ -144,10 +144,13 @@ impl Inner {
         }
         one.told = Some(isolation.resource_version.clone());
         let (namespace, name, rules) = (&isolation.namespace, &isolation.policy.name, self.rules.load_full());
-        let summary = format!("the isolation of {namespace} has expired and was not lifted: somebody has edited {name}");
+        let summary =
+            format!("the isolation of {namespace} has expired and was not lifted: somebody has edited {name}");
         self.log.line(Level::Warn, &summary, &Map::new());
         if !rules.dryrun {
-            let detail = format!("look at it, and lift it: falco-response-controller lift --namespace {namespace} --policy {name}");
+            let detail = format!(
+                "look at it, and lift it: falco-response-controller lift --namespace {namespace} --policy {name}"
+            );
             let kind = format!("isolation_stays/{namespace}");
             let page = pages::about_ourselves(&rules.cluster_name, &kind, summary, &detail, self.ambient.now());
             let sends = self.sends(&page);

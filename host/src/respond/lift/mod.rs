@@ -164,7 +164,9 @@ impl Lifter {
             }
             Some(Left::IsolatedAgain) => {
                 derived.outcome = Outcome::Failed(Failure::Conflict);
-                derived.detail.push_str("; pods were isolated again meanwhile, and may have lost their labels: look at them");
+                derived
+                    .detail
+                    .push_str("; pods were isolated again meanwhile, and may have lost their labels: look at them");
             }
             None => {}
         }

@@ -94,8 +94,10 @@ impl Inner {
         let (now, rules) = (self.ambient.now(), self.rules.load_full());
         for (namespace, until, why) in promised.due(now) {
             let until = super::super::record::seconds(until);
-            let summary = format!("an isolation of {namespace} was to end at {until}, and the controller may not lift it");
-            let fields = super::super::record::fields([("namespace", namespace.as_str().into()), ("why", why.as_str().into())]);
+            let summary =
+                format!("an isolation of {namespace} was to end at {until}, and the controller may not lift it");
+            let fields =
+                super::super::record::fields([("namespace", namespace.as_str().into()), ("why", why.as_str().into())]);
             self.log.line(Level::Error, &summary, &fields);
             if !rules.dryrun {
                 let kind = format!("isolation_stays/{namespace}");

@@ -20,9 +20,10 @@ pub(super) fn base(
     (identity, dry_run, found_at): (&Identity, bool, Timestamp),
 ) -> Map<String, Value> {
     let isolation = subject.isolation();
-    let reason = match why {
-        Why::Expired { since, .. } => format!("isolation expired: it was to last until {}", seconds(*since)),
-        Why::Asked { reason, .. } => reason.clone(),
+    let reason = match (subject, why) {
+        (Subject::Rest(_), _) => "labels that a lift which was cut off had left on pods".to_owned(),
+        (_, Why::Expired { since, .. }) => format!("isolation expired: it was to last until {}", seconds(*since)),
+        (_, Why::Asked { reason, .. }) => reason.clone(),
     };
     let (pod, policy, object) = match subject {
         Subject::Policy(isolation) | Subject::Rest(isolation) => {

@@ -161,11 +161,11 @@ fn reads_what_is_ours_and_trusts_none_of_its_texts() {
 fn knows_when_somebody_else_had_a_hand_in_what_it_forbids() {
     let mut policy = there(None);
     assert!(!Isolation::read(&policy).expect("ours").edited);
-    for (fields, edited) in [
-        (json!({"f:metadata": {"f:annotations": {}}}), false),
-        (json!({"f:spec": {"f:egress": {}}}), true),
-    ] {
-        policy["metadata"]["managedFields"][1] = json!({"manager": "kubectl-edit", "fieldsV1": fields});
+    for (fields, edited) in
+        [(json!({"f:metadata": {"f:annotations": {}}}), false), (json!({"f:spec": {"f:egress": {}}}), true)]
+    {
+        let ours = json!({"manager": "falco-response-controller/isolate_namespace", "fieldsV1": {"f:spec": {}}});
+        policy["metadata"]["managedFields"] = json!([ours, {"manager": "kubectl-edit", "fieldsV1": fields}]);
         assert_eq!(Isolation::read(&policy).expect("ours").edited, edited, "{policy}");
     }
 }

@@ -9,7 +9,16 @@ use crate::safety::lifting::{self, Lift};
 const POLICIES: &str = r#"
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
-metadata: {name: falco-x, namespace: production, labels: {app.kubernetes.io/managed-by: falco-response-controller}}
+metadata:
+  name: falco-x
+  namespace: production
+  labels: {app.kubernetes.io/managed-by: falco-response-controller}
+  managedFields: [{manager: falco-response-controller/isolate, operation: Apply, fieldsV1: {f:spec: {f:policyTypes: {}}}}]
+spec: {podSelector: {}, policyTypes: [Egress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: falco-edited, namespace: production, labels: {app.kubernetes.io/managed-by: falco-response-controller}}
 spec: {podSelector: {}, policyTypes: [Egress]}
 ---
 apiVersion: networking.k8s.io/v1
@@ -55,7 +64,11 @@ async fn what_is_ours_goes_as_it_was_read_and_uses_no_budget() {
     let (policy, resource_version) = policy(&stage, "production", "falco-x").await;
     let read = stage.reader.get(&ObjectRef { uid: None, ..policy.clone() }).await.expect("is there");
     assert!(Isolation::read(&read).is_ok());
-    stage.gate.lift(&run, Lift::Policy { policy: policy.clone(), resource_version, edited: false }).await.expect("lifted");
+    stage
+        .gate
+        .lift(&run, Lift::Policy { policy: policy.clone(), resource_version, edited: false })
+        .await
+        .expect("lifted");
     assert!(stage.reader.get(&policy).await.expect_err("gone").is_not_found());
     assert_eq!(*notes.written.lock().unwrap(), ["intent delete", "result delete changed"]);
 }
@@ -64,6 +77,7 @@ async fn what_is_ours_goes_as_it_was_read_and_uses_no_budget() {
 async fn what_is_not_ours_or_was_edited_or_is_elsewhere_stays() {
     for (namespace, name, version, words) in [
         ("production", "falco-foreign", None, "is not ours"),
+        ("production", "falco-edited", None, "somebody has edited"),
         ("production", "falco-x", Some("1000000"), "was changed since it was looked at"),
         ("monitoring", "falco-x", None, "denied_namespaces"),
     ] {
@@ -71,7 +85,8 @@ async fn what_is_not_ours_or_was_edited_or_is_elsewhere_stays() {
         let run = lifting_run(&stage, false, Arc::default()).await;
         let (policy, read) = policy(&stage, namespace, name).await;
         let resource_version = version.map_or(read, str::to_owned);
-        let error = stage.gate.lift(&run, Lift::Policy { policy, resource_version, edited: false }).await.expect_err(name);
+        let error =
+            stage.gate.lift(&run, Lift::Policy { policy, resource_version, edited: false }).await.expect_err(name);
         assert!(error.message.contains(words), "{name}: {}", error.message);
         assert!(stage.sent().is_empty(), "{name}: {:?}", stage.sent());
     }
@@ -96,7 +111,11 @@ async fn a_run_either_acts_or_lifts() {
     let stage = policies_stage(None);
     let (policy, resource_version) = policy(&stage, "production", "falco-x").await;
     let answers = stage.run(lifting::permissions(), false).await;
-    let error = stage.gate.lift(&answers, Lift::Policy { policy, resource_version, edited: false }).await.expect_err("it answers");
+    let error = stage
+        .gate
+        .lift(&answers, Lift::Policy { policy, resource_version, edited: false })
+        .await
+        .expect_err("it answers");
     assert_eq!(error.reason, Reason::Denied);
     let lifts = lifting_run(&stage, false, Arc::default()).await;
     let delete = Change::Delete { object: pod("target"), grace_period_seconds: None, propagation: None };
@@ -124,4 +143,36 @@ async fn of_a_pod_only_our_labels_go_and_of_a_protected_one_none() {
     stage.gate.lift(&run, Lift::Labels { pod: pod("target"), labels }).await.expect("taken off");
     let left = stage.simulation.object(&path("target")).expect("is there")["metadata"]["labels"].clone();
     assert_eq!(left, json!({"app": "web", "tier": "front"}));
+}
+
+/// The other replica, or this one's own clock, is at the policy while an alert asks for it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_isolation_that_is_lifted_while_it_is_asked_for_again_is_made_anew() {
+    let stage = policies_stage(None);
+    let (policy, resource_version) = policy(&stage, "production", "falco-x").await;
+    let (gate, lifts) = (stage.gate.clone(), lifting_run(&stage, false, Arc::default()).await);
+    let once = std::sync::atomic::AtomicBool::new(true);
+    let lift = Lift::Policy { policy: policy.clone(), resource_version, edited: false };
+    let meanwhile = move || {
+        if once.swap(false, std::sync::atomic::Ordering::AcqRel) {
+            let lifted = gate.lift(&lifts, lift.clone());
+            let lifted = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(lifted));
+            assert!(lifted.is_ok(), "{lifted:?}");
+        }
+    };
+    let notes = Arc::new(Notes { meanwhile: Some(Box::new(meanwhile)), ..Notes::default() });
+    let bounds = stage.bounds(stage.cleared().await, granted(&ALL_FIELDS), false, Duration::from_secs(10));
+    let marks = crate::safety::isolation::Marks { rule: "r".to_owned(), lasts: Some(Duration::from_mins(60)) };
+    // What is there lasts for ever: only a change of what it forbids is sent.
+    let run = Arc::new(Run::new(identity(), Bounds { purpose: Purpose::Answer(marks), ..bounds }, notes));
+    let object = ObjectRef { uid: None, ..policy };
+    let manifest = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "falco-x"},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress", "Ingress"], "egress": [], "ingress": []},
+    });
+    let applied = stage.gate.change(&run, Change::Apply { object: object.clone(), manifest, force: false }).await;
+    assert!(applied.is_ok(), "{applied:?} {:?}", run.calls());
+    let effects: Vec<_> = run.calls().iter().map(|call| call.effect).collect();
+    assert_eq!(effects, [Effect::Gone, Effect::Changed], "{:?}", run.calls());
+    assert!(stage.reader.get(&object).await.is_ok());
 }
