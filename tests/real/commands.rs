@@ -72,7 +72,8 @@ fn run(cluster: &Cluster, namespace: &str, action: &str, parameters: &str, dry: 
 #[test]
 fn a_script_is_run_and_its_output_and_exit_code_are_kept() {
     let Some(cluster) = cluster() else { return };
-    let parameters = r#"{command: [sh, -s], script: "echo no >&2; exit 3", container: app, allow_exit_codes: [3]}"#;
+    // kwok hands on what is written to stdin and not its end, so that the script ends its last line, and itself.
+    let parameters = r#"{command: [sh, -s], script: "echo no >&2; exit 3\n", container: app, allow_exit_codes: [3]}"#;
     let (house, entry) = run(cluster, "commands", "run_command", parameters, false);
     assert_eq!((&entry["outcome"], &entry["changed"]), (&json!("done"), &json!(true)), "{entry}");
     assert_eq!(entry["note_exit_code"], "3", "{entry}");
