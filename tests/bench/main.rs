@@ -4,8 +4,6 @@
 //! `bench ROW… [--quick]`; the environment names the controller (`FALCO_RESPONSE_CONTROLLER`). Every row is bounded in count and time,
 //! listens and talks on loopback, and ends what it started.
 
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
-
 mod api;
 mod bare;
 mod burst;
