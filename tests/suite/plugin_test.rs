@@ -19,7 +19,7 @@ const SHIPPED: [(&str, &str, usize); 14] = [
     ("plugins/download-file", "download_file.wasm", 4),
     ("plugins/annotate-pod", "annotate_pod.wasm", 4),
     ("plugins/cordon-node", "cordon_node.wasm", 7),
-    ("plugins/drain-node", "drain_node.wasm", 6),
+    ("plugins/drain-node", "drain_node.wasm", 7),
     ("plugins/scale-to-zero", "scale_to_zero.wasm", 6),
     ("plugins/restart-workload", "restart_workload.wasm", 4),
     ("plugins/revoke-service-account", "revoke_service_account.wasm", 4),

@@ -8,6 +8,8 @@ parameters! {
         namespaces: Vec<String> = vec![],
         /// Kinds of owners whose pods stay. A DaemonSet's stay in any case.
         skip_owners: Vec<String> = vec!["StatefulSet".into()],
+        /// Also pods that no controller would make anew.
+        unmanaged: bool = false,
         /// The most pods that one alert may cost.
         max_pods: u32 = 20,
         /// Seconds that the containers get to stop; each pod's own time when absent.
@@ -59,6 +61,7 @@ impl Action for DrainNode {
                 parameters.namespaces.iter().all(|namespace| namespace != pod.namespace)
             };
             if elsewhere
+                || !(parameters.unmanaged || pod.comes_back())
                 || parameters.skip_owners.iter().any(|kind| pod.is_owned_by(kind))
                 || asked == parameters.max_pods
             {
@@ -145,6 +148,12 @@ impl<'a> Found<'a> {
             || metadata(&["deletionTimestamp"])
             || self.is_owned_by("DaemonSet")
             || self.is_owned_by("Node")
+    }
+
+    /// Whether a controller makes another one in its place.
+    fn comes_back(&self) -> bool {
+        let owners = self.object.at(&["metadata", "ownerReferences"]).items();
+        owners.iter().any(|owner| owner.at(&["controller"]).as_bool() == Some(true))
     }
 
     fn is_owned_by(&self, kind: &str) -> bool {

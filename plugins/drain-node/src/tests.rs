@@ -15,10 +15,10 @@ fn parsed(text: &str) -> Value {
 /// Two pods that may go, and beside them whatever stays.
 fn node(parameters: &str) -> Mock {
     let with = |metadata: &str| parsed(&format!(r#"{{"metadata":{metadata},"spec":{{"nodeName":"n1"}}}}"#));
-    let owned = |kind: &str| with(&format!(r#"{{"ownerReferences":[{{"kind":"{kind}"}}]}}"#));
+    let owned = |kind: &str| with(&format!(r#"{{"ownerReferences":[{{"kind":"{kind}","controller":true}}]}}"#));
     Mock::on(kinds::NODES.cluster_wide("n1"))
-        .with_object(&pod("shop", "web-1"), parsed(POD))
-        .with_object(&pod("other", "api-1"), parsed(POD))
+        .with_object(&pod("shop", "web-1"), owned("ReplicaSet"))
+        .with_object(&pod("other", "api-1"), owned("ReplicaSet"))
         .with_object(&pod("shop", "elsewhere"), parsed(r#"{"spec":{"nodeName":"n2"}}"#))
         .with_object(&pod("shop", "done"), parsed(r#"{"spec":{"nodeName":"n1"},"status":{"phase":"Succeeded"}}"#))
         .with_object(&pod("shop", "agent"), owned("DaemonSet"))
@@ -55,6 +55,17 @@ fn keeps_to_the_namespaces_owners_and_number_of_the_rule() {
     assert!(mock.run::<DrainNode>().is_ok());
     assert_eq!(evicted(&mock), ["web-1"]);
     assert_eq!(mock.noted("left").as_deref(), Some("other/api-1, shop/db-0, kube-system/dns"));
+}
+
+#[test]
+fn a_pod_that_nothing_would_bring_back_stays_unless_it_is_asked_for() {
+    let mock = node("{}").with_object(&pod("shop", "by-hand"), parsed(POD));
+    assert!(mock.run::<DrainNode>().is_ok());
+    assert_eq!(evicted(&mock), ["web-1", "api-1"]);
+    assert!(mock.noted("left").is_some_and(|left| left.contains("shop/by-hand")), "{:?}", mock.noted("left"));
+    let mock = node(r#"{"unmanaged": true}"#).with_object(&pod("shop", "by-hand"), parsed(POD));
+    assert!(mock.run::<DrainNode>().is_ok());
+    assert!(evicted(&mock).contains(&"by-hand".to_owned()));
 }
 
 #[test]
