@@ -157,6 +157,11 @@ pub fn is_worth_another_run(calls: &[CallRecord], end: &End, derived: &Derived) 
         }
 }
 
+/// Whether the host made up an answer, as it does in a dry run to commands and requests, of which there is no rehearsal.
+pub fn was_answered_by_nobody(calls: &[CallRecord]) -> bool {
+    calls.iter().any(|call| matches!(call.verb, "exec" | "http") && call.effect == Effect::Changed)
+}
+
 fn failure_of(effect: Effect) -> Option<Failure> {
     match effect {
         Effect::Denied(Some(Check::Journal | Check::NotAccepted)) | Effect::NotSent => Some(Failure::NotSent),

@@ -388,9 +388,15 @@ impl Inner {
             log: self.log.clone(),
             witness: self.observer.clone().map(|observer| observer as Arc<dyn Witness>),
         };
-        let report = plugin.run(request, Arc::clone(&run), self.gate.clone(), about.rule.timeout).await;
+        let mut report = plugin.run(request, Arc::clone(&run), self.gate.clone(), about.rule.timeout).await;
         run.settle().await;
         let calls = run.calls();
+        if about.dry_run && outcome::was_answered_by_nobody(&calls) {
+            // What it noted and kept is no evidence.
+            report.notes.clear();
+            report.attachments.clear();
+            drop(run.take_evidence());
+        }
         let derived = outcome::derive(&calls, &report.end, report.attachments.len());
         if plugin.manifest.repeatable
             && outcome::is_worth_another_run(&calls, &report.end, &derived)

@@ -156,7 +156,9 @@ impl Inner {
         let action = text(first, "action");
         let dry_run = first.intent.get("dry_run") == Some(&Value::Bool(true));
         let about = About { event, rules, rule, action: &action, dry_run };
-        let derived = of_run(derive(intents), intents, &event.alert);
+        let plugin = rule.steps.get(next_step).and_then(|step| step.plugin.as_ref().ok());
+        let target = plugin.map(|plugin| plugin.manifest.target);
+        let derived = of_run(derive(intents), intents, &event.alert, target);
         let identity = Identity {
             event_id: event.id.clone(),
             entry_id: first.entry_id.clone(),
@@ -315,12 +317,16 @@ fn target_of(intent: &UnfinishedIntent, alert: &Alert) -> Option<Target> {
 
 /// Whether more was to come is not known of a run that changes other objects, one after another: a drain, or what is done
 /// to several owners. A NetworkPolicy is what its action is for.
-fn of_run(derived: Derived, intents: &[&UnfinishedIntent], alert: &Alert) -> Derived {
+fn of_run(derived: Derived, intents: &[&UnfinishedIntent], alert: &Alert, target: Option<Target>) -> Derived {
     let is_policy = |intent: &UnfinishedIntent| {
         let object = lookup::object_of(&intent.intent);
         object.is_some_and(|object| object.resource.is("networking.k8s.io", "networkpolicies"))
     };
-    let goes_on = intents.iter().any(|intent| target_of(intent, alert).is_none() && !is_policy(intent));
+    // The alert's pod is no target of an action on its node: it is the first of those that are evicted.
+    let is_target = |intent: &UnfinishedIntent| {
+        target_of(intent, alert).is_some_and(|found| target.is_none_or(|target| target == found))
+    };
+    let goes_on = intents.iter().any(|intent| !is_target(intent) && !is_policy(intent));
     if derived.outcome != Outcome::Done || !goes_on {
         return derived;
     }

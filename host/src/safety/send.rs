@@ -133,7 +133,8 @@ pub(super) async fn announce<C: Outgoing>(
         says: planned.says(),
         account: share.account(run).cloned(),
         counts: share.counts(),
-        evidence: run.take_evidence(),
+        // Of a dry run nothing is at stake, and its end says what is kept.
+        evidence: if run.bounds.dry_run { Vec::new() } else { run.take_evidence() },
     };
     let (answered, answer) = tokio::sync::oneshot::channel();
     let task = tokio::spawn({
