@@ -118,6 +118,12 @@ impl Loaded {
             ]);
             log.line(Level::Info, "plugin loaded", &fields);
         }
+        for (rule, step) in self.rules.steps() {
+            if let (Err(why), Some(lost)) = (&step.plugin, before.get(&step.action)) {
+                let fields = record::fields([("rule", json!(rule)), ("plugin", json!(lost.manifest.name))]);
+                log.line(Level::Warn, &format!("a rule does nothing from now on: {why}"), &fields);
+            }
+        }
     }
 }
 

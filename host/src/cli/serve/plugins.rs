@@ -81,8 +81,10 @@ pub fn told(before: &Plugins, after: &Plugins, config_sha256: &str) -> Told {
     let mut notices: Vec<_> = swaps.iter().flat_map(|swap| swap.notices(config_sha256)).collect();
     notices.extend(rejected.iter().map(|file| refusal(file, config_sha256)));
     notices.extend(mended.map(|file| {
-        let detail = format!("{} is gone, or can be used", file.origin);
-        about(Notice::new("plugin_mended", detail), file, config_sha256)
+        let how = if after.iter().any(|plugin| plugin.origin == file.origin) { "can be used" } else { "is gone" };
+        let in_force = file.name.as_deref().and_then(|name| after.get(name)).map(|plugin| plugin.sha256.clone());
+        let notice = Notice::new("plugin_mended", format!("{} {how}", file.origin));
+        about(notice, &Unusable { in_force, ..file.clone() }, config_sha256)
     }));
     let accepted = swaps.iter().filter(|swap| swap.after.is_some()).count();
     Told { notices, accepted, rejected: rejected.len() }
