@@ -37,6 +37,10 @@ impl Action for RunCommand {
         for name in parameters.environment.keys().filter(|name| !is_variable(name)) {
             problems.push(Problem::new(["/environment/", name].concat(), "expected a name of letters, digits and `_`"));
         }
+        for name in parameters.environment.keys().filter(|name| says_what_runs(name)) {
+            let message = "the alert's text would say which program runs, or what is loaded into it: take another name";
+            problems.push(Problem::new(["/environment/", name].concat(), message));
+        }
         problems
     }
 
@@ -71,6 +75,14 @@ fn words(request: &Request, parameters: &Parameters) -> Vec<String> {
 fn is_variable(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+}
+
+/// To the program that is started, to its loader, or to a shell.
+fn says_what_runs(name: &str) -> bool {
+    ["BASH_ENV", "ENV", "IFS", "PATH", "SHELLOPTS"].contains(&name)
+        || ["LD_", "DYLD_", "GCONV_", "PYTHON", "PERL", "RUBY", "NODE_", "JAVA_"]
+            .iter()
+            .any(|begin| name.starts_with(begin))
 }
 
 fn keep(host: &Host, output: &Output) -> Result<(), Failure> {

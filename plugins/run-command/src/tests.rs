@@ -67,3 +67,12 @@ fn a_program_that_is_not_in_the_image_is_a_failure() {
     let mock = mock(r#"{"command": ["ps"]}"#).with_program_failing(&["ps"], Reason::Invalid, "not found");
     assert_eq!(mock.run::<RunCommand>().unwrap_err().message, "not found");
 }
+
+#[test]
+fn no_text_of_the_alert_says_which_program_runs() {
+    for name in ["PATH", "LD_PRELOAD", "BASH_ENV", "PYTHONPATH"] {
+        let parameters = format!(r#"{{"command": ["ps"], "environment": {{"{name}": "proc.cmdline"}}}}"#);
+        let failure = mock(&parameters).run::<RunCommand>().unwrap_err();
+        assert!(failure.message.contains("which program runs"), "{name}: {failure:?}");
+    }
+}

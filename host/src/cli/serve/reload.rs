@@ -241,7 +241,9 @@ impl Reloader {
             Loading::Done(loaded) => *loaded,
         };
         // What the configuration in force takes away, since a key is another one by now, it does not leave in force.
-        let lost = if same { Vec::new() } else { loaded.lost(&self.responder.rules()) };
+        // Nor does another list of keys: who takes one away means that nothing signed by it acts any more.
+        let revokes = config.plugins.signed_by != self.in_force.config.plugins.signed_by;
+        let lost = if same || revokes { Vec::new() } else { loaded.lost(&self.responder.rules()) };
         if !lost.is_empty() {
             return refused(&lost.join("; "), brake);
         }
