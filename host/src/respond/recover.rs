@@ -324,7 +324,7 @@ fn of_run(derived: Derived, intents: &[&UnfinishedIntent], alert: &Alert, target
     };
     // The alert's pod is no target of an action on its node: it is the first of those that are evicted.
     let is_target = |intent: &UnfinishedIntent| {
-        target_of(intent, alert).is_some_and(|found| target.is_none_or(|target| target == found))
+        target_of(intent, alert).is_some_and(|found| found == Target::Nodes || target != Some(Target::Nodes))
     };
     let goes_on = intents.iter().any(|intent| !is_target(intent) && !is_policy(intent));
     if derived.outcome != Outcome::Done || !goes_on {
