@@ -69,8 +69,16 @@ pub(crate) fn connector(ca_file: Option<&Path>) -> Result<HttpsConnector<HttpCon
         let builder = builder.map_err(|error| HttpError::Failed(format!("no trusted CA certificates: {error}")))?;
         return Ok(builder.https_or_http().enable_http1().build());
     };
-    let unusable =
-        |what: String| HttpError::Failed(format!("cannot use the CA certificates in {}: {what}", file.display()));
+    let config = trusting(file).map_err(HttpError::Failed)?;
+    Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build())
+}
+
+/// TLS with the certificates of a file (PEM) as the only trusted roots.
+///
+/// # Errors
+/// When the file cannot be read or holds no certificate.
+pub(crate) fn trusting(file: &Path) -> Result<ClientConfig, String> {
+    let unusable = |what: String| format!("cannot use the CA certificates in {}: {what}", file.display());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unusable(error.to_string()))? {
         let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
@@ -81,11 +89,8 @@ pub(crate) fn connector(ca_file: Option<&Path>) -> Result<HttpsConnector<HttpCon
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = versions
-        .map_err(|error| HttpError::Failed(format!("cannot set up TLS: {error}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build())
+    let versions = versions.map_err(|error| format!("cannot set up TLS: {error}"))?;
+    Ok(versions.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn service<C>(connector: C, no_tls: Option<String>) -> HttpClient
@@ -112,13 +117,17 @@ where
     }))
 }
 
-/// hyper's own message is "client error (Connect)"; what happened is in its causes.
 pub(crate) fn failed(error: &(dyn Error + 'static)) -> HttpError {
+    HttpError::Failed(with_causes(error))
+}
+
+/// hyper's own message is "client error (Connect)"; what happened is in its causes.
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
         message.push_str(&format!(": {inner}"));
         cause = inner.source();
     }
-    HttpError::Failed(message)
+    message
 }

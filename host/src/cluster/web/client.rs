@@ -4,7 +4,6 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use std::{fs, io, vec};
@@ -17,13 +16,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::client::legacy::{Client as HyperClient, Error as HyperError};
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use tower::Service;
 
 use super::url::is_link_local;
 use super::{Answer, LARGEST_ANSWER, WebError};
+use crate::ship::http::{trusting, with_causes};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Where the API server is, as a pod is told.
@@ -94,32 +91,10 @@ fn changed_at(ca_file: Option<&Path>) -> Option<SystemTime> {
     ca_file.and_then(|file| fs::metadata(file).ok()).and_then(|metadata| metadata.modified().ok())
 }
 
-/// hyper's own message is "client error (Connect)"; what happened is in its causes. Of a connection that never came about,
-/// TLS included, nothing was asked.
+/// Of a connection that never came about, TLS included, nothing was asked.
 fn failed(error: &HyperError) -> WebError {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        message.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
+    let message = with_causes(error);
     if error.is_connect() { WebError::NotSent(message) } else { WebError::NoAnswer(message) }
-}
-
-fn trusting(file: &Path) -> Result<ClientConfig, String> {
-    let unusable = |what: String| format!("cannot use the CA certificates in {}: {what}", file.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unusable(error.to_string()))? {
-        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(unusable("there is none".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let versions = versions.map_err(|error| format!("cannot set up TLS: {error}"))?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Names resolve as the machine resolves them, but to no address that is a machine's own or the API server's: whoever
