@@ -197,6 +197,21 @@ fn word(body: &Map<String, Value>) -> String {
     }
 }
 
+/// A list of actions that has begun, and waits for an answer before its second one, a kill. Also how it is configured.
+async fn list_that_waits(simulation: &Simulation) -> (Replica, String) {
+    let replica = replica(simulation, &plugins()).await;
+    let config = CONFIG.replace("{action: sweep}, ", "{action: tell, on_failure: continue}, ");
+    replica.responder.install(rules(&plugins(), &config).await);
+    let (path_prefix, kind) =
+        ("/api/v1/namespaces/production/pods/a".to_owned(), FaultKind::Refuse(StatusCode::SERVICE_UNAVAILABLE));
+    simulation.inject(Fault { method: Method::GET, path_prefix, times: 4, kind });
+    replica.offer(alert("both", "a")).await;
+    while replica.records().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (replica, config)
+}
+
 fn refuse(simulation: &Simulation, method: Method, times: u32) {
     let kind = FaultKind::Refuse(StatusCode::SERVICE_UNAVAILABLE);
     simulation.inject(Fault { method, path_prefix: "/".to_owned(), times, kind });

@@ -15,16 +15,7 @@ fn digest_of(manifest: &str) -> String {
 /// A list waits for an answer before its second action, a kill; what it does once these are in force.
 async fn second_action_under(actions: &[(&str, &str)], further: &str) -> String {
     let simulation = simulation();
-    let replica = replica(&simulation, &plugins()).await;
-    let config = CONFIG.replace("{action: sweep}, ", "{action: tell, on_failure: continue}, ");
-    replica.responder.install(rules(&plugins(), &config).await);
-    let (path_prefix, kind) =
-        ("/api/v1/namespaces/production/pods/a".to_owned(), FaultKind::Refuse(StatusCode::SERVICE_UNAVAILABLE));
-    simulation.inject(Fault { method: Method::GET, path_prefix, times: 4, kind });
-    replica.offer(alert("both", "a")).await;
-    while replica.records().await.is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let (replica, config) = list_that_waits(&simulation).await;
     let config = config.replace("plugins: {", &format!("plugins: {{{further}"));
     let config = Config::parse(Path::new("config.yaml"), config.as_bytes()).expect("a configuration");
     let (rules, _) = Rules::join(&config, &plugins_of(actions), "test".to_owned()).await;

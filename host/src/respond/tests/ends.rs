@@ -187,16 +187,7 @@ async fn what_is_forbidden_meanwhile_is_not_done_by_a_list_that_began_before() {
         ("- name: both", "- name: another", "kill done"),
     ] {
         let simulation = simulation();
-        let replica = replica(&simulation, &plugins()).await;
-        let begun = CONFIG.replace("{action: sweep}, ", "{action: tell, on_failure: continue}, ");
-        replica.responder.install(rules(&plugins(), &begun).await);
-        let (path_prefix, kind) =
-            ("/api/v1/namespaces/production/pods/a".to_owned(), FaultKind::Refuse(StatusCode::SERVICE_UNAVAILABLE));
-        simulation.inject(Fault { method: Method::GET, path_prefix, times: 4, kind });
-        replica.offer(alert("both", "a")).await;
-        while replica.records().await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let (replica, begun) = list_that_waits(&simulation).await;
         replica.responder.install(rules(&plugins(), &begun.replace(from, to)).await);
         assert_eq!(replica.words(3).await[1], expected, "{to}");
         let live =
