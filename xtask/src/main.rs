@@ -1,6 +1,5 @@
 //! `cargo xtask`: what building and trying this repository takes beyond cargo itself.
 
-mod alertmanager;
 mod bench;
 mod build;
 mod control_plane;
@@ -9,12 +8,12 @@ mod crash;
 mod demo;
 mod deploy;
 mod fuzz;
+mod go_module;
 mod ignored;
 mod image;
 mod kept;
 mod languages;
 mod plugins;
-mod registry;
 mod simulate;
 mod test;
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use integration_tests::control_plane::{NOT_ASKED, NOT_RUN, WANTED};
 use integration_tests::languages;
 
-use crate::{Outcome, alertmanager, build, control_plane, deploy, plugins, registry};
+use crate::{Outcome, build, control_plane, deploy, go_module, plugins};
 
 /// Which clusters the tests meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub fn run(root: &Path, lane: Lane, filter: &[&str]) -> Result<Outcome, String> 
     build::controller(root)?;
     let real = match lane {
         Lane::Simulated => Err(NOT_ASKED),
-        Lane::Real if control_plane::ensure()? && alertmanager::ensure()? && registry::ensure()? => Ok(()),
+        Lane::Real if control_plane::ensure()? && go_module::alertmanager()? && go_module::registry()? => Ok(()),
         Lane::Real if std::env::var_os("CI").is_some() => return Err(format!("{NOT_RUN}; in CI it has to run")),
         Lane::Real => Err(NOT_RUN),
     };
