@@ -16,8 +16,11 @@ use tokio::time::Instant;
 use super::names::ObjectRef;
 use super::{ApiError, uid_str};
 
-/// How long after it was begun a read may be used: about as long as it takes from a check to the change anyway.
+/// How long after it was begun the read of a target may be used: about as long as it takes from a check to the change anyway.
 const FRESH: Duration = Duration::from_millis(50);
+/// The same of an owner. A burst of alerts asks for the same few again and again, and nothing but their own owners is looked
+/// at, under the UID that the fresh pod refers to. A controller's informer may lag behind by more.
+const OWNER_FRESH: Duration = Duration::from_millis(500);
 /// More than are ever read within that time.
 const MOST: usize = 1024;
 
@@ -75,7 +78,7 @@ impl Owners {
 
     fn shared(&self, path: &str) -> Shared {
         let mut all = lock(&self.0);
-        let fresh = |(at, _): &(Instant, Shared)| at.elapsed() <= FRESH;
+        let fresh = |(at, _): &(Instant, Shared)| at.elapsed() <= OWNER_FRESH;
         if let Some((_, shared)) = all.get(path).filter(|one| fresh(one)) {
             return Arc::clone(shared);
         }
@@ -148,7 +151,7 @@ mod tests {
         assert_eq!(first, Err(not_found()));
         assert_eq!((second.map(|found| (*found).clone()), third.is_ok()), (Ok(found("u")), true));
         assert_eq!(reads.load(Ordering::Relaxed), 2);
-        tokio::time::advance(FRESH).await;
+        tokio::time::advance(OWNER_FRESH).await;
         owners.get(&object, read).await.unwrap();
         assert_eq!(reads.load(Ordering::Relaxed), 3, "what is old is read anew");
     }

@@ -16,7 +16,7 @@ use tower::BoxError;
 
 use super::ahead::{Ahead, Owners};
 use super::names::{ApiResource, ObjectRef, Subresource, Uid, collection_path};
-use super::outermost::{self, Refused};
+use super::outermost::{self, METADATA, Refused, WHOLE};
 use super::overlay::Overlay;
 use super::web::script::Script;
 use super::web::{self, Message, Trust, Web, WebError};
@@ -28,9 +28,6 @@ use crate::telemetry::metrics::Metrics;
 const LARGEST_ANSWER: usize = 8 << 20;
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
-const WHOLE: &str = "application/json";
-/// Of an object only its metadata; whoever does not know this form answers with all of it.
-const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
 /// Answers anyone who is known.
 const REACHABLE: &str = "/version";
 /// What a page of a list holds.

@@ -70,6 +70,11 @@ impl Shape {
     }
 }
 
+/// The forms of an answer: as the API server has it.
+pub(super) const WHOLE: &str = "application/json";
+/// Of an object only its metadata; whoever does not know this form answers with all of it.
+pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
+
 /// Where the account of this program asks what it may do; a POST that stores nothing.
 pub(super) const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
@@ -217,8 +222,10 @@ fn loosened(mut approved: Approved) -> Approved {
 fn sealed(mut parts: http::request::Parts, approved: &Approved, uri: Uri, bytes: &Bytes) -> Request<Body> {
     parts.uri = uri;
     parts.headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(approved.shape.content_type()));
-    parts.headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
-    Request::from_parts(parts, Body::from(bytes.to_vec()))
+    // Of what is gone nothing but the UID matters; a rehearsal goes on with the whole object.
+    let accept = if approved.shape == Shape::Delete && !approved.dry_run { METADATA } else { WHOLE };
+    parts.headers.insert(header::ACCEPT, header::HeaderValue::from_static(accept));
+    Request::from_parts(parts, Body::from(bytes.clone()))
 }
 
 /// What is sent when the program is told to break its rules.

@@ -82,7 +82,7 @@ CREATE INDEX attachments_entry ON attachments (entry_id, id);
 ";
 
 /// Each makes a file of one version a file of the next; the first, of version 1. Never changed once released.
-const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     "
 -- The last record that retention removed, and the record that says so; 0 and null while it has removed none.
 ALTER TABLE meta ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
@@ -102,6 +102,15 @@ ALTER TABLE inbox ADD COLUMN fingerprint TEXT;
 CREATE UNIQUE INDEX inbox_fingerprint ON inbox (fingerprint) WHERE fingerprint IS NOT NULL;
 -- What was last in force, for the next start to compare itself with.
 ALTER TABLE meta ADD COLUMN configuration TEXT;
+",
+    "
+-- Apart from the head of the chain, which every commit writes: with thousands of rules it is a megabyte.
+CREATE TABLE configuration (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    in_force TEXT NOT NULL
+) STRICT;
+INSERT INTO configuration (id, in_force) SELECT 1, configuration FROM meta WHERE configuration IS NOT NULL;
+ALTER TABLE meta DROP COLUMN configuration;
 ",
 ];
 

@@ -355,7 +355,9 @@ fn batch(connection: &Connection, ambient: &Ambient, writes: &[Write]) -> Result
             }
             Write::Finish { event_id } => inbox::finish(connection, event_id)?,
             Write::Configure { in_force } => {
-                connection.prepare_cached("UPDATE meta SET configuration = ?1")?.execute([in_force])?;
+                let sql = "INSERT INTO configuration (id, in_force) VALUES (1, ?1)
+                    ON CONFLICT (id) DO UPDATE SET in_force = excluded.in_force";
+                connection.prepare_cached(sql)?.execute([in_force])?;
             }
             Write::Due { entry_id, by } => due::expect(connection, entry_id, *by)?,
             Write::Reminded { entry_id } => due::reminded(connection, entry_id)?,

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
@@ -89,8 +89,12 @@ pub(super) struct Task {
 }
 
 pub(super) enum Work {
-    Batch(Vec<Write>),
-    Settle { id: i64, given_up: Option<String> },
+    /// Shared, so that whoever has to try again need not copy it for every try.
+    Batch(Arc<Vec<Write>>),
+    Settle {
+        id: i64,
+        given_up: Option<String>,
+    },
 }
 
 #[cfg(test)]
@@ -174,8 +178,8 @@ impl Journal {
     ///
     /// # Errors
     /// Nothing of the batch was stored.
-    pub async fn commit(&self, writes: Vec<Write>) -> Result<Committed, JournalError> {
-        self.order(Work::Batch(writes)).await
+    pub async fn commit(&self, writes: impl Into<Arc<Vec<Write>>>) -> Result<Committed, JournalError> {
+        self.order(Work::Batch(writes.into())).await
     }
 
     /// The inbox, oldest first.
@@ -216,9 +220,9 @@ impl Journal {
     /// # Errors
     /// When the file cannot be read.
     pub async fn configuration(&self) -> Result<Option<String>, JournalError> {
-        let sql = "SELECT configuration FROM meta WHERE id = 1";
-        self.read(move |connection| connection.query_row(sql, [], |row| row.get(0)).map_err(super::store::read_error))
-            .await
+        let sql = "SELECT in_force FROM configuration WHERE id = 1";
+        let read = move |connection: &Connection| connection.query_row(sql, [], |row| row.get(0)).optional();
+        self.read(move |connection| read(connection).map_err(super::store::read_error)).await
     }
 
     /// The bodies of an entry, as the chain has it; none where there is no such entry.

@@ -84,7 +84,10 @@ impl Inner {
                 tokio::time::sleep(LOOK_EVERY / 5).await;
             }
             wait = LOOK_EVERY;
-            match self.gate.reader().get(&followed.pod).await {
+            let look = self.queue.looks.acquire().await;
+            let found = self.gate.reader().get(&followed.pod).await;
+            drop(look);
+            match found {
                 Err(error) if error.is_not_found() => break true,
                 Ok(found) if uid_str(&found) != followed.pod.uid.as_ref().map(AsRef::<str>::as_ref) => break true,
                 Ok(_) => last_error = None,

@@ -4,6 +4,7 @@
 //! records and pages. It knows no SQL, no HTTP and no WebAssembly.
 
 mod begun;
+mod claims;
 mod confirm;
 mod customers;
 mod duplicates;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::claims::{Claimed, RunningKey};
 use super::outcome::{self, Derived, Outcome};
-use super::queue::{Claimed, RunningKey};
 use super::record::{About, Ended};
 use super::recorder::JournalRecorder;
 use super::rules::{Match, Rule, Rules, Step};
@@ -179,7 +179,7 @@ impl Inner {
             }
         };
         if let Some(key) = job.behind.take() {
-            match self.queue.look(&key, job.event.received_at) {
+            match self.queue.claims.look(&key, job.event.received_at, self.ambient.now()) {
                 Some(Claimed::Done) => return self.fold(&about, last).await,
                 Some(_) => {
                     job.behind = Some(key);
@@ -244,7 +244,7 @@ impl Inner {
             .as_ref()
             .map_or_else(|| job.event.id.clone(), |cleared| format!("{} {:?}", cleared.object, cleared.object.uid));
         let key = (step.action.clone(), step.parameters.clone(), object, dry_run);
-        let running = match self.queue.claim(key.clone(), job.event.received_at, self.ambient.now()) {
+        let running = match self.queue.claims.claim(key.clone(), job.event.received_at, self.ambient.now()) {
             Claimed::Mine(running) => running,
             Claimed::Done => return self.fold(&about, last).await,
             Claimed::Busy => {
@@ -566,8 +566,9 @@ impl Inner {
     pub(super) async fn persist(&self, writes: Vec<Write>) {
         const LONGEST: Duration = Duration::from_secs(5);
         let mut wait = Duration::from_millis(100);
+        let writes = Arc::new(writes);
         loop {
-            let Err(error) = self.journal.commit(writes.clone()).await else { return };
+            let Err(error) = self.journal.commit(Arc::clone(&writes)).await else { return };
             self.log.line(Level::Error, &format!("a record waits for the journal: {error}"), &Map::new());
             if matches!(error, crate::journal::JournalError::Closed) {
                 return;

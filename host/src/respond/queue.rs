@@ -1,16 +1,16 @@
 //! Many alerts at once: accepted ones wait for a free place, and for the cluster when it does not answer.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore, watch};
 
+use super::claims::Claims;
 use super::pipeline::{Handled, Job};
 use super::rules::Match;
 use super::{Event, Inner, Responder, duplicates};
@@ -25,46 +25,29 @@ use crate::plugins::Unusable;
 const MOST_WAITING: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
 
-/// How long a finished action is remembered, for alerts that came while it ran.
-const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
-
 /// How soon an alert looks again that is behind another one with the same action on the same object.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Action, its parameters, object with its UID, dry or live.
-pub(super) type RunningKey = (String, String, String, bool);
-
-enum Claim {
-    Running,
-    Done(Timestamp),
-}
-
-/// How an alert stands to others with the same action on the same object.
-pub(super) enum Claimed {
-    Mine(Running),
-    /// Another one is at it, and may yet fail.
-    Busy,
-    /// Another one did it after this one had come: the two were about the same moment.
-    Done,
-}
-
-type Claims = Arc<Mutex<HashMap<RunningKey, Claim>>>;
+/// How many pods are looked at at once, after they were killed. A burst would else open a connection for each.
+const LOOKS: usize = 2;
 
 pub(super) struct Queue {
     places: Arc<Semaphore>,
+    pub looks: Semaphore,
     /// Alerts and followers that are not done.
     open: AtomicUsize,
     /// What those alerts weigh.
     bytes: AtomicUsize,
     changed: Notify,
     stopping: watch::Sender<bool>,
-    claims: Claims,
+    pub claims: Claims,
 }
 
 impl Queue {
     pub fn new(concurrency: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(concurrency.max(1))),
+            looks: Semaphore::new(LOOKS),
             open: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -81,53 +64,6 @@ impl Queue {
     /// Set once nothing new is to be started.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.subscribe()
-    }
-
-    /// Claims an action on an object for an alert.
-    pub fn claim(&self, key: RunningKey, received_at: Timestamp, now: Timestamp) -> Claimed {
-        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        claims.retain(|_, claim| !matches!(claim, Claim::Done(at) if now.duration_since(*at) > REMEMBERED));
-        if let Some(taken) = taken(&claims, &key, received_at) {
-            return taken;
-        }
-        claims.insert(key.clone(), Claim::Running);
-        Claimed::Mine(Running { all: Arc::clone(&self.claims), key: Some(key) })
-    }
-
-    /// As [`Self::claim`], without claiming: none when nobody has it.
-    pub fn look(&self, key: &RunningKey, received_at: Timestamp) -> Option<Claimed> {
-        taken(&self.claims.lock().unwrap_or_else(PoisonError::into_inner), key, received_at)
-    }
-}
-
-fn taken(claims: &HashMap<RunningKey, Claim>, key: &RunningKey, received_at: Timestamp) -> Option<Claimed> {
-    match claims.get(key)? {
-        Claim::Running => Some(Claimed::Busy),
-        Claim::Done(at) if received_at <= *at => Some(Claimed::Done),
-        Claim::Done(_) => None,
-    }
-}
-
-pub(super) struct Running {
-    all: Claims,
-    key: Option<RunningKey>,
-}
-
-impl Running {
-    /// The action did what it could; alerts that came meanwhile need not run it again.
-    pub fn done(mut self, at: Timestamp) {
-        if let Some(key) = self.key.take() {
-            self.all.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Claim::Done(at));
-        }
-    }
-}
-
-/// Without [`Running::done`] nothing was achieved, and the next alert is free to try.
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        }
     }
 }
 

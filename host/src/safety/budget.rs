@@ -141,6 +141,9 @@ pub struct Spent {
     pub kill: bool,
 }
 
+/// How often what is too old to count is looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
+
 /// What was taken; shared by all alerts, cheap to clone.
 #[derive(Clone, Default)]
 pub struct Budgets(Arc<Mutex<Ledger>>);
@@ -149,6 +152,7 @@ pub struct Budgets(Arc<Mutex<Ledger>>);
 struct Ledger {
     next: u64,
     taken: BTreeMap<u64, Taken>,
+    forgot_at: Option<Timestamp>,
     /// What was said about a budget or an owner, so that it is said once in its span.
     said: HashMap<(Subject, String), Timestamp>,
 }
@@ -157,6 +161,16 @@ struct Ledger {
 enum Subject {
     Tripped(Budget),
     KillingDoesNotHelp,
+}
+
+/// How much of each budget is used.
+#[derive(Default)]
+struct Used {
+    owner: usize,
+    namespace: usize,
+    cluster: usize,
+    /// Whether the owner has any part in the cluster's.
+    seen: bool,
 }
 
 /// A budget, how much of it there is, and whose actions count.
@@ -211,6 +225,11 @@ impl Budgets {
 
 impl Ledger {
     fn forget(&mut self, limits: &Limits, now: Timestamp) {
+        // What is too old counts for nothing anyway.
+        if self.forgot_at.is_some_and(|at| at <= now && within(at, FORGET_EVERY, now)) {
+            return;
+        }
+        self.forgot_at = Some(now);
         for taken in self.taken.values_mut() {
             // A clock that was set back must not keep tokens until it has caught up.
             taken.at = taken.at.map(|at| at.min(now));
@@ -222,8 +241,8 @@ impl Ledger {
 
     fn ask(&mut self, account: &Account, limits: &Limits, now: Timestamp) -> Result<(), Trip> {
         let kept = limits.cluster.actions / 3;
-        let seen = self.count(limits.cluster, now, |taken| taken.owner == account.owner) > 0;
-        let shared = limits.cluster.actions - if seen { kept } else { 0 };
+        let used = self.used(account, limits, now);
+        let shared = limits.cluster.actions - if used.seen { kept } else { 0 };
         let everyone = |_: &Account| true;
         let same_owner = |taken: &Account| taken.owner == account.owner;
         let same_namespace = |taken: &Account| taken.namespace == account.namespace;
@@ -232,9 +251,8 @@ impl Ledger {
             (Budget::Namespace, limits.namespace, limits.namespace.actions, &account.namespace, &same_namespace),
             (Budget::Cluster, limits.cluster, shared, "", &everyone),
         ];
-        for question in questions {
-            let (_, limit, most, _, counts) = question;
-            if self.count(limit, now, counts) >= usize::try_from(most).unwrap_or(usize::MAX) {
+        for (question, used) in questions.into_iter().zip([used.owner, used.namespace, used.cluster]) {
+            if used >= usize::try_from(question.2).unwrap_or(usize::MAX) {
                 return Err(self.trip(account, question, now));
             }
         }
@@ -245,8 +263,19 @@ impl Ledger {
         self.taken.values().filter(move |taken| taken.at.is_none_or(|at| within(at, limit.per, now)))
     }
 
-    fn count(&self, limit: Limit, now: Timestamp, counts: impl Fn(&Account) -> bool) -> usize {
-        self.of(limit, now).filter(|taken| counts(&taken.account)).count()
+    /// All that is asked, in one pass: with limits that were raised there are thousands of them.
+    fn used(&self, account: &Account, limits: &Limits, now: Timestamp) -> Used {
+        let mut used = Used::default();
+        for taken in self.taken.values() {
+            let counts = |limit: Limit| taken.at.is_none_or(|at| within(at, limit.per, now));
+            let same_owner = taken.account.owner == account.owner;
+            let in_cluster = counts(limits.cluster);
+            used.seen |= same_owner && in_cluster;
+            used.cluster += usize::from(in_cluster);
+            used.owner += usize::from(same_owner && counts(limits.owner));
+            used.namespace += usize::from(taken.account.namespace == account.namespace && counts(limits.namespace));
+        }
+        used
     }
 
     fn trip(&mut self, account: &Account, question: Question<'_>, now: Timestamp) -> Trip {

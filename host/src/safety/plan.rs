@@ -1,5 +1,7 @@
 //! Planning a change: the steps that are asked before it is recorded and sent. Their order stands in [`super::gate`].
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -26,7 +28,7 @@ pub(super) struct Planned {
     pub mutation: Mutation,
     pub uid: Option<Uid>,
     pub path: String,
-    /// The object before, where it was read: an apply or patch that changes nothing is told apart by it, and a
+    /// The object before, where it was read and is needed: an apply or patch that changes nothing is told apart by it, and a
     /// rehearsal goes on from it.
     pub before: Option<Value>,
     pub touched: Option<Touched>,
@@ -37,10 +39,10 @@ pub(super) struct Planned {
 }
 
 /// An object that is there, cleared for a change.
-pub(super) struct Pinned {
+pub(super) struct Pinned<'a> {
     pub uid: Uid,
     /// As it is.
-    pub object: Value,
+    pub object: Cow<'a, Value>,
     /// Whom it counts for what is done to it; none of what is one action with the rest of the run.
     pub account: Option<Account>,
 }
@@ -91,7 +93,7 @@ impl Gate {
                 // What is done to the target is the action itself.
                 let counts_for = account.filter(|_| !run.is_target(&object));
                 let mutation = Mutation::Patch { object, uid: uid.clone(), document };
-                let (before, touched) = (Some(before), Some(touched));
+                let (before, touched) = (Some(before.into_owned()), Some(touched));
                 Ok(Planned { mutation, uid: Some(uid), path, before, touched, stamped: Stamped::default(), counts_for })
             }
             Change::Delete { object, grace_period_seconds, propagation } => {
@@ -113,7 +115,7 @@ impl Gate {
                     grace_period_seconds,
                     propagation,
                 };
-                let (before, stamped) = (Some(before), Stamped::default());
+                let (before, stamped) = (rehearsed(run, before), Stamped::default());
                 Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, counts_for: account })
             }
             Change::Evict { pod, grace_period_seconds } => {
@@ -128,7 +130,7 @@ impl Gate {
                 let Pinned { uid, object: before, account } = self.pinned(run, &eviction, Verb::Create, None).await?;
                 let mutation = Mutation::Evict { pod, uid: uid.clone(), grace_period_seconds };
                 let path = eviction.path();
-                let (before, stamped) = (Some(before), Stamped::default());
+                let (before, stamped) = (rehearsed(run, before), Stamped::default());
                 Ok(Planned { mutation, uid: Some(uid), path, before, touched: None, stamped, counts_for: account })
             }
         }
@@ -226,13 +228,13 @@ impl Gate {
     }
 
     /// For a change to an object that is there: asks everything, and answers with its UID and the object as it is.
-    pub(super) async fn pinned(
+    pub(super) async fn pinned<'a>(
         &self,
-        run: &Run,
+        run: &'a Run,
         object: &ObjectRef,
         verb: Verb,
         touched: Option<&Touched>,
-    ) -> Result<Pinned, Stop> {
+    ) -> Result<Pinned<'a>, Stop> {
         let reach = run.reach(&object.resource, object.namespace.as_ref(), Some(&object.name));
         let namespace = match touched.filter(|_| object.namespace.is_none() && object.resource.is("", "nodes")) {
             Some(touched) => {
@@ -261,7 +263,7 @@ impl Gate {
             permit(reach, &target.manifest)?;
             same_uid(object, uid, run)?;
             let account = target.object.namespace.as_ref().map(|own| Account::of(Some(target), own.as_str()));
-            return Ok(Pinned { uid: uid.clone(), object: target.manifest.clone(), account });
+            return Ok(Pinned { uid: uid.clone(), object: Cow::Borrowed(&target.manifest), account });
         }
         let plain = ObjectRef { resource: object.resource.without_subresource(), uid: None, ..object.clone() };
         let is_pod = plain.resource == ApiResource::pods();
@@ -288,7 +290,7 @@ impl Gate {
         } else {
             (!one_with_the_run).then(|| Account::of_object(&pinned, &chain))
         };
-        Ok(Pinned { uid, object: found, account })
+        Ok(Pinned { uid, object: Cow::Owned(found), account })
     }
 }
 
@@ -339,6 +341,11 @@ fn plan_create(
 fn by_itself(object: &ObjectRef, reach: Reach) -> Option<Account> {
     let one_with_the_run = reach.is_target || reach.is_owner || judged_by_namespace_alone(&object.resource);
     (!one_with_the_run).then(|| Account::of_object(object, &Chain::default()))
+}
+
+/// What a rehearsal goes on from when an object goes; nothing else needs it.
+fn rehearsed(run: &Run, object: Cow<'_, Value>) -> Option<Value> {
+    run.bounds.dry_run.then(|| object.into_owned())
 }
 
 /// Steps 3 and 4: the namespace that is written to, which must be one that a target may be in.

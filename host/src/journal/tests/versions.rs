@@ -56,3 +56,34 @@ fn a_migration_that_fails_leaves_the_file_as_it_was() {
     assert_eq!(version, 1);
     assert!(connection.prepare("SELECT pruned_seq FROM meta").is_err(), "half of a migration is none");
 }
+
+#[test]
+fn the_configuration_of_version_3_is_taken_over() {
+    let place = place();
+    place.sql(VERSION_1);
+    schema::MIGRATIONS[..2].iter().for_each(|migration| place.sql(migration));
+    place.sql("PRAGMA user_version = 3; UPDATE meta SET configuration = 'was in force'");
+    drop(place.store());
+    assert_eq!(in_force(&place), "was in force");
+}
+
+#[test]
+fn what_every_commit_writes_is_small_however_large_the_configuration_is() {
+    let place = place();
+    let mut store = place.store();
+    let large = "a rule ".repeat(100_000);
+    for configuration in ["small", &large] {
+        ok(&mut store, vec![Write::Configure { in_force: configuration.to_owned() }]);
+        assert_eq!(in_force(&place), configuration);
+    }
+    let connection = rusqlite::Connection::open(&place.path).unwrap();
+    let columns = "SELECT group_concat('ifnull(length(' || name || '), 0)', ' + ') FROM pragma_table_info('meta')";
+    let columns: String = connection.query_row(columns, [], |row| row.get(0)).unwrap();
+    let bytes: i64 = connection.query_row(&format!("SELECT {columns} FROM meta"), [], |row| row.get(0)).unwrap();
+    assert!((64..1024).contains(&bytes), "{bytes}");
+}
+
+fn in_force(place: &Place) -> String {
+    let connection = rusqlite::Connection::open(&place.path).unwrap();
+    connection.query_row("SELECT in_force FROM configuration", [], |row| row.get(0)).unwrap()
+}
