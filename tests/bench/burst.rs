@@ -16,8 +16,10 @@ use super::stage::{Stage, Victim};
 
 const ALERTS: usize = 300;
 const CONCURRENCY: [usize; 2] = [8, 16];
-const WARM_UP: usize = 16;
-/// For what a burst leaves behind: the look at each pod, and the audit stream.
+const WARM_UP: usize = 32;
+/// For each round of the other rows: a burst lasts no longer than a hiccup of the machine.
+const ROUNDS: usize = 3;
+/// For what is left behind: by pods that were created, by looks at those that are gone, by the audit stream.
 const PAUSE: Duration = Duration::from_millis(2_500);
 
 struct Rates {
@@ -39,20 +41,23 @@ pub fn measure(scale: Scale) -> Result<Vec<Figure>, String> {
         let plans = (plan(""), plan(&audit));
         let (alone, shipping) = (plans.0.start()?, plans.1.start()?);
         let mut rates = Rates { bare: Vec::new(), ours: Vec::new(), shipped: Vec::new() };
-        for round in 0..=scale.rounds {
+        for round in 0..=scale.rounds * ROUNDS {
             let count = if round == 0 { WARM_UP } else { scale.of(ALERTS) };
             let victims = stage.pods(3 * count)?;
-            let (bare, rest) = victims.split_at(count);
-            let (mine, shipped) = rest.split_at(count);
-            let bare = by_calls(&stage, bare, concurrency)?;
-            let ours = by_alerts(&stage, &alone, mine, concurrency)?;
             std::thread::sleep(PAUSE);
-            let shipped = by_alerts(&stage, &shipping, shipped, concurrency)?;
-            std::thread::sleep(PAUSE);
-            if round > 0 {
-                rates.bare.push(bare);
-                rates.ours.push(ours);
-                rates.shipped.push(shipped);
+            // Each comes first, second and last as often: the one before it leaves something behind.
+            for turn in 0..3 {
+                let which = (round + turn) % 3;
+                let victims = &victims[which * count..][..count];
+                let (rates, rate) = match which {
+                    0 => (&mut rates.bare, by_calls(&stage, victims, concurrency)?),
+                    1 => (&mut rates.ours, by_alerts(&stage, &alone, victims, concurrency)?),
+                    _ => (&mut rates.shipped, by_alerts(&stage, &shipping, victims, concurrency)?),
+                };
+                std::thread::sleep(PAUSE);
+                if round > 0 {
+                    rates.push(rate);
+                }
             }
         }
         figures.extend(table(concurrency, scale.of(ALERTS), &rates));
