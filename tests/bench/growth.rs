@@ -14,7 +14,7 @@ use super::{Scale, api};
 const PAIRS: usize = 200;
 const WARM_UP: usize = 20;
 const FEW: usize = 10;
-const MANY: usize = 10_000; 
+const MANY: usize = 10_000;
 /// The file of a journal with a million entries, made by `cargo xtask bench`.
 pub const JOURNAL: &str = "FALCO_RESPONSE_BENCH_JOURNAL";
 /// The same, as far as that can be told.

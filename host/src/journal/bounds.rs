@@ -11,6 +11,8 @@ use rusqlite::Connection;
 
 /// The part of `max_bytes` that is kept for what was begun.
 const RESERVE: u64 = 8;
+/// The part of `max_bytes` that may come unmeasured.
+const TOLERANCE: u64 = 256;
 /// How far below the first line the use has to fall before new alerts are taken again: a part of `max_bytes`.
 const MARGIN: u64 = 64;
 
@@ -57,7 +59,7 @@ impl Gauge {
 
     /// Free pages inside the file are room: SQLite uses them before the file grows.
     pub fn measure(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        // Asked after every group: as a query of three functions it takes ten times as long.
+        // Asked often: as a query of three functions it takes ten times as long.
         let pragma = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
         if self.page_size == 0 {
             self.page_size = pragma("PRAGMA page_size")?;
@@ -71,6 +73,12 @@ impl Gauge {
             self.full = self.used > if self.full { line - max_bytes / MARGIN } else { line };
         }
         Ok(())
+    }
+
+    /// How much may come before it is measured again: little beside the reserve, so that none of it is used up unseen.
+    pub fn tolerance(&self) -> u64 {
+        const MOST: u64 = 4 << 20;
+        self.max_bytes.map_or(MOST, |max_bytes| (max_bytes / TOLERANCE).min(MOST))
     }
 
     pub fn used(&self) -> u64 {

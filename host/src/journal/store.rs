@@ -20,6 +20,8 @@ pub struct Store {
     transactions: u64,
     /// Orders since somebody looked how long the write-ahead log is.
     since_written_back: usize,
+    /// Bytes that may have come since the journal was measured.
+    unmeasured: u64,
     last_reached_the_disk: bool,
 }
 
@@ -33,6 +35,27 @@ pub(super) enum Order<'a> {
     },
     /// Changes nothing that anyone reads, but has to reach the disk.
     Probe,
+}
+
+/// What a group adds to the write-ahead log beside what it says: whole pages, of tables and of indexes.
+const PAGES_OF_A_GROUP: u64 = 64 << 10;
+
+impl Order<'_> {
+    /// About how many bytes it adds; more rather than less.
+    fn weight(&self) -> u64 {
+        const PAGES: u64 = 16 << 10;
+        let of_write = |write: &Write| match write {
+            Write::Accept(alert) => alert.body.len(),
+            Write::Record(record) => record.body.values().map(|value| value.as_str().map_or(0, str::len)).sum(),
+            Write::Attach { content, .. } => content.len(),
+            Write::Configure { in_force } => in_force.len(),
+            _ => 0,
+        };
+        match self {
+            Self::Batch(writes) => writes.iter().map(|write| PAGES + 2 * of_write(write) as u64).sum(),
+            Self::Settle { .. } | Self::Probe => PAGES,
+        }
+    }
 }
 
 impl Store {
@@ -60,6 +83,7 @@ impl Store {
             gauge,
             transactions: 0,
             since_written_back: 0,
+            unmeasured: 0,
             last_reached_the_disk: true,
         })
     }
@@ -107,7 +131,11 @@ impl Store {
         self.transactions += 1;
         self.since_written_back = self.since_written_back.saturating_add(orders.len());
         self.last_reached_the_disk = result.is_ok();
-        self.measure();
+        self.unmeasured += PAGES_OF_A_GROUP + orders.iter().map(Order::weight).sum::<u64>();
+        // Room that is free again is seen at once.
+        if self.unmeasured >= self.gauge.tolerance() || self.gauge.full().is_some() {
+            self.measure();
+        }
         result.unwrap_or_else(|error| {
             let error = write_error(&error);
             orders.iter().map(|_| Err(error.clone())).collect()
@@ -137,6 +165,7 @@ impl Store {
 
     /// A failure to measure is a failure to read, which the next transaction meets as well.
     fn measure(&mut self) {
+        self.unmeasured = 0;
         self.last_reached_the_disk &= self.gauge.measure(&self.connection).is_ok();
     }
 

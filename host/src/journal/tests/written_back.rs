@@ -12,7 +12,7 @@ async fn the_log_is_written_back_while_there_is_load() {
         record(LogType::Entry, &id, Some(&id), json!({"action": "kill_pod", "detail": body}))
     };
     for group in 0..300 {
-        journal.commit((group * 10..(group + 1) * 10).map(fill).collect()).await.unwrap();
+        journal.commit((group * 10..(group + 1) * 10).map(fill).collect::<Vec<_>>()).await.unwrap();
     }
     let length = |suffix: &str| {
         let mut path = place.path.clone().into_os_string();
