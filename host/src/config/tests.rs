@@ -405,6 +405,12 @@ fn a_file_that_blows_up_is_refused_before_it_does() {
 }
 
 #[test]
+fn what_cannot_be_read_is_not_repeated_whole() {
+    let error = parse(&"9".repeat(5000)).unwrap_err().to_string();
+    assert!(error.contains("not valid YAML") && error.len() < 1000, "{error}");
+}
+
+#[test]
 fn of_very_many_problems_the_first_are_told() {
     let lines: String = (0..2000).map(|n| format!("{}{n}: 1\n", "x".repeat(400))).collect();
     let error = parse(&with(&lines)).unwrap_err().to_string();

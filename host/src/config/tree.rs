@@ -11,9 +11,12 @@ use serde_saphyr::Spanned;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::{Location, Problem};
+use crate::plugins::text::one_line;
 
 /// A configuration of thousands of rules is a tenth of it.
 pub const MAX_BYTES: usize = 1 << 20;
+/// Bytes of what the library says is wrong.
+const MOST_OF_A_REASON: usize = 500;
 
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -135,6 +138,8 @@ fn problem(error: &serde_saphyr::Error) -> Problem {
     let text = text.lines().next().unwrap_or_default();
     let text = text.split(" at line ").next().unwrap_or(text);
     let text = text.strip_prefix("error: ").unwrap_or(text).trim_end_matches([':', ' ']);
+    // It repeats what it could not read, however long that is.
+    let text = one_line(text, MOST_OF_A_REASON);
     Problem { location, message: format!("not valid YAML: {text}") }
 }
 

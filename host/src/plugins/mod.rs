@@ -26,7 +26,7 @@ mod sandbox;
 pub mod schema;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod trim;
 pub mod witness;
 

@@ -100,7 +100,7 @@ async fn a_pod_whose_owners_were_guessed_wrongly_is_judged_by_those_it_has() {
     // The test's action deletes another pod, which is denied: what counts here is how far it comes.
     replica.offer(alert("once", "shop-7d9f4b-first")).await;
     assert_eq!(replica.words(1).await, ["once failed/denied"]);
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    tokio::time::sleep(Duration::from_millis(550)).await;
     replica.offer(alert("once", "shop-7d9f4b-third")).await;
     assert_eq!(replica.words(2).await[1], "once refused daemonset");
     assert_eq!(reads_of(&simulation, "/replicasets/shop-7d9f4b"), 2, "the second was a guess");
@@ -112,7 +112,7 @@ async fn a_guess_that_is_not_answered_counts_for_nothing() {
     let replica = eager(&simulation).await;
     replica.offer(alert("once", "shop-7d9f4b-first")).await;
     assert_eq!(replica.words(1).await, ["once failed/denied"]);
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    tokio::time::sleep(Duration::from_millis(550)).await;
     // The guess meets the fault; whoever asks for the owner itself is answered.
     let (kind, path_prefix) =
         (FaultKind::Refuse(StatusCode::FORBIDDEN), "/apis/apps/v1/namespaces/production/deployments");
