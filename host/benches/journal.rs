@@ -25,7 +25,7 @@ async fn main() {
     let clock = StageClock::at(Timestamp::now() - SignedDuration::from_hours(24 * 30));
     let journal = Journal::open_scratch(Path::new(&file), &clock.ambient()).unwrap();
     for from in (0..count).step_by(GROUP) {
-        journal.commit((from..count.min(from + GROUP)).map(entry).collect()).await.unwrap();
+        journal.commit((from..count.min(from + GROUP)).map(entry).collect::<Vec<_>>()).await.unwrap();
     }
     journal.close().await;
 }
