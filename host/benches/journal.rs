@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use falco_response_controller::ambient::Ambient;
 use falco_response_controller::harness::stage::StageClock;
 use falco_response_controller::journal::{Journal, LogType, Record, Write};
 use jiff::{SignedDuration, Timestamp};
@@ -22,17 +23,24 @@ async fn main() {
         return;
     };
     let count: usize = count.parse().unwrap();
-    let clock = StageClock::at(Timestamp::now() - SignedDuration::from_hours(24 * 30));
-    let journal = Journal::open_scratch(Path::new(&file), &clock.ambient()).unwrap();
+    let month_ago = Timestamp::now() - SignedDuration::from_hours(24 * 30);
+    let clock = StageClock::at(month_ago);
+    let ambient = clock.ambient();
+    let journal = Journal::open_scratch(Path::new(&file), &ambient).unwrap();
     for from in (0..count).step_by(GROUP) {
-        journal.commit((from..count.min(from + GROUP)).map(entry).collect::<Vec<_>>()).await.unwrap();
+        let entries = (from..count.min(from + GROUP)).map(|number| {
+            // Ids begin with the time, so that what comes later stands behind what was there.
+            clock.set(month_ago + SignedDuration::from_millis(i64::try_from(number).unwrap()));
+            entry(number, &ambient)
+        });
+        journal.commit(entries.collect::<Vec<_>>()).await.unwrap();
     }
     journal.close().await;
 }
 
 /// As large as one is.
-fn entry(number: usize) -> Write {
-    let (event_id, entry_id) = (format!("event-{number:032}"), format!("entry-{number:032}"));
+fn entry(number: usize, ambient: &Ambient) -> Write {
+    let (event_id, entry_id) = (ambient.uuid().to_string(), ambient.uuid().to_string());
     let body = json!({
         "timestamp": "2026-01-01T00:00:00Z", "action": "kill_pod", "namespace": "production",
         "pod": format!("checkout-7d9f4b-{number}"), "rule": "Crypto mining process detected", "dry_run": true,

@@ -143,11 +143,14 @@ fn measure(root: &Path, program: &Path, controller: &Path, row: &str, quick: boo
     said.lines().map(|line| serde_json::from_str(line).map_err(|error| format!("{line}: {error}"))).collect()
 }
 
-/// Made once for each form of the journal, and used again.
+/// Made once for each form of the journal and of what is in it, and used again.
 fn large_journal(root: &Path, entries: usize) -> Result<PathBuf, String> {
-    let schema = root.join("host/src/journal/schema.rs");
-    let schema = fs::read(&schema).map_err(|error| format!("cannot read {}: {error}", schema.display()))?;
-    let directory = root.join("target/bench").join(format!("journal-{entries}-{}", table::digest(&schema)));
+    let mut form = Vec::new();
+    for file in ["host/src/journal/schema.rs", "host/benches/journal.rs"] {
+        let file = root.join(file);
+        form.extend(fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?);
+    }
+    let directory = root.join("target/bench").join(format!("journal-{entries}-{}", table::digest(&form)));
     let file = directory.join("journal.db");
     if file.exists() {
         return Ok(file);

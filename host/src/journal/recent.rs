@@ -13,21 +13,25 @@ const MOST: usize = 2_000_000;
 /// How often the time is looked at between records that nobody wants. A flood of decisions must neither take long nor
 /// hide what came before it.
 const STRIDE: usize = 256;
+/// An entry can speak of a time long before it was written, where an action was cut off by a crash; of so many in a row, which
+/// are more than can be under way at once, none does. A journal of rehearsals has little else than entries.
+const OLD_ENTRIES: usize = 4096;
 /// Times are cut to whole seconds, and written a moment after they were taken.
 const SLACK: SignedDuration = SignedDuration::from_secs(5);
 
-/// The records since about `since` that are `wanted`, by their type and their text, oldest first. An entry can speak of a
-/// time long before it was written; all others are written when they say, and the first of them that is too old ends the
-/// search.
+/// The records since about `since` that are `wanted`, by their type and their text, oldest first. All but entries are written
+/// when they say, and the first of them that is too old ends the search, as a long row of entries does. `closing` ends it too.
 pub(super) fn since(
     connection: &Connection,
     since: Timestamp,
     wanted: impl Fn(LogType, &str) -> bool,
+    closing: impl Fn() -> bool,
 ) -> Result<Vec<Record>, JournalError> {
     let mut statement = connection.prepare_cached(ROWS).map_err(read_error)?;
     let mut rows = statement.query([]).map_err(read_error)?;
     let oldest = since.saturating_sub(SLACK).unwrap_or(Timestamp::MIN);
     let mut found = Vec::new();
+    let mut young = 0;
     for number in 0..MOST {
         let Some(row) = rows.next().map_err(read_error)? else { break };
         let text = |index: usize| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
@@ -36,9 +40,14 @@ pub(super) fn since(
         if !wanted && !number.is_multiple_of(STRIDE) {
             continue;
         }
+        if closing() {
+            return Err(JournalError::Closed);
+        }
         let body: Map<String, Value> = json(body)?;
         let written = body.get("timestamp").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        if kind != LogType::Entry && written.is_some_and(|written: Timestamp| written < oldest) {
+        if written.is_none_or(|written: Timestamp| written >= oldest) {
+            young = number;
+        } else if kind != LogType::Entry || number - young >= OLD_ENTRIES {
             break;
         }
         if wanted {

@@ -13,6 +13,7 @@ use crate::ambient::{Ambient, fixed};
 mod bounds;
 mod damage;
 mod due;
+mod recent;
 mod retention;
 mod versions;
 mod written_back;
@@ -307,28 +308,6 @@ fn a_change_in_the_file_a_cut_and_a_gap_are_found() {
         ok(&mut store, vec![entry(4)]);
         assert_eq!(store.verify().unwrap().unwrap_err(), chain::Broken { seq, fault }, "{sql}");
     }
-}
-
-#[tokio::test]
-async fn what_was_announced_is_found_behind_a_flood_of_decisions_and_no_further_than_asked() {
-    let place = place();
-    let at = |second: i64| (place.ambient.now() + jiff::SignedDuration::from_secs(second)).to_string();
-    let of = |log_type, number: i64, second| {
-        record(log_type, "event", Some("entry"), json!({"timestamp": at(second), "number": number, "check": "stale"}))
-    };
-    let mut store = place.store();
-    ok(&mut store, vec![of(LogType::Intent, 1, -600), of(LogType::Intent, 2, 0)]);
-    // More than were once looked at.
-    for batch in 0..11 {
-        ok(&mut store, (0..10_000).map(|number| of(LogType::Decision, number, batch)).collect());
-    }
-    ok(&mut store, vec![of(LogType::Intent, 3, 12)]);
-    drop(store);
-    let journal = place.journal();
-    let since = place.ambient.now() - jiff::SignedDuration::from_secs(60);
-    let found = journal.recent(since, |log_type, _| log_type == LogType::Intent).await.unwrap();
-    let numbers: Vec<_> = found.iter().map(|record| record.body["number"].as_i64()).collect();
-    assert_eq!(numbers, [Some(2), Some(3)]);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //!
 //! The thread takes whatever is waiting and commits it at once as one group: a lone caller waits for nobody, and under
 //! load a group is what came in while the disk was busy with the one before. Reads have a connection of their own and
-//! see what was committed.
+//! see what was committed; one that can be long has another, so that no page waits for it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +43,7 @@ pub struct Journal {
 }
 
 struct Inner {
+    path: PathBuf,
     driver: Driver,
     /// None once closed.
     reader: Arc<Mutex<Option<Connection>>>,
@@ -59,6 +60,7 @@ enum Driver {
 pub(super) struct State {
     shipped: Arc<Notify>,
     takes_writes: AtomicBool,
+    closing: AtomicBool,
     full: AtomicBool,
     used_bytes: AtomicU64,
     max_bytes: AtomicU64,
@@ -70,6 +72,7 @@ impl State {
         Self {
             shipped: Arc::new(Notify::new()),
             takes_writes: AtomicBool::new(true),
+            closing: AtomicBool::new(false),
             full: AtomicBool::new(false),
             used_bytes: AtomicU64::new(0),
             max_bytes: AtomicU64::new(u64::MAX),
@@ -158,7 +161,7 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(move || write(store, lock, &waiting, &theirs))
             .map_err(|error| JournalError::Open { path: path.to_owned(), message: error.to_string() })?;
-        Ok(Self { inner: Arc::new(Inner { driver: Driver::Thread(jobs), reader, state }) })
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), driver: Driver::Thread(jobs), reader, state }) })
     }
 
     /// A journal without a thread, driven by the tasks that call it; for a simulation. `disk` is asked about each write.
@@ -171,7 +174,7 @@ impl Journal {
         store.run(&[Order::Probe]).into_iter().try_for_each(|answer| answer.map(drop))?;
         let reader = Arc::new(Mutex::new(Some(schema::open_reader(path)?)));
         let driver = Driver::Inline(super::inline::Inline::new(store, disk));
-        Ok(Self { inner: Arc::new(Inner { driver, reader, state: Arc::new(State::new()) }) })
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), driver, reader, state: Arc::new(State::new()) }) })
     }
 
     /// Commits `writes` as one transaction (together with whatever else is waiting), and returns once it is on disk.
@@ -246,7 +249,9 @@ impl Journal {
         since: Timestamp,
         wanted: impl Fn(LogType, &str) -> bool + Send + 'static,
     ) -> Result<Vec<Record>, JournalError> {
-        self.read(move |connection| recent::since(connection, since, wanted)).await
+        let (path, state) = (self.inner.path.clone(), Arc::clone(&self.inner.state));
+        let closing = move || state.closing.load(Ordering::Acquire);
+        self.blocking(move || recent::since(&schema::open_reader(&path)?, since, wanted, closing)).await
     }
 
     /// The oldest `limit` parcels for `destination` that are not delivered yet.
@@ -309,6 +314,7 @@ impl Journal {
     /// Finishes what is waiting and closes the file.
     pub async fn close(&self) {
         // The reader first: the last connection to close writes the WAL back into the file and removes it.
+        self.inner.state.closing.store(true, Ordering::Release);
         let reader = Arc::clone(&self.inner.reader);
         #[allow(clippy::infallible_destructuring_match, reason = "a test build has a second driver")]
         let jobs = match &self.inner.driver {
@@ -345,7 +351,13 @@ impl Journal {
         query: impl FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let reader = Arc::clone(&self.inner.reader);
-        let read = move || lock(&reader).as_ref().ok_or(JournalError::Closed).and_then(query);
+        self.blocking(move || lock(&reader).as_ref().ok_or(JournalError::Closed).and_then(query)).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
         #[cfg(test)]
         if matches!(self.inner.driver, Driver::Inline(_)) {
             return read();
