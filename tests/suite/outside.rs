@@ -1,7 +1,7 @@
 //! Requests to servers outside of the cluster, by the built binary over real sockets: what is granted arrives, with what the
 //! operator added; nothing else does; and nothing arrives twice.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use integration_tests::alerts::{self, MINER};
 use integration_tests::controller::Controller;
 use integration_tests::receiver::Receiver;
+use integration_tests::request;
 
 use crate::house::{House, Plan};
 
@@ -60,6 +61,28 @@ fn what_is_not_granted_and_what_is_dry_reaches_nobody() {
     let entry = dry.record_of(&alert());
     assert_eq!((&entry["outcome"], &entry["dry_run"]), (&"done".into(), &true.into()), "{entry}");
     assert!(receiver.taken().is_empty(), "{:?}", receiver.taken());
+}
+
+/// What a server says with its status stays said, whatever becomes of the rest: nobody has to find out whether it took the alert.
+#[test]
+fn an_answer_that_breaks_off_is_told_by_its_status() {
+    for (head, failure, changed) in [("200 OK", "plugin", true), ("503 Service Unavailable", "api", false)] {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let house = plan(server.local_addr().unwrap(), "/falco").start();
+        std::thread::spawn(move || {
+            for stream in server.incoming().flatten() {
+                let mut reader = std::io::BufReader::new(&stream);
+                if request::read(&mut reader).is_some() {
+                    // Nobody is there to hear of a failure; the other end says what it got.
+                    let _ = write!(&stream, "HTTP/1.1 {head}\r\nContent-Length: 10\r\n\r\nabc");
+                }
+            }
+        });
+        let entry = house.record_of(&alert());
+        assert_eq!((&entry["outcome"], &entry["failure"]), (&"failed".into(), &failure.into()), "{entry}");
+        assert_eq!(entry["changed"], changed, "{entry}");
+        assert!(entry["detail"].as_str().unwrap().contains(&format!("answered {}", &head[..3])), "{entry}");
+    }
 }
 
 /// The request is on record before it leaves. Whether the server took it nobody can tell afterwards, so nobody sends it again.

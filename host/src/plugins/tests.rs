@@ -92,7 +92,11 @@ impl Outside for Noted {
     }
 
     fn send_outside(&self, request: WebRequest) -> Answer<'_, web::Answer> {
-        self.note(format!("{request:?}"), |_| web::Answer { status: 200, headers: Vec::new(), body: None })
+        self.note(format!("{request:?}"), |_| web::Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: Ok(Default::default()),
+        })
     }
 
     fn exec(&self, command: exec::Command, seconds: Option<u32>) -> Answer<'_, exec::Ended> {

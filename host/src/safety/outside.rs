@@ -19,7 +19,7 @@ use super::{CallError, Reason};
 use crate::cluster::ApiError;
 use crate::cluster::names::ObjectName;
 use crate::cluster::web::url::Url;
-use crate::cluster::web::{Answer, LARGEST_BODY, Message, Sending, Trust, WebError, is_the_hosts};
+use crate::cluster::web::{Answer, LARGEST_BODY, Message, Sending, Trust, Unread, WebError, is_the_hosts};
 
 const MOST_HEADERS: usize = 32;
 const MOST_HEADER_BYTES: usize = 8 << 10;
@@ -46,7 +46,7 @@ impl Gate {
     /// Checks, records the intent, sends, records the answer.
     ///
     /// # Errors
-    /// Refused by a check or a permission; not sent; or no answer, or one that is too large.
+    /// Refused by a check or a permission; not sent; no answer, or one that broke off or is too large.
     pub async fn send_outside(&self, run: &Arc<Run>, request: WebRequest) -> Result<Answer, CallError> {
         let (method, url) = (WebMethod::parse(&request.method), Url::parse(&request.url));
         let shown = url.as_ref().map_or_else(|_| "invalid URL".to_owned(), |url| run.bounds.web.shown(url));
@@ -181,11 +181,17 @@ impl Outgoing for PlannedWeb {
             }
         });
         match result {
-            Ok(answer) if answer.body.is_none() => {
-                let message = format!("answered {} with more than is handed over", answer.status);
-                Err(CallError { reason: Reason::TooLarge, message })
-            }
-            Ok(answer) => Ok(answer),
+            Ok(answer) => match &answer.body {
+                Ok(_) => Ok(answer),
+                Err(Unread::TooLarge) => {
+                    let message = format!("answered {} with more than is handed over", answer.status);
+                    Err(CallError { reason: Reason::TooLarge, message })
+                }
+                Err(Unread::BrokeOff(why)) => {
+                    let message = format!("answered {}, and broke off: {why}", answer.status);
+                    Err(CallError { reason: Reason::Unavailable, message })
+                }
+            },
             Err(_) => Err(CallError { reason: Reason::Unavailable, message: detail }),
         }
     }

@@ -16,10 +16,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use hyper_util::client::legacy::{Client as HyperClient, Error as HyperError};
 use hyper_util::rt::TokioExecutor;
+use tokio::time::Instant;
 use tower::Service;
 
 use super::url::is_link_local;
-use super::{Answer, LARGEST_ANSWER, WebError};
+use super::{Answer, LARGEST_ANSWER, Unread, WebError};
 use crate::ship::http::{trusting, with_causes};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -61,24 +62,23 @@ impl Client {
     }
 
     /// # Errors
-    /// Not sent, or not answered in time.
+    /// Not sent, or not answered in time; an answer whose status is here is one.
     pub async fn exchange(&self, request: Request<Bytes>, timeout: Duration) -> Result<Answer, WebError> {
-        let exchange = async {
-            let answer = self.hyper.request(request.map(Full::new)).await.map_err(|error| failed(&error))?;
-            let (parts, body) = answer.into_parts();
-            let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
-                Ok(collected) => Some(collected.to_bytes()),
-                Err(error) if error.is::<http_body_util::LengthLimitError>() => None,
-                Err(error) => return Err(WebError::NoAnswer(format!("the answer broke off: {error}"))),
-            };
-            let headers = parts.headers.iter().map(|(name, value)| {
-                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-            });
-            Ok(Answer { status: parts.status.as_u16(), headers: headers.collect(), body })
+        let (deadline, within) = (Instant::now() + timeout, format!("nothing within {} ms", timeout.as_millis()));
+        let answer = tokio::time::timeout_at(deadline, self.hyper.request(request.map(Full::new))).await;
+        let answer = answer.map_err(|_| WebError::NoAnswer(within.clone()))?.map_err(|error| failed(&error))?;
+        let (parts, body) = answer.into_parts();
+        let body = match tokio::time::timeout_at(deadline, Limited::new(body, LARGEST_ANSWER).collect()).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Unread::TooLarge),
+            Ok(Err(error)) => Err(Unread::BrokeOff(error.to_string())),
+            Err(_) => Err(Unread::BrokeOff(within)),
         };
-        tokio::time::timeout(timeout, exchange)
-            .await
-            .unwrap_or_else(|_| Err(WebError::NoAnswer(format!("nothing within {} ms", timeout.as_millis()))))
+        let headers = parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        Ok(Answer { status: parts.status.as_u16(), headers: headers.collect(), body })
     }
 }
 

@@ -57,8 +57,17 @@ pub struct Sending {
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    /// None where it was longer than is taken.
-    pub body: Option<Bytes>,
+    /// What the server said has its status, also where the rest of it is not here.
+    pub body: Result<Bytes, Unread>,
+}
+
+/// Why an answer has no body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unread {
+    /// Longer than is taken.
+    TooLarge,
+    /// It ended too early, or not in time.
+    BrokeOff(String),
 }
 
 /// Why there is no answer.

@@ -43,7 +43,7 @@ impl Web {
     /// Not sent, or not answered.
     pub async fn send(&self, message: &Message, trust: &Trust, sending: &Sending) -> Result<Answer, WebError> {
         if sending.dry_run {
-            return Ok(Answer { status: 200, headers: Vec::new(), body: Some(Bytes::new()) });
+            return Ok(Answer { status: 200, headers: Vec::new(), body: Ok(Bytes::new()) });
         }
         match &self.0 {
             Way::Real(clients) => {
@@ -219,7 +219,7 @@ mod tests {
         let web = Web::scripted(script.clone());
         let dry = Sending { dry_run: true, ..live() };
         let answer = web.send(&message(&[]), &Trust::default(), &dry).await.unwrap();
-        assert_eq!((answer.status, answer.body), (200, Some(Bytes::new())));
+        assert_eq!((answer.status, answer.body), (200, Ok(Bytes::new())));
         assert_eq!(script.sent(), []);
         web.send(&message(&[]), &Trust::default(), &live()).await.unwrap();
         assert_eq!(script.sent().len(), 1);

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 
 use super::outlet::Sent;
 use super::url::Url;
-use super::{Answer, Message, WebError};
+use super::{Answer, Message, Unread, WebError};
 
 /// What a server is made to say. Cheap to clone.
 #[derive(Clone, Default)]
@@ -67,9 +67,9 @@ impl Script {
             lock(&self.sent).push(message.clone());
         }
         match made {
-            None => Ok(Answer { status: 200, headers: Vec::new(), body: Some(Bytes::new()) }),
+            None => Ok(Answer { status: 200, headers: Vec::new(), body: Ok(Bytes::new()) }),
             Some(Made::Answer { status, headers, body }) => {
-                let body = (body.len() <= super::LARGEST_ANSWER).then_some(body);
+                let body = if body.len() <= super::LARGEST_ANSWER { Ok(body) } else { Err(Unread::TooLarge) };
                 Ok(Answer { status, headers, body })
             }
             Some(Made::Lost) => Err(WebError::NoAnswer("injected fault: the answer is lost".to_owned())),
