@@ -162,6 +162,42 @@ fn a_full_disk_behind_the_output_is_an_error_and_no_panic() {
     }
 }
 
+/// Each alert would be refused, so it is said before the first one comes.
+#[test]
+fn a_url_that_is_granted_to_nobody_is_named_with_the_line_that_grants_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (empty, missing) = (directory.path().join("empty.pem"), directory.path().join("missing"));
+    std::fs::write(&empty, "no certificate").unwrap();
+    let rule = "    action: webhook\n    parameters: {url: \"https://hooks.example.com/falco\"}\n";
+    let plan = |grant: &str| {
+        let grant = format!("plugins:\n  grants:\n    webhook:\n      - {{methods: [POST], {grant}}}\n");
+        Plan::new().replace("    action: kill_pod\n", rule).and(&grant)
+    };
+    let said = |plan: &Plan| {
+        let output = check(plan);
+        assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let other = format!(
+        "urls: [\"https://hooks.example.com/other\", \"http://plain.example.com/\"], ca_file: {}",
+        empty.display()
+    );
+    let told = said(&plan(&other));
+    for expected in [
+        "warning: `parameters.url` will be refused: POST https://hooks.example.com/falco is not granted",
+        "`- {urls: [\"https://hooks.example.com/falco\"], methods: [POST]}`",
+        "with http:// everybody on the way can read it",
+        "has a `ca_file` that is of no use here",
+    ] {
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+    let granted =
+        format!("urls: [\"https://hooks.example.com/\"], headers_from: {{authorization: {}}}", missing.display());
+    let told = said(&plan(&granted));
+    assert!(!told.contains("will be refused") && !told.contains("everybody on the way"), "{told}");
+    assert!(told.contains("`plugins.grants.webhook` names a file that cannot be read here"), "{told}");
+}
+
 #[test]
 fn names_files_that_are_not_here_and_a_graylog_url_without_a_path() {
     let further = "token_file: /nowhere/token\naudit: {graylog: {url: \"http://127.0.0.1:12201\"}}\n\

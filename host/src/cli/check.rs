@@ -38,6 +38,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Once { source, unanswered, _kept } = artifacts::once(source, &config).await?;
     let plugins = Plugins::load(&source).map_err(|error| Failure::Usage(error.to_string()))?;
     settings::unpaged(&config, &plugins).iter().for_each(warn);
+    outside::not_granted(&config, &plugins).iter().for_each(warn);
     let (_, mut problems) = Rules::join(&config, &plugins, config.cluster_name.clone()).await;
     for unusable in &plugins.unusable {
         println!("warning: {}: {}", unusable.origin, unusable.reason);
@@ -136,15 +137,19 @@ fn unread(config: &Config) -> Vec<String> {
     let grants =
         config.plugins.web_grants.iter().flat_map(|(name, grants)| grants.iter().map(move |grant| (name, grant)));
     let of_grants = grants.flat_map(|(name, grant)| {
-        let files = grant.trust.headers_from.values().chain(&grant.trust.ca_file);
-        files.filter_map(move |file| {
+        let key = format!("plugins.grants.{name}");
+        let headers = grant.trust.headers_from.values().filter_map(|file| {
             let error = std::fs::read(file).err()?;
-            let key = format!("plugins.grants.{name}");
             Some(format!(
                 "`{key}` names a file that cannot be read here, and the controller needs it: {}: {error}",
                 file.display()
             ))
-        })
+        });
+        let roots = grant.trust.ca_file.iter().filter_map(|file| {
+            let why = crate::ship::http::trusting(file).err()?;
+            Some(format!("`{key}` has a `ca_file` that is of no use here, and the controller needs it: {why}"))
+        });
+        headers.chain(roots).collect::<Vec<_>>()
     });
     unread.chain(of_grants).collect()
 }
