@@ -133,11 +133,12 @@ fn a_session_of_a_newer_version_or_of_another_action_is_not_played() {
 
 #[test]
 fn a_benchmark_measures_what_it_is_given_and_what_is_built_in() {
-    let bench = |further: &[&str]| {
+    let of = |action: &str, further: &[&str]| {
         let mut command = Command::new(binary().unwrap());
-        command.args(["plugin", "bench"]).arg(plugin("plugins/kill_pod.wasm")).args(["--runs", "20"]);
+        command.args(["plugin", "bench"]).arg(plugin(&format!("plugins/{action}.wasm"))).args(["--runs", "20"]);
         command.args(further).output().unwrap()
     };
+    let bench = |further: &[&str]| of("kill_pod", further);
     let built_in = bench(&["--json"]);
     assert_eq!(built_in.status.code(), Some(0), "{}", said(&built_in));
     let measured: Value = serde_json::from_slice(&built_in.stdout).unwrap();
@@ -148,6 +149,14 @@ fn a_benchmark_measures_what_it_is_given_and_what_is_built_in() {
     assert!(number("size") > 10_000 && number("peak_memory") > 0 && number("compiled_in") > 0, "{measured}");
     let text = said(&bench(&[]));
     assert!(text.contains("p50 ") && text.contains("KiB at most") && text.contains("acted: deleted pod"), "{text}");
+    // The built-in pod runs on a node that is there.
+    let grants = tempfile::NamedTempFile::new().unwrap();
+    let grant =
+        "- {apiGroups: [''], resources: [nodes], verbs: [patch], scope: target, fields: [spec.unschedulable]}\n";
+    std::fs::write(grants.path(), grant).unwrap();
+    let node = of("cordon_node", &["--grants", grants.path().to_str().unwrap()]);
+    assert_eq!(node.status.code(), Some(0), "{}", said(&node));
+    assert!(said(&node).contains("ended     acted: "), "{}", said(&node));
     let live = bench(&["--alert", "x.json", "--cluster", "kubeconfig"]);
     assert_eq!(live.status.code(), Some(2), "{}", said(&live));
 }

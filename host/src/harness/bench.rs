@@ -29,8 +29,12 @@ use crate::telemetry::log::{Format, Level, Log};
 /// What has to be loaded, mapped and filled is by then.
 const WARM_UP: usize = 10;
 
-/// The cluster of an author who names none: a Deployment's pod.
+/// The cluster of an author who names none: a Deployment's pod, on a node.
 const CLUSTER: &str = r"
+apiVersion: v1
+kind: Node
+metadata: {name: node-1}
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, namespace: production}

@@ -128,7 +128,7 @@ fn text(name: &str, measured: &Measured) -> String {
             ),
         ),
         (
-            "of it own",
+            "its own",
             format!(
                 "p50 {:.1?}, p99 {:.1?} (without what its changes took beyond the sandbox)",
                 measured.own_within(50),
