@@ -17,6 +17,7 @@ pub mod image;
 pub mod languages;
 pub mod manifests;
 pub mod ports;
+pub mod program;
 pub mod receiver;
 pub mod registry;
 pub mod render;
