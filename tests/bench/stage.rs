@@ -19,12 +19,13 @@ const AT_ONCE: usize = 8;
 /// A pod that was not seen to go by then is not going.
 const GONE_WITHIN: Duration = Duration::from_secs(60);
 
+/// What talks to the cluster stands before it, and so ends before it.
 pub struct Stage {
-    pub cluster: Cluster,
-    pub runtime: Runtime,
-    pub client: kube::Client,
-    pub namespace: &'static str,
     watch: Watch,
+    pub client: kube::Client,
+    pub runtime: Runtime,
+    pub cluster: Cluster,
+    pub namespace: &'static str,
     sets: Vec<Value>,
     made: usize,
 }

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Instant>>>>;
 
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
+/// It ends when this is dropped.
 pub struct Watch {
     waiting: Waiting,
+    task: JoinHandle<()>,
 }
 
 impl Watch {
@@ -20,8 +23,8 @@ impl Watch {
     pub async fn start(client: kube::Client, namespace: &'static str) -> Result<Self, String> {
         let body = open(&client, namespace, None).await?;
         let waiting = Waiting::default();
-        tokio::spawn(follow(client, namespace, body, Arc::clone(&waiting)));
-        Ok(Self { waiting })
+        let task = tokio::spawn(follow(client, namespace, body, Arc::clone(&waiting)));
+        Ok(Self { waiting, task })
     }
 
     /// Tells when the object with this UID is reported as deleted; to be asked for before that.
@@ -29,6 +32,12 @@ impl Watch {
         let (sender, receiver) = oneshot::channel();
         lock(&self.waiting).insert(uid.to_owned(), sender);
         receiver
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
