@@ -184,6 +184,14 @@ pub struct Parcel {
     pub content: Content,
 }
 
+/// A parcel that need not wait any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    pub id: i64,
+    /// Why it was given up on; none where it was delivered.
+    pub given_up: Option<String>,
+}
+
 /// What waits for one destination; something does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backlog {

@@ -8,7 +8,7 @@ use super::bounds::Gauge;
 use super::chain::{self, Broken, Head, Row};
 use super::schema::{self, Waits};
 use super::verify::{self, Finding};
-use super::{Bounds, Committed, JournalError, LogType, Parcel, Record, Unfinished, Write};
+use super::{Bounds, Committed, JournalError, LogType, Parcel, Record, Settled, Unfinished, Write};
 use super::{due, inbox, outbox, retention, wal};
 use crate::ambient::Ambient;
 
@@ -29,10 +29,7 @@ pub struct Store {
 #[derive(Clone, Copy)]
 pub(super) enum Order<'a> {
     Batch(&'a [Write]),
-    Settle {
-        id: i64,
-        given_up: Option<&'a str>,
-    },
+    Settle(&'a [Settled]),
     /// Changes nothing that anyone reads, but has to reach the disk.
     Probe,
 }
@@ -53,7 +50,8 @@ impl Order<'_> {
         };
         match self {
             Self::Batch(writes) => writes.iter().map(|write| PAGES + 2 * of_write(write) as u64).sum(),
-            Self::Settle { .. } | Self::Probe => PAGES,
+            Self::Settle(parcels) => PAGES * parcels.len() as u64,
+            Self::Probe => PAGES,
         }
     }
 }
@@ -122,7 +120,8 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn settle(&mut self, id: i64, given_up: Option<&str>) -> Result<(), JournalError> {
-        self.run(&[Order::Settle { id, given_up }]).into_iter().try_for_each(|answer| answer.map(drop))
+        let settled = Settled { id, given_up: given_up.map(str::to_owned) };
+        self.run(&[Order::Settle(&[settled])]).into_iter().try_for_each(|answer| answer.map(drop))
     }
 
     pub(super) fn run(&mut self, orders: &[Order<'_>]) -> Vec<Result<Committed, JournalError>> {
@@ -291,7 +290,7 @@ struct Savepoint {
 
 impl Savepoint {
     fn before(connection: &Connection, order: Order<'_>) -> rusqlite::Result<Self> {
-        let needed = !matches!(order, Order::Batch([Write::Accept(_)]) | Order::Settle { .. } | Order::Probe);
+        let needed = !matches!(order, Order::Batch([Write::Accept(_)]) | Order::Settle([_]) | Order::Probe);
         let savepoint = Self { needed };
         savepoint.say(connection, "SAVEPOINT one_order")?;
         Ok(savepoint)
@@ -348,8 +347,10 @@ fn concerns_one_batch(error: &rusqlite::Error) -> bool {
 fn carry_out(connection: &Connection, ambient: &Ambient, order: Order<'_>) -> Result<Committed, Refusal> {
     match order {
         Order::Batch(writes) => batch(connection, ambient, writes),
-        Order::Settle { id, given_up } => {
-            outbox::settle(connection, id, given_up)?;
+        Order::Settle(parcels) => {
+            for Settled { id, given_up } in parcels {
+                outbox::settle(connection, *id, given_up.as_deref())?;
+            }
             Ok(Committed::default())
         }
         Order::Probe => {

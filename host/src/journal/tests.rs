@@ -406,7 +406,7 @@ async fn whoever_ships_is_woken() {
     journal.commit(vec![entry(2), ship()]).await.unwrap();
     tokio::time::timeout(std::time::Duration::from_secs(5), woken).await.unwrap();
     let parcels = journal.parcels("graylog", 5).await.unwrap();
-    journal.settle(parcels[0].id, None).await.unwrap();
+    journal.settle(vec![Settled { id: parcels[0].id, given_up: None }]).await.unwrap();
     assert!(journal.parcels("graylog", 5).await.unwrap().is_empty());
 }
 

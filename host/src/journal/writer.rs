@@ -19,8 +19,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::store::Order;
 use super::{
-    Backlog, Bounds, Committed, Due, JournalError, LogType, Parcel, Record, Store, Unfinished, Write, due, inbox,
-    outbox, recent, schema, soundness,
+    Backlog, Bounds, Committed, Due, JournalError, LogType, Parcel, Record, Settled, Store, Unfinished, Write, due,
+    inbox, outbox, recent, schema, soundness,
 };
 use crate::ambient::Ambient;
 use crate::faults;
@@ -94,10 +94,7 @@ pub(super) struct Task {
 pub(super) enum Work {
     /// Shared, so that whoever has to try again need not copy it for every try.
     Batch(Arc<Vec<Write>>),
-    Settle {
-        id: i64,
-        given_up: Option<String>,
-    },
+    Settle(Vec<Settled>),
 }
 
 #[cfg(test)]
@@ -113,7 +110,7 @@ impl Work {
     pub fn writes(&self) -> &[Write] {
         match self {
             Self::Batch(writes) => writes,
-            Self::Settle { .. } => &[],
+            Self::Settle(_) => &[],
         }
     }
 }
@@ -271,12 +268,12 @@ impl Journal {
         self.read(outbox::backlogs).await
     }
 
-    /// Marks parcels as delivered (`error` none) or given up on.
+    /// Marks parcels as delivered or given up on, all of them or none.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn settle(&self, id: i64, given_up: Option<String>) -> Result<(), JournalError> {
-        self.order(Work::Settle { id, given_up }).await.map(drop)
+    pub async fn settle(&self, parcels: Vec<Settled>) -> Result<(), JournalError> {
+        self.order(Work::Settle(parcels)).await.map(drop)
     }
 
     /// Woken whenever something for any destination was committed.
@@ -457,7 +454,7 @@ pub(super) fn commit_group(store: &mut Store, tasks: Vec<Task>, state: &State) {
         .iter()
         .map(|task| match &task.work {
             Work::Batch(writes) => Order::Batch(writes),
-            Work::Settle { id, given_up } => Order::Settle { id: *id, given_up: given_up.as_deref() },
+            Work::Settle(parcels) => Order::Settle(parcels),
         })
         .collect();
     tasks.iter().for_each(|task| crash_point("before", &task.work));
@@ -486,7 +483,7 @@ fn crash_point(when: &str, work: &Work) {
     };
     let holds = |wanted: fn(&Write) -> bool| matches!(work, Work::Batch(writes) if writes.iter().any(wanted));
     let what = match work {
-        Work::Settle { .. } => "settle",
+        Work::Settle(_) => "settle",
         Work::Batch(writes) if writes.iter().any(|write| matches!(write, Write::Accept(_))) => "accept",
         // What was looked up after a crash is recorded with what it says.
         Work::Batch(_) if is(LogType::Entry) || is(LogType::Decision) => "conclude",

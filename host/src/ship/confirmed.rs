@@ -88,11 +88,10 @@ impl Courier {
             Ok(stored) => stored,
             Err(why) => return Err(self.failed(None, &why)),
         };
-        for parcel in &asked {
-            if stored.contains(&parcel.id) {
-                self.settle(parcel, None).await?;
-                self.accepted.remove(&parcel.id);
-            }
+        let found: Vec<i64> = asked.iter().map(|parcel| parcel.id).filter(|id| stored.contains(id)).collect();
+        self.delivered(found.clone()).await?;
+        for id in found {
+            self.accepted.remove(&id);
         }
         Ok(stored.len())
     }

@@ -21,12 +21,16 @@ use super::http::HttpClient;
 use super::watch::{Said, Watch};
 use crate::ambient::Ambient;
 use crate::faults;
-use crate::journal::{Journal, JournalError, Parcel};
+use crate::journal::{Journal, JournalError, Parcel, Settled};
 use crate::telemetry::log::{Level, Log};
 use crate::telemetry::metrics::Metrics;
 
 /// How many parcels are read at once.
 const LOAD: usize = 32;
+
+/// How long records that were delivered wait for others before the journal notes it. What is delivered and not noted when the
+/// program is killed is delivered again.
+const NOTED_WITHIN: Duration = Duration::from_millis(100);
 
 /// How often one parcel is written smaller and sent again at once.
 const MOST_SHRUNK: u32 = 8;
@@ -41,6 +45,9 @@ pub struct Shipper;
 pub(super) struct Pace {
     shortest: Duration,
     longest: Duration,
+    /// Between two rounds while more and more comes: a burst is work enough without its records being fetched one by one.
+    /// The first one of a quiet time leaves at once, and so does a page.
+    gather: Duration,
     /// In case a wake-up was missed, or another process wrote.
     poll: Duration,
     /// Between two questions what is stored.
@@ -61,6 +68,7 @@ impl Pace {
 const PACE: Pace = Pace {
     shortest: Duration::from_secs(1),
     longest: Duration::from_secs(60),
+    gather: Duration::from_millis(100),
     poll: Duration::from_secs(5),
     ask: Duration::from_secs(3),
     resend: Duration::from_secs(120),
@@ -196,6 +204,7 @@ impl Courier {
             wanted.as_mut().enable();
             // Read before the round, which thus is the last one's first try after the order to stop.
             self.last = *stopping.borrow_and_update();
+            let begun = Instant::now();
             let round = self.round().await;
             let (pause, new_work_wakes) = match round {
                 Round::Closed => return,
@@ -206,7 +215,12 @@ impl Courier {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = woken, if new_work_wakes => {}
+                () = woken, if new_work_wakes => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(begun + self.gathers()) => {}
+                        _ = stopping.changed() => {}
+                    }
+                }
                 // An action waits for this destination: it is worth a try before its time.
                 () = wanted, if !new_work_wakes => {}
                 // A handle that is gone has taken this task with it.
@@ -229,30 +243,60 @@ impl Courier {
             if parcels.is_empty() {
                 return Round::Empty;
             }
-            for parcel in parcels {
-                match self.send(&parcel).await {
-                    Sent::Accepted => {
-                        if let Err(round) = self.settle(&parcel, None).await {
-                            return round;
-                        }
-                    }
-                    Sent::GivenUp => {}
-                    Sent::Failed(round) => return round,
-                }
+            let all = parcels.len() < LOAD;
+            if let Err(round) = self.send_all(parcels).await {
+                return round;
+            }
+            // What came since then has woken us. In the last round nobody would.
+            if all && !self.last {
+                return Round::Empty;
             }
         }
     }
 
+    /// Sends them in their order, and notes the delivered ones together; a page at once, since nobody wants to be called twice.
+    async fn send_all(&mut self, parcels: Vec<Parcel>) -> Result<(), Round> {
+        let noted_within = if self.channel.pages() { Duration::ZERO } else { NOTED_WITHIN };
+        let (mut delivered, mut since) = (Vec::new(), Instant::now());
+        for parcel in parcels {
+            let verdict = self.deliver(&parcel).await;
+            if verdict != Verdict::Delivered {
+                self.delivered(std::mem::take(&mut delivered)).await?;
+            }
+            match self.take(&parcel, verdict).await {
+                Sent::Accepted => delivered.push(parcel.id),
+                Sent::GivenUp => {}
+                Sent::Failed(round) => return Err(round),
+            }
+            if since.elapsed() >= noted_within {
+                self.delivered(std::mem::take(&mut delivered)).await?;
+                since = Instant::now();
+            }
+        }
+        self.delivered(delivered).await
+    }
+
+    /// Nobody waits for a record; but an action may.
+    fn gathers(&self) -> Duration {
+        let waited_for = self.channel.pages() || self.channel.acceptance().is_some();
+        if waited_for { Duration::ZERO } else { self.pace.gather }
+    }
+
     /// Sends a parcel, and settles it only where the destination will never have it.
     pub(super) async fn send(&mut self, parcel: &Parcel) -> Sent {
-        match self.deliver(parcel).await {
+        let verdict = self.deliver(parcel).await;
+        self.take(parcel, verdict).await
+    }
+
+    async fn take(&mut self, parcel: &Parcel, verdict: Verdict) -> Sent {
+        match verdict {
             Verdict::Delivered => {
                 if let Some(acceptance) = self.channel.acceptance() {
                     acceptance.note(parcel);
                 }
                 Sent::Accepted
             }
-            Verdict::Never { why } => match self.settle(parcel, Some(why)).await {
+            Verdict::Never { why } => match self.given_up(parcel.id, why).await {
                 Ok(()) => Sent::GivenUp,
                 Err(round) => Sent::Failed(round),
             },
@@ -291,12 +335,31 @@ impl Courier {
         }
     }
 
-    /// Notes that a parcel was delivered, or given up on.
-    pub(super) async fn settle(&mut self, parcel: &Parcel, given_up: Option<String>) -> Result<(), Round> {
-        if let Err(error) = self.journal.settle(parcel.id, given_up.clone()).await {
+    /// Notes which parcels were delivered.
+    pub(super) async fn delivered(&mut self, ids: Vec<i64>) -> Result<(), Round> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let count = ids.len() as u64;
+        let settled = ids.into_iter().map(|id| Settled { id, given_up: None }).collect();
+        if let Err(error) = self.journal.settle(settled).await {
             return Err(self.journal_failed(&error));
         }
-        self.settled(parcel, given_up);
+        self.metrics.deliveries(self.channel.destination(), "delivered", count);
+        self.works();
+        Ok(())
+    }
+
+    /// Notes that a parcel will never be delivered.
+    async fn given_up(&mut self, id: i64, why: String) -> Result<(), Round> {
+        let settled = Settled { id, given_up: Some(why.clone()) };
+        if let Err(error) = self.journal.settle(vec![settled]).await {
+            return Err(self.journal_failed(&error));
+        }
+        self.metrics.delivery(self.channel.destination(), "given_up");
+        let fields = [("parcel", id.into()), ("error", why.into())];
+        self.say(Level::Error, "delivery given up: the destination will not take it", &fields);
+        self.works();
         Ok(())
     }
 
@@ -306,20 +369,8 @@ impl Courier {
         Round::Failed { after }
     }
 
-    fn settled(&mut self, parcel: &Parcel, given_up: Option<String>) {
+    fn works(&mut self) {
         self.failures = 0;
-        let destination = self.channel.destination();
-        match given_up {
-            None => self.metrics.delivery(destination, "delivered"),
-            Some(why) => {
-                self.metrics.delivery(destination, "given_up");
-                self.say(
-                    Level::Error,
-                    "delivery given up: the destination will not take it",
-                    &[("parcel", parcel.id.into()), ("error", why.into())],
-                );
-            }
-        }
         if self.mentioned.take().is_some() {
             self.say(Level::Info, "delivery works again", &[]);
         }

@@ -25,6 +25,7 @@ mod pages;
 const FAST: Pace = Pace {
     shortest: Duration::from_millis(20),
     longest: Duration::from_millis(40),
+    gather: Duration::from_millis(10),
     poll: Duration::from_millis(100),
     ask: Duration::from_millis(30),
     resend: Duration::from_millis(300),
@@ -190,6 +191,27 @@ async fn what_is_committed_is_sent_at_once() {
     }
     shipper.flush_and_stop(PATIENT).await;
     assert_eq!(far.numbers().len(), 20);
+}
+
+/// Each note is a write to the disk, and a burst has enough of those.
+#[tokio::test]
+async fn records_are_noted_together_and_a_page_by_itself() {
+    let place = Place::new();
+    for number in 1..=20 {
+        place.record(number).await;
+        place.page("webhook").await;
+    }
+    let far = Far::default();
+    let carried = async |shipper: ShipperHandle, destination| {
+        let before = place.journal.transactions();
+        place.emptied(destination).await;
+        shipper.flush_and_stop(PATIENT).await;
+        place.journal.transactions() - before
+    };
+    let records = carried(place.start(FAST, far.client(), graylog()), "graylog").await;
+    let pages = carried(place.start(FAST, far.client(), pages::webhook(&place)), "webhook").await;
+    assert_eq!(far.bodies().len(), 40);
+    assert!(records < 10 && pages >= 19, "{records} {pages}");
 }
 
 #[tokio::test]

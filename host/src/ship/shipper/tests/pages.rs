@@ -4,7 +4,7 @@ use super::*;
 use crate::ship::access::Access;
 use crate::ship::webhook::Webhook;
 
-fn webhook(place: &Place) -> Webhook {
+pub(super) fn webhook(place: &Place) -> Webhook {
     let headers = place.directory.path().join("headers");
     std::fs::write(&headers, "Authorization: Bearer S3CR3T\n").unwrap();
     Webhook::new("https://pager.example/hook", Access { basic: None, headers_file: Some(headers) }, "golem")
