@@ -62,7 +62,7 @@ const FOUND: [(&str, u64, &str); 8] = [
     ("answer_before_commit", 200, "was answered and is lost"),
     ("drop_uid", 200, "not the object that was checked"),
     ("dry_run_live", 50, "a dry run changed something"),
-    ("forget_followers", 100, "nobody looked after"),
+    ("forget_followers", 200, "nobody looked after"),
     ("forget_result", 20, "has no result"),
     ("gate_off", 50, "out of reach"),
     ("repeat_unknown", 200, "there is no entry"),
