@@ -1,8 +1,5 @@
 //! Which components are taken at all, and what is said of those that are not.
 
-use std::process::Command;
-
-use integration_tests::controller::binary;
 use integration_tests::languages::{ALL, Language};
 
 use crate::{component, plan};
@@ -11,10 +8,7 @@ use crate::{component, plan};
 fn check(language: Language, file: &str, action: &str, parameters: &str) -> (Option<i32>, String) {
     let rule = format!("    action: {action}\n    parameters: {parameters}\n");
     let plan = plan().plugin(component(language, file)).replace("    action: kill_pod\n", &rule);
-    let setup = plan.setup();
-    let mut command = Command::new(binary().unwrap());
-    command.arg("check").arg("--config").arg(setup.config).arg("--plugins").arg(setup.plugins);
-    let output = command.output().unwrap();
+    let output = crate::check(&plan.setup()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout) + &text(&output.stderr))
 }

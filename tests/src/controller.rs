@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::undertaker::{self, Watched};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+// A debug build compiles plugins when it starts, and a machine may be slow.
+const READY_WITHIN: Duration = Duration::from_secs(180);
 const STOPS_WITHIN: Duration = Duration::from_secs(40);
 
 /// The built binary: `FALCO_RESPONSE_CONTROLLER`, or what `cargo build` made.
