@@ -80,12 +80,11 @@ impl CodeCache {
         mapped::component(&self.engine, &file).ok()
     }
 
-    /// Keeps a compiled component.
-    pub fn store(&self, sha256: &str, component: &Component) -> Result<(), CacheError> {
+    /// Keeps what `Engine::precompile_component` gave.
+    pub fn store(&self, sha256: &str, code: &[u8]) -> Result<(), CacheError> {
         let io = |source| CacheError::Io { dir: self.dir.clone(), source };
-        let code = component.serialize().map_err(|error| io(io::Error::other(error.to_string())))?;
-        self.write(&self.path(sha256, "cwasm"), &code).map_err(io)?;
-        self.write(&self.path(sha256, "sum"), checksum(&code).as_bytes()).map_err(io)
+        self.write(&self.path(sha256, "cwasm"), code).map_err(io)?;
+        self.write(&self.path(sha256, "sum"), checksum(code).as_bytes()).map_err(io)
     }
 
     /// Removes the oldest beyond [`KEPT`] and [`KEPT_BYTES`], so that updates of actions and of this program do not fill
@@ -160,7 +159,7 @@ mod tests {
     fn filled(dir: &Path) -> (CodeCache, PathBuf) {
         let cache = CodeCache::open(dir, &engine()).expect("a cache");
         let bytes = wat::parse_str("(component (core module (func)))").expect("WAT");
-        cache.store(DIGEST, &Component::from_binary(&cache.engine, &bytes).expect("compiles")).expect("stored");
+        cache.store(DIGEST, &cache.engine.precompile_component(&bytes).expect("compiles")).expect("stored");
         let file = cache.path(DIGEST, "cwasm");
         (cache, file)
     }

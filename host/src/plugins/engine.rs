@@ -22,6 +22,8 @@ const WASM_PAGE: usize = 64 << 10;
 pub struct Engine {
     wasm: wasmtime::Engine,
     slots: Arc<Semaphore>,
+    /// Bytes, the most that an instance can have.
+    memory: usize,
     on_demand_because: Option<Arc<str>>,
 }
 
@@ -48,7 +50,7 @@ impl Engine {
             }
         };
         start_ticker(&wasm).map_err(|error| LoadError::Engine(format!("cannot start its clock: {error}")))?;
-        Ok(Self { wasm, slots: Arc::new(Semaphore::new(slots as usize)), on_demand_because: reason })
+        Ok(Self { wasm, slots: Arc::new(Semaphore::new(slots as usize)), memory, on_demand_because: reason })
     }
 
     /// Why instances are not pooled, where they are not: each run then takes longer, and nothing else changes.
@@ -58,6 +60,16 @@ impl Engine {
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
         &self.wasm
+    }
+
+    /// One that compiles what this one runs, and runs nothing. An engine keeps what its compiler worked with for the next
+    /// function, some 7 MB that nothing would use again: drop this one.
+    pub(super) fn compiler(&self) -> wasmtime::Result<wasmtime::Engine> {
+        let settings = match self.on_demand_because {
+            None => pooling(1, self.memory),
+            Some(_) => on_demand(self.memory),
+        };
+        wasmtime::Engine::new(&settings)
     }
 
     /// A place for one instance. Hold it until the store is gone.
@@ -141,6 +153,21 @@ mod tests {
         // 4 GiB for each memory: more than 47 bits of addresses.
         let engine = Engine::new(1 << 20, 64 << 20).expect("an engine");
         assert!(engine.on_demand_because().is_some());
+    }
+
+    #[test]
+    fn runs_what_its_compiler_compiled() {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+
+        let settings = |engine: &wasmtime::Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        for slots in [4, 1 << 20] {
+            let engine = Engine::new(slots, 64 << 20).expect("an engine");
+            assert_eq!(settings(&engine.compiler().expect("an engine")), settings(engine.wasm()), "{slots}");
+        }
     }
 
     #[tokio::test]

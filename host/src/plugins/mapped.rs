@@ -9,7 +9,7 @@ use wasmtime::component::Component;
 ///
 /// Only [`super::cache::CodeCache::load`] may call this.
 pub(super) fn component(engine: &wasmtime::Engine, file: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: The file must be what `Component::serialize` once gave, and nobody may change it while it is mapped. The
+    // SAFETY: The file must be what `Engine::precompile_component` once gave, and nobody may change it while it is mapped. The
     // cache has checked that file and directory belong to this user and nobody else can write them, and that the
     // content has the checksum that was stored with it; files there are only ever replaced whole, by rename.
     unsafe { Component::deserialize_file(engine, file) }
