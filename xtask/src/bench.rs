@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 
 use crate::{Outcome, build, control_plane, plugins};
 
-/// In the order of the table.
+/// In the order of the table. What is told in microseconds comes first: a real API server leaves the machine its disk to write.
 const ROWS: [&str; 10] =
-    ["kill", "burst", "sandbox", "intake", "durable", "start", "memory", "rules", "journal", "size"];
+    ["sandbox", "kill", "burst", "intake", "durable", "start", "memory", "rules", "journal", "size"];
 /// Those that need a real API server.
 const REAL: [&str; 2] = ["kill", "burst"];
 const SANDBOX_RUNS: u32 = 20_000;
