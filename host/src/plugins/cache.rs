@@ -61,9 +61,7 @@ impl CodeCache {
         if found.uid() != uid {
             return refused("belongs to another user");
         }
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { dir: dir.to_owned(), engine: engine.clone(), compatibility: hasher.finish(), uid })
+        Ok(Self { dir: dir.to_owned(), engine: engine.clone(), compatibility: compatibility(engine), uid })
     }
 
     /// The compiled form of the component with this digest, where it is there and whole.
@@ -138,6 +136,13 @@ impl CodeCache {
 fn is_left_over(path: &Path, modified: SystemTime) -> bool {
     let temporary = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()));
     temporary && modified.elapsed().is_ok_and(|age| age > LEFT_OVER)
+}
+
+/// Of the version and settings of an engine: what one has compiled, another of the same can run.
+pub(super) fn compatibility(engine: &wasmtime::Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
 }
 
 fn checksum(code: &[u8]) -> String {

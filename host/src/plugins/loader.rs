@@ -11,7 +11,7 @@ use std::sync::Arc;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::bindings::{ActionPlugin, ActionPluginPre};
-use super::cache::{CacheError, CodeCache};
+use super::cache::CodeCache;
 use super::engine::Engine;
 use super::exports;
 use super::file::{COMPONENT_LIMIT, content, digest};
@@ -223,33 +223,30 @@ fn compile(
     if digest(&content) != sha256 {
         return Err("changed while it was read: load the actions again once it is written".to_owned());
     }
-    // Mapped from the file it takes memory only as far as it is used, and none that could not be had again.
-    let component = match cache.map(|cache| keep(engine, cache, &content, sha256)) {
-        Some(Ok(Some(kept))) => Ok(kept),
-        // It was written, and is not there any more.
-        None | Some(Ok(None)) => Component::from_binary(engine.wasm(), &content),
-        Some(Err(Unkept::Compiler(error))) => Err(error),
-        Some(Err(Unkept::Cache(error))) => {
-            warnings.push(error.to_string());
-            Component::from_binary(engine.wasm(), &content)
-        }
-    };
+    let component = compile_anew(engine, cache, &content, sha256, warnings);
     drop(content);
     super::trim::freed_memory();
     component.map_err(|error| format!("cannot be compiled: {}", one_line(&format!("{error:#}"), 512)))
 }
 
-enum Unkept {
-    Compiler(wasmtime::Error),
-    Cache(CacheError),
-}
-
-/// Compiles into the cache, and takes it from there.
-fn keep(engine: &Engine, cache: &CodeCache, content: &[u8], sha256: &str) -> Result<Option<Component>, Unkept> {
-    let code =
-        engine.compiler().and_then(|compiler| compiler.precompile_component(content)).map_err(Unkept::Compiler)?;
-    cache.store(sha256, &code).map_err(Unkept::Cache)?;
-    Ok(cache.load(sha256))
+/// Into the cache and from there, where that is possible.
+fn compile_anew(
+    engine: &Engine,
+    cache: Option<&CodeCache>,
+    content: &[u8],
+    sha256: &str,
+    warnings: &mut Vec<String>,
+) -> wasmtime::Result<Component> {
+    if let Some(cache) = cache {
+        let stored = cache.store(sha256, &engine.compiler()?.precompile_component(content)?);
+        if let Err(error) = stored {
+            warnings.push(error.to_string());
+        } else if let Some(kept) = cache.load(sha256) {
+            // Mapped from the file it takes memory only as far as it is used, and none that could not be had again.
+            return Ok(kept);
+        }
+    }
+    Component::from_binary(engine.wasm(), content)
 }
 
 fn linker(engine: &Engine) -> Result<Linker<Sandbox>, LoadError> {
