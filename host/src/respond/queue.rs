@@ -19,6 +19,7 @@ use crate::faults;
 use crate::intake::{Inlet, Turned};
 use crate::journal::{NewAlert, Write};
 use crate::plugins::Unusable;
+use crate::ship::Crowded;
 
 /// Beyond this many alerts that wait, or this many bytes of memory for them, new ones are turned away; all are on disk as
 /// well. An alert is 2 KiB as a rule, and may be 1 MiB, which takes much more once it is read.
@@ -173,6 +174,12 @@ impl Responder {
         queue.stopping.send_replace(true);
         queue.places.close();
         tokio::time::timeout(within, self.idle()).await.is_ok()
+    }
+
+    /// Tells what can wait whether alerts do.
+    pub fn crowded(&self) -> Crowded {
+        let places = Arc::clone(&self.inner.queue.places);
+        Arc::new(move || places.available_permits() == 0)
     }
 
     /// Waits until nothing is under way any more.

@@ -17,7 +17,7 @@ mod watch;
 pub mod webhook;
 
 pub use channel::{Channel, EncodeError, Verdict};
-pub use shipper::{Shipper, ShipperHandle};
+pub use shipper::{Crowded, Parts, Shipper, ShipperHandle};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

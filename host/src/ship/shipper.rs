@@ -38,7 +38,25 @@ const MOST_SHRUNK: u32 = 8;
 /// How often a destination that stays away is mentioned.
 const REMINDER: SignedDuration = SignedDuration::from_mins(5);
 
+/// How soon it is looked again whether there is a place for an action.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 pub struct Shipper;
+
+/// Everything deliveries work with; handed in whole.
+pub struct Parts {
+    pub journal: Journal,
+    pub ambient: Ambient,
+    /// For channels that have no client of their own.
+    pub http: HttpClient,
+    pub channels: Vec<Box<dyn Channel>>,
+    pub log: Log,
+    pub metrics: Metrics,
+    pub crowded: Crowded,
+}
+
+/// Whether every place for an action is taken at the moment.
+pub type Crowded = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The waiting times, apart from what a destination asks for.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +66,8 @@ pub(super) struct Pace {
     /// Between two rounds while more and more comes: a burst is work enough without its records being fetched one by one.
     /// The first one of a quiet time leaves at once, and so does a page.
     gather: Duration,
+    /// How long records wait in all while every place for an action is taken: they are on disk, and kills come first.
+    gives_way: Duration,
     /// In case a wake-up was missed, or another process wrote.
     poll: Duration,
     /// Between two questions what is stored.
@@ -69,6 +89,7 @@ const PACE: Pace = Pace {
     shortest: Duration::from_secs(1),
     longest: Duration::from_secs(60),
     gather: Duration::from_millis(100),
+    gives_way: Duration::from_secs(1),
     poll: Duration::from_secs(5),
     ask: Duration::from_secs(3),
     resend: Duration::from_secs(120),
@@ -76,26 +97,12 @@ const PACE: Pace = Pace {
 
 impl Shipper {
     /// Starts a task for each channel.
-    pub fn start(
-        journal: Journal,
-        ambient: Ambient,
-        http: HttpClient,
-        channels: Vec<Box<dyn Channel>>,
-        log: Log,
-        metrics: Metrics,
-    ) -> ShipperHandle {
-        Self::start_at(PACE, journal, ambient, http, channels, log, metrics)
+    pub fn start(parts: Parts) -> ShipperHandle {
+        Self::start_at(PACE, parts)
     }
 
-    fn start_at(
-        pace: Pace,
-        journal: Journal,
-        ambient: Ambient,
-        http: HttpClient,
-        channels: Vec<Box<dyn Channel>>,
-        log: Log,
-        metrics: Metrics,
-    ) -> ShipperHandle {
+    fn start_at(pace: Pace, parts: Parts) -> ShipperHandle {
+        let Parts { journal, ambient, http, channels, log, metrics, crowded } = parts;
         let (stop, stopping) = watch::channel(false);
         let mut couriers = JoinSet::new();
         let watch = Watch {
@@ -118,6 +125,7 @@ impl Shipper {
                 channel: Arc::from(channel),
                 log: log.clone(),
                 metrics: metrics.clone(),
+                crowded: Arc::clone(&crowded),
                 failures: 0,
                 mentioned: None,
                 searcher: searcher.unwrap_or_else(|| http.clone()),
@@ -156,6 +164,7 @@ pub(super) struct Courier {
     pub(super) channel: Arc<dyn Channel>,
     log: Log,
     pub(super) metrics: Metrics,
+    crowded: Crowded,
     /// In a row.
     failures: u32,
     /// When the destination's trouble was last logged; none while there is none.
@@ -217,7 +226,7 @@ impl Courier {
                 () = tokio::time::sleep(pause) => {}
                 () = woken, if new_work_wakes => {
                     tokio::select! {
-                        () = tokio::time::sleep_until(begun + self.gathers()) => {}
+                        () = self.gather(begun) => {}
                         _ = stopping.changed() => {}
                     }
                 }
@@ -276,10 +285,16 @@ impl Courier {
         self.delivered(delivered).await
     }
 
-    /// Nobody waits for a record; but an action may.
-    fn gathers(&self) -> Duration {
-        let waited_for = self.channel.pages() || self.channel.acceptance().is_some();
-        if waited_for { Duration::ZERO } else { self.pace.gather }
+    /// Waits until a round that follows on the one that was begun then is worth it. Nobody waits for a record; but an action may,
+    /// and a person for a page.
+    async fn gather(&self, begun: Instant) {
+        if self.channel.pages() || self.channel.acceptance().is_some() {
+            return;
+        }
+        tokio::time::sleep_until(begun + self.pace.gather).await;
+        while (self.crowded)() && begun.elapsed() < self.pace.gives_way {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Sends a parcel, and settles it only where the destination will never have it.

@@ -114,8 +114,6 @@ async fn start(world: &Arc<World>) -> (Controller, axum::Router) {
     assert!(problems.is_empty(), "{problems:?}");
     let channels: Vec<Box<dyn ship::Channel>> =
         vec![Box::new(Graylog::new(far::GRAYLOG, "replica")), Box::new(Alertmanager::new(far::PAGER))];
-    let shippers =
-        Shipper::start(journal.clone(), ambient.clone(), far::client(world), channels, log.clone(), metrics.clone());
     let responder = Responder::new(Parts {
         rules,
         gate,
@@ -130,6 +128,15 @@ async fn start(world: &Arc<World>) -> (Controller, axum::Router) {
         },
         concurrency: config.concurrency,
         observer: None,
+    });
+    let shippers = Shipper::start(ship::Parts {
+        journal: journal.clone(),
+        ambient: ambient.clone(),
+        http: far::client(world),
+        channels,
+        log: log.clone(),
+        metrics: metrics.clone(),
+        crowded: responder.crowded(),
     });
     let tokens = Tokens::parse(pump::TOKEN).expect("a token");
     let intake = Intake::new(Arc::new(responder.clone()), tokens, &ambient, &log, &metrics);

@@ -192,14 +192,6 @@ async fn start(
     metrics.plugins_unusable(rules.unusable.len());
     let (channels, destinations) = delivery::channels(&config, &rules.cluster_name, &ambient)
         .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.config.display())))?;
-    let shippers = if channels.is_empty() {
-        // Reading the machine's certificates takes longer than everything else here together.
-        None
-    } else {
-        let http =
-            ship::http::client().map_err(|error| Failure::Runtime(format!("cannot set up outgoing HTTP: {error}")))?;
-        Some(Shipper::start(journal.clone(), ambient.clone(), http, channels, log.clone(), metrics.clone()))
-    };
     let dryrun = rules.dryrun;
     let concurrency = config.concurrency;
     let permissions_needed = needs.len();
@@ -217,6 +209,22 @@ async fn start(
         observer: None,
     };
     let responder = Responder::new(parts);
+    let shippers = if channels.is_empty() {
+        // Reading the machine's certificates takes longer than everything else here together.
+        None
+    } else {
+        let http =
+            ship::http::client().map_err(|error| Failure::Runtime(format!("cannot set up outgoing HTTP: {error}")))?;
+        Some(Shipper::start(ship::Parts {
+            journal: journal.clone(),
+            ambient: ambient.clone(),
+            http,
+            channels,
+            log: log.clone(),
+            metrics: metrics.clone(),
+            crowded: responder.crowded(),
+        }))
+    };
     responder.brake(dryrun.then(|| force::DRY.to_owned()));
     let (pages, paged) = Paged::default().next(&responder, &responder.rules());
     let refusals = plugins::refusals(&in_force, &config.sha256);

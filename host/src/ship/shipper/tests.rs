@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use flate2::read::GzDecoder;
@@ -19,6 +20,7 @@ use crate::ship::http::HttpError;
 use crate::ship::pagerduty::PagerDuty;
 use crate::telemetry::log::Format;
 
+mod crowd;
 mod graylog;
 mod pages;
 
@@ -26,6 +28,7 @@ const FAST: Pace = Pace {
     shortest: Duration::from_millis(20),
     longest: Duration::from_millis(40),
     gather: Duration::from_millis(10),
+    gives_way: Duration::from_millis(50),
     poll: Duration::from_millis(100),
     ask: Duration::from_millis(30),
     resend: Duration::from_millis(300),
@@ -93,6 +96,7 @@ struct Place {
     log: Log,
     lines: Arc<Mutex<Vec<u8>>>,
     metrics: Metrics,
+    crowded: Arc<AtomicBool>,
 }
 
 impl Place {
@@ -101,7 +105,7 @@ impl Place {
         let (ambient, clock) = fixed::at("2026-11-24T02:00:00Z");
         let journal = Journal::open(&directory.path().join("journal.sqlite"), &ambient).unwrap();
         let (log, lines) = Log::memory(&ambient, Format::Json);
-        Self { directory, journal, ambient, clock, log, lines, metrics: Metrics::new() }
+        Self { directory, journal, ambient, clock, log, lines, metrics: Metrics::new(), crowded: Arc::default() }
     }
 
     fn start(&self, pace: Pace, http: HttpClient, channel: impl Channel + 'static) -> ShipperHandle {
@@ -109,8 +113,17 @@ impl Place {
     }
 
     fn start_all(&self, pace: Pace, http: HttpClient, channels: Vec<Box<dyn Channel>>) -> ShipperHandle {
-        let (journal, ambient, metrics) = (self.journal.clone(), self.ambient.clone(), self.metrics.clone());
-        Shipper::start_at(pace, journal, ambient, http, channels, self.log.clone(), metrics)
+        let crowded = Arc::clone(&self.crowded);
+        let parts = Parts {
+            journal: self.journal.clone(),
+            ambient: self.ambient.clone(),
+            http,
+            channels,
+            log: self.log.clone(),
+            metrics: self.metrics.clone(),
+            crowded: Arc::new(move || crowded.load(Ordering::Relaxed)),
+        };
+        Shipper::start_at(pace, parts)
     }
 
     async fn record(&self, number: u32) {
