@@ -18,7 +18,7 @@ const ALERTS: usize = 300;
 const CONCURRENCY: [usize; 2] = [8, 16];
 const WARM_UP: usize = 32;
 /// For each round of the other rows: a burst lasts no longer than a hiccup of the machine.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 6;
 /// For what is left behind: by pods that were created, by looks at those that are gone, by the audit stream.
 const PAUSE: Duration = Duration::from_millis(2_500);
 
