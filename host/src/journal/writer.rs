@@ -1,7 +1,7 @@
 //! The handle to the journal, and the thread behind it.
 //!
 //! The thread takes whatever is waiting and commits it at once as one group: a lone caller waits for nobody, and under
-//! load a group is what came in while the disk was busy with the one before. Reads have a connection of their own and
+//! load a group is what came in while the disk was busy with the one before, but that results wait a moment for company. Reads have a connection of their own and
 //! see what was committed; one that can be long has another, so that no page waits for it.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -27,6 +27,9 @@ use crate::faults;
 
 /// How much goes into one transaction at most.
 pub(super) const GROUP: usize = 1024;
+
+/// How long a group that only tells what was done waits for others, while there are others: each is a wait for the disk.
+const LINGERS: Duration = Duration::from_millis(1);
 
 /// How often a journal that did not take a write is tried again while nobody writes.
 const PROBE: Duration = Duration::from_secs(1);
@@ -95,6 +98,21 @@ pub(super) enum Work {
     /// Shared, so that whoever has to try again need not copy it for every try.
     Batch(Arc<Vec<Write>>),
     Settle(Vec<Settled>),
+}
+
+impl Work {
+    /// Whether it only says what was done: nothing in the cluster waits for it.
+    fn tells(&self) -> bool {
+        let told = |write: &Write| match write {
+            Write::Record(record) => matches!(record.log_type, LogType::Result | LogType::Followup),
+            Write::Ship { .. } => true,
+            _ => false,
+        };
+        match self {
+            Self::Batch(writes) => writes.iter().all(told),
+            Self::Settle(_) => true,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -398,6 +416,7 @@ impl Drop for Ending<'_> {
 fn write(mut store: Store, lock: File, waiting: &mpsc::Receiver<Job>, state: &State) {
     let _ending = Ending(state);
     let mut next_retention = Instant::now();
+    let mut under_load = false;
     loop {
         // Also under load that never ends: one small step between two groups.
         if next_retention <= Instant::now() {
@@ -411,19 +430,12 @@ fn write(mut store: Store, lock: File, waiting: &mpsc::Receiver<Job>, state: &St
         }
         let retention = next_retention.saturating_duration_since(Instant::now());
         let first = waiting.recv_timeout(if store.takes_writes() { retention } else { PROBE.min(retention) });
-        let mut tasks = Vec::new();
         let mut closing = None;
         match first {
             Ok(first) => {
-                for job in std::iter::once(first).chain(waiting.try_iter()).take(GROUP) {
-                    match job {
-                        Job::Close { done } => {
-                            closing = Some(done);
-                            break;
-                        }
-                        Job::Task(task) => tasks.push(task),
-                    }
-                }
+                let tasks;
+                (tasks, closing) = group(first, waiting, under_load.then_some(LINGERS));
+                under_load = tasks.len() > 1;
                 commit_group(&mut store, tasks, state);
                 // Whoever waited has the answer, and what comes meanwhile is the next group.
                 store.write_back();
@@ -444,6 +456,34 @@ fn write(mut store: Store, lock: File, waiting: &mpsc::Receiver<Job>, state: &St
             return;
         }
     }
+}
+
+/// What goes into the next transaction: all that waits already, and where nothing new begins with any of it, what comes while it
+/// `lingers`. Also whoever is to hear that nothing comes after it.
+fn group(
+    first: Job,
+    waiting: &mpsc::Receiver<Job>,
+    lingers: Option<Duration>,
+) -> (Vec<Task>, Option<oneshot::Sender<()>>) {
+    let mut until = lingers.map(|lingers| Instant::now() + lingers);
+    let (mut tasks, mut next) = (Vec::new(), Some(first));
+    while let Some(job) = next.take() {
+        match job {
+            Job::Close { done } => return (tasks, Some(done)),
+            Job::Task(task) => {
+                until = until.filter(|_| task.work.tells());
+                tasks.push(task);
+            }
+        }
+        if tasks.len() < GROUP {
+            next = waiting.try_recv().ok().or_else(|| {
+                let left = until?.saturating_duration_since(Instant::now());
+                // Whether it is late or nobody is left to send it: this is the group.
+                waiting.recv_timeout(left).ok()
+            });
+        }
+    }
+    (tasks, None)
 }
 
 pub(super) fn commit_group(store: &mut Store, tasks: Vec<Task>, state: &State) {
@@ -511,3 +551,6 @@ fn publish(store: &Store, state: &State) {
     state.max_bytes.store(store.max_bytes(), Ordering::Release);
     state.transactions.store(store.transactions(), Ordering::Release);
 }
+
+#[cfg(test)]
+mod tests;
