@@ -1,8 +1,9 @@
 //! The handle to the journal, and the thread behind it.
 //!
 //! The thread takes whatever is waiting and commits it at once as one group: a lone caller waits for nobody, and under
-//! load a group is what came in while the disk was busy with the one before, but that results wait a moment for company. Reads have a connection of their own and
-//! see what was committed; one that can be long has another, so that no page waits for it.
+//! load a group is what came in while the disk was busy with the one before, but that results wait a moment for company.
+//! Reads have a connection of their own and see what was committed; one that can be long has another, so that no page
+//! waits for it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -101,7 +102,7 @@ pub(super) enum Work {
 }
 
 impl Work {
-    /// Whether it only says what was done: nothing in the cluster waits for it.
+    /// Whether it only says what was done: nobody waits for it but the same run's next step.
     fn tells(&self) -> bool {
         let told = |write: &Write| match write {
             Write::Record(record) => matches!(record.log_type, LogType::Result | LogType::Followup),
@@ -458,8 +459,8 @@ fn write(mut store: Store, lock: File, waiting: &mpsc::Receiver<Job>, state: &St
     }
 }
 
-/// What goes into the next transaction: all that waits already, and where nothing new begins with any of it, what comes while it
-/// `lingers`. Also whoever is to hear that nothing comes after it.
+/// What goes into the next transaction: all that waits already, and where all of it only tells, what comes while it `lingers`.
+/// Also whoever is to hear that nothing comes after it.
 fn group(
     first: Job,
     waiting: &mpsc::Receiver<Job>,

@@ -178,8 +178,8 @@ impl Responder {
 
     /// Tells what can wait whether alerts do.
     pub fn crowded(&self) -> Crowded {
-        let places = Arc::clone(&self.inner.queue.places);
-        Arc::new(move || places.available_permits() == 0)
+        let inner = Arc::clone(&self.inner);
+        Arc::new(move || inner.queue.is_full())
     }
 
     /// Waits until nothing is under way any more.
